@@ -1,0 +1,56 @@
+"""What the commands share: Hydra, logging, exit codes."""
+
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import hydra
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from worldmodels.config import conf_dir, register_schema
+from worldmodels.errors import ConfigError, DamagedFile
+
+log = logging.getLogger(__name__)
+USAGE = (ConfigError, hydra.errors.HydraException, OmegaConfBaseException)
+
+
+def command(config_name: str, task: Callable[[DictConfig], None]) -> NoReturn:
+    """Run ``task`` as a Hydra application and exit: 0 done, 1 failed, 2 the request makes no sense, 130 interrupted."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
+    register_schema()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+    try:
+        application()
+    except USAGE as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except DamagedFile as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted: everything finished is kept; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+    sys.exit(0)
+
+
+def one_line(error: BaseException) -> str:
+    """An error of ours as it is; one of Hydra's or OmegaConf's in a line that says what to do."""
+    if isinstance(error, ConfigError):
+        return " ".join(str(error).split())
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
+    text = re.sub(r"To append to your config use \S+", "", text)
+    cause = error.__cause__
+    if cause is not None and str(cause).splitlines()[0] not in text:
+        text += f" ({str(cause).splitlines()[0]})"
+    return f"{' '.join(text.split()).rstrip('.')}; --help lists the groups and --cfg job every key"

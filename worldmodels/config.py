@@ -1,0 +1,348 @@
+"""Typed schema of the whole Hydra tree, with the checks that need more than one key.
+
+The dataclasses are registered as ``schema`` in Hydra's ConfigStore and come first in ``conf/config.yaml``, so a misspelt key
+in any YAML file or override is an error. Values live in ``conf/``; a default here only says "may be left out".
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from worldmodels.errors import ConfigError
+
+STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+POLICIES = ("uniform", "sticky", "brownian")
+SQUASHES = ("tanh", "tanh01", "relu_tanh", "clip")
+CONTROLLER_INPUTS = ("z", "h", "c")
+
+
+def conf_dir() -> Path:
+    """Folder of the Hydra tree: beside the package in a checkout, inside it in a wheel."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def usable_cores() -> int:
+    """CPU cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ConfigError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def _one_of(key: str, value: str, options: tuple[str, ...]) -> None:
+    require(value in options, f"{key}={value} is unknown: expected one of {', '.join(options)}")
+
+
+def _at_least(key: str, value: float | None, least: float) -> None:
+    require(value is None or value >= least, f"{key}={value} is too small: expected {least} or more")
+
+
+def _fraction(key: str, value: float) -> None:
+    require(0 < value < 1, f"{key}={value} is out of range: expected a fraction between 0 and 1")
+
+
+@dataclass
+class EnvConfig:
+    """A task. ``id`` and ``kwargs`` go to `gymnasium.make`; the code of a task is chosen by ``name``."""
+
+    name: str = MISSING
+    id: str = MISSING
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    renderer: str = "gymnasium"
+    crop_bottom: float = 0.0
+    max_steps: int = MISSING
+    squash: list[str] = MISSING
+    heuristic: bool = False
+    heuristic_full_stop: float = 0.5
+    heuristic_slow_down: float = 0.2
+    heuristic_threshold: float = 0.1
+    default_source: str = MISSING
+
+    def __post_init__(self) -> None:
+        _one_of("env.renderer", self.renderer, ("gymnasium",))
+        require(0 <= self.crop_bottom < 1, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 ≤ share < 1")
+        _at_least("env.max_steps", self.max_steps, 2)
+        for squash in self.squash:
+            _one_of("env.squash", squash, SQUASHES)
+        require(
+            not self.heuristic or self.name == "car_racing",
+            f"env.heuristic=true is CarRacing's own: got env={self.name}; set env.heuristic=false or env=car_racing",
+        )
+
+
+@dataclass
+class CollectConfig:
+    """Random rollouts. The data set is the shortest run of ``rollouts`` rollouts that holds ``frames`` frames."""
+
+    rollouts: int = MISSING
+    frames: int | None = None
+    policy: str = MISSING
+    persistence: float = 0.9
+    brownian_std: float = 0.3
+
+    def __post_init__(self) -> None:
+        _at_least("collect.rollouts", self.rollouts, 2)
+        _at_least("collect.frames", self.frames, 1)
+        _one_of("collect.policy", self.policy, POLICIES)
+        require(0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1")
+        _at_least("collect.brownian_std", self.brownian_std, 0)
+
+
+@dataclass
+class VisionNetworkConfig:
+    _target_: str = MISSING
+    latent_size: int = 32
+
+    def __post_init__(self) -> None:
+        _at_least("vae.network.latent_size", self.latent_size, 1)
+
+
+@dataclass
+class VisionConfig:
+    """V. ``loss`` names an entry of `worldmodels.vision.losses.LOSSES`."""
+
+    network: VisionNetworkConfig = field(default_factory=VisionNetworkConfig)
+    loss: str = "mse"
+    kl_floor: float = 0.5
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    learning_rate: float = 1e-3
+    validation_fraction: float = 0.1
+    shuffle_rollouts: int = 64
+
+    def __post_init__(self) -> None:
+        _one_of("vae.loss", self.loss, ("mse",))
+        _at_least("vae.kl_floor", self.kl_floor, 0)
+        _at_least("vae.epochs", self.epochs, 1)
+        _at_least("vae.batch_size", self.batch_size, 1)
+        require(self.learning_rate > 0, f"vae.learning_rate={self.learning_rate} is out of range: expected more than 0")
+        _fraction("vae.validation_fraction", self.validation_fraction)
+        _at_least("vae.shuffle_rollouts", self.shuffle_rollouts, 1)
+
+
+@dataclass
+class MemoryNetworkConfig:
+    _target_: str = MISSING
+    hidden_size: int = 256
+    mixtures: int = 5
+
+    def __post_init__(self) -> None:
+        _at_least("memory.network.hidden_size", self.hidden_size, 1)
+        _at_least("memory.network.mixtures", self.mixtures, 1)
+
+
+@dataclass
+class MemoryConfig:
+    """M. A step is one batch of ``batch_size`` sequences of up to ``sequence_length`` frames."""
+
+    network: MemoryNetworkConfig = field(default_factory=MemoryNetworkConfig)
+    steps: int = MISSING
+    batch_size: int = MISSING
+    sequence_length: int = MISSING
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-5
+    decay: float = 0.9999
+    gradient_clip: float = 1.0
+    validate_every: int = MISSING
+    validation_fraction: float = 0.1
+    cached_rollouts: int = 2000
+    dream_steps: int = 100
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least("memory.steps", self.steps, 1)
+        _at_least("memory.batch_size", self.batch_size, 1)
+        _at_least("memory.sequence_length", self.sequence_length, 2)
+        require(
+            0 <= self.min_learning_rate <= self.learning_rate and self.learning_rate > 0,
+            f"memory.learning_rate={self.learning_rate} with memory.min_learning_rate={self.min_learning_rate} "
+            "cannot decay: expected 0 ≤ minimum ≤ rate and rate > 0",
+        )
+        require(0 < self.decay <= 1, f"memory.decay={self.decay} is out of range: expected 0 < decay ≤ 1")
+        require(self.gradient_clip > 0, f"memory.gradient_clip={self.gradient_clip} is out of range: expected more than 0")
+        _at_least("memory.validate_every", self.validate_every, 1)
+        require(
+            self.steps % self.validate_every == 0,
+            f"memory.steps={self.steps} is not a multiple of memory.validate_every={self.validate_every}: "
+            f"set memory.validate_every to a divisor of {self.steps}",
+        )
+        _fraction("memory.validation_fraction", self.validation_fraction)
+        _at_least("memory.cached_rollouts", self.cached_rollouts, 1)
+        _at_least("memory.dream_steps", self.dream_steps, 1)
+        require(self.temperature > 0, f"memory.temperature={self.temperature} is out of range: expected more than 0")
+
+
+@dataclass
+class ControllerConfig:
+    """C and its search. ``rollouts`` is per individual; every individual of a generation meets the same episodes."""
+
+    inputs: list[str] = field(default_factory=lambda: ["z", "h"])
+    population: int = MISSING
+    rollouts: int = MISSING
+    generations: int = MISSING
+    sigma: float = 0.1
+    diagonal: bool = False
+    max_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        allowed = (["z"], ["z", "h"], ["z", "h", "c"])
+        require(
+            list(self.inputs) in allowed,
+            f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c]",
+        )
+        _at_least("controller.population", self.population, 4)
+        _at_least("controller.rollouts", self.rollouts, 1)
+        _at_least("controller.generations", self.generations, 1)
+        require(self.sigma > 0, f"controller.sigma={self.sigma} is out of range: expected more than 0")
+        _at_least("controller.max_steps", self.max_steps, 1)
+
+
+@dataclass
+class EvaluateConfig:
+    """Held-out episodes of the unmodified task. ``max_steps`` cuts them, and the result then says it is no score."""
+
+    episodes: int = MISSING
+    max_steps: int | None = None
+    video: bool = True
+
+    def __post_init__(self) -> None:
+        _at_least("evaluate.episodes", self.episodes, 1)
+        _at_least("evaluate.max_steps", self.max_steps, 1)
+
+
+@dataclass
+class TransferConfig:
+    """Which parts start from a source's weights (``load``) and which modules stay as they are (``freeze``).
+
+    Both speak in module paths: ``vision``, ``vision.encoder.layers.0``, ``memory.lstm``. ``budget`` is the share of data (V)
+    and of steps (M) that a loaded part trains on. ``source_run`` takes the weights from a finished run instead of training them.
+    """
+
+    name: str = MISSING
+    load: list[str] = field(default_factory=list)
+    freeze: list[str] = field(default_factory=list)
+    source_env: str | None = None
+    source_run: str | None = None
+    budget: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.budget <= 1,
+            f"transfer.budget={self.budget} is out of range: expected a fraction above 0 and up to 1",
+        )
+        for part in self.load:
+            _one_of("transfer.load", part, ("vision", "memory"))
+        for path in self.freeze:
+            part = path.split(".")[0]
+            _one_of("transfer.freeze", part, ("vision", "memory"))
+            require(
+                part in self.load,
+                f"transfer.freeze={path} needs a source for {part}: add {part} to transfer.load, or use transfer=scratch",
+            )
+        require(
+            not self.load or bool(self.source_env or self.source_run),
+            f"{self.name} needs a source: set transfer.source_env=bipedal_walker, or use transfer=scratch",
+        )
+
+
+@dataclass
+class TrainerConfig:
+    """The hardware. Only ``precision`` can change a result; ``threads`` defaults to this job's share of the cores."""
+
+    accelerator: str = "auto"
+    precision: str = "auto"
+    channels_last: bool = True
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        _one_of("trainer.precision", self.precision, PRECISIONS)
+        _at_least("trainer.threads", self.threads, 1)
+
+
+@dataclass
+class ExecutorConfig:
+    """Where rollouts run: in this process, or in ``workers`` processes (default: this job's share of the cores)."""
+
+    name: str = MISSING
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("executor", self.name, ("serial", "process"))
+        _at_least("executor.workers", self.workers, 1)
+
+
+@dataclass
+class PathsConfig:
+    outputs: str = "outputs"
+
+
+@dataclass
+class Config:
+    """One run of ``python -m worldmodels.train``."""
+
+    env: EnvConfig = MISSING
+    collect: CollectConfig = MISSING
+    vae: VisionConfig = MISSING
+    memory: MemoryConfig = MISSING
+    controller: ControllerConfig = MISSING
+    evaluate: EvaluateConfig = MISSING
+    transfer: TransferConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    executor: ExecutorConfig = MISSING
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    scale: str = MISSING
+    stage: str = "all"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("stage", self.stage, ("all", *STAGES))
+        _at_least("seed", self.seed, 0)
+        require(
+            not self.transfer.load or self.transfer.source_run is not None or self.transfer.source_env != self.env.name,
+            f"transfer.source_env={self.transfer.source_env} is the target itself: expected another task, "
+            f"for example transfer.source_env={self.env.default_source}",
+        )
+
+    @property
+    def last_stage(self) -> str:
+        """The last stage to run."""
+        return STAGES[-1] if self.stage == "all" else self.stage
+
+
+def register_schema() -> None:
+    """Make the schema known to Hydra under the names used in ``conf/``'s defaults lists."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def to_config(composed: DictConfig) -> Config:
+    """Resolve a composed config into dataclasses, which runs every check. Raises `ConfigError`."""
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, Config)
+    return config
+
+
+def plain(config: Any) -> Any:
+    """A config dataclass as plain dicts and lists, for JSON and for hashing."""
+    return OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
+
+
+def config_to_json(config: Config) -> str:
+    """The whole config as one line; the inverse of `config_from_json`."""
+    return json.dumps(plain(config), sort_keys=True)
+
+
+def config_from_json(text: str) -> Config:
+    """Read `config_to_json`'s line, running every check."""
+    return to_config(OmegaConf.merge(OmegaConf.structured(Config), json.loads(text)))  # type: ignore[arg-type]

@@ -1,0 +1,49 @@
+"""CMA-ES (Hansen 2016) over the parameters of C, through the library `cma`.
+
+Randomness comes from one explicit stream, so a search is determined by its seed and the returns it is told. An interrupted one is
+restored by telling a new search the same returns: no pickled state, and the same numbers as without the interruption.
+"""
+
+from collections.abc import Sequence
+
+import cma
+import numpy as np
+
+from worldmodels.config import ControllerConfig
+from worldmodels.seeds import generator
+
+
+class Search:
+    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever told."""
+
+    def __init__(self, config: ControllerConfig, size: int, seed: int) -> None:
+        rng = generator(seed, "controller", 0)
+        options = {
+            "popsize": config.population,
+            "CMA_diagonal": config.diagonal,
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "seed": np.nan,  # leaves NumPy's global generator alone
+            "verbose": -9,
+        }
+        self._strategy = cma.CMAEvolutionStrategy(np.zeros(size), config.sigma, options)
+        self._asked: np.ndarray | None = None
+        self.best = np.zeros(size)
+        self.best_return = -np.inf
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.array(self._strategy.mean)
+
+    def ask(self) -> np.ndarray:
+        """The next generation: (population, size)."""
+        self._asked = np.stack(self._strategy.ask())
+        return self._asked
+
+    def tell(self, returns: Sequence[float]) -> None:
+        """Returns of the generation last asked for, in its order."""
+        assert self._asked is not None
+        self._strategy.tell(list(self._asked), [-value for value in returns])
+        winner = int(np.argmax(returns))
+        if returns[winner] > self.best_return:
+            self.best, self.best_return = self._asked[winner], returns[winner]
+        self._asked = None

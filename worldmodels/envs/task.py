@@ -1,0 +1,34 @@
+"""What a task contributes: its Gymnasium environment, its picture, and the names and values of its true state."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+
+from worldmodels.config import EnvConfig
+
+
+class Task:
+    """Base of the tasks. ``env`` is the Gymnasium environment with its own wrappers (time limit, order enforcing)."""
+
+    name: ClassVar[str]
+    state_names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, config: EnvConfig, pictures: bool) -> None:
+        self.env: gymnasium.Env[Any, Any] = gymnasium.make(
+            config.id, render_mode=self.render_mode(pictures), **config.kwargs
+        )
+        self.world: Any = self.env.unwrapped
+
+    @staticmethod
+    def render_mode(pictures: bool) -> str | None:
+        """Gymnasium's render mode; ``pictures`` asks for the large picture as well as the agent's."""
+        return "rgb_array"
+
+    def picture(self, observation: np.ndarray) -> np.ndarray:
+        """The picture an agent sees before scaling, (H, W, 3) uint8. A rendered one unless the task observes pixels."""
+        return np.asarray(self.env.render())
+
+    def state(self, observation: np.ndarray) -> np.ndarray:
+        """The true state, (len(state_names),)."""
+        return np.asarray(observation)

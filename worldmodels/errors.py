@@ -1,0 +1,9 @@
+"""The two kinds of failure a user can act on without reading a traceback."""
+
+
+class ConfigError(ValueError):
+    """The request makes no sense. The message is one line: what was got, what was expected, the fix. Exit code 2."""
+
+
+class DamagedFile(RuntimeError):
+    """A file of the artifact store cannot be read. It has been set aside; the same command builds it anew. Exit code 1."""

@@ -1,0 +1,81 @@
+"""One training job inside Hydra: from the composed config to ``results.json``."""
+
+import contextlib
+import logging
+import warnings
+from pathlib import Path
+
+import cv2
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from worldmodels.artifacts import Store, write_json
+from worldmodels.config import Config, to_config, usable_cores
+from worldmodels.estimate import describe_time, stage_seconds
+from worldmodels.pipeline import Pipeline
+from worldmodels.results import assemble, print_parameters, print_summary
+from worldmodels.rollouts.executor import make_executor
+from worldmodels.runs import RESULTS, path_from
+
+log = logging.getLogger(__name__)
+NOT_INHERITED = ("env", "transfer", "stage", "hydra")  # groups and keys that a source task does not share with its target
+
+
+def run_job(composed: DictConfig) -> None:
+    """Run the stages of one job. ``results.json`` is written after each, so a later failure loses nothing."""
+    config = to_config(composed)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    store = Store(Path(config.paths.outputs) / "artifacts")
+    cores = prepare_process(config.trainer.threads)
+    workers = config.executor.workers or cores
+    console = Console()
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(contextlib.closing(make_executor(config.executor.name, workers)))
+
+        def pipeline(config: Config, folder: Path) -> Pipeline:
+            log.info(describe_time(config.env.name, stage_seconds(config, workers), workers))
+            writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
+            return Pipeline(config, store, executor, writer, make_source)
+
+        def make_source() -> Pipeline:
+            source = source_config(config)
+            return pipeline(source, folder / f"source-{source.env.name}")
+
+        target = pipeline(config, folder)
+        for _ in target.run():
+            results = assemble(config, target.artifacts, path_from(folder, store.root))
+            write_json(folder / RESULTS, results)
+    print_parameters(results["parameters"], console)
+    print_summary(results, console)
+    console.print(f"results: {folder / RESULTS}", soft_wrap=True)
+
+
+def source_config(config: Config) -> Config:
+    """The config of the source task: composed from the same command line with ``transfer=scratch`` on ``source_env``."""
+    overrides = [
+        override.input_line
+        for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
+        if override.key_or_group.split(".")[0] not in NOT_INHERITED
+    ]
+    overrides += [f"env={config.transfer.source_env}", "transfer=scratch"]
+    job = HydraConfig.get().job
+    return to_config(hydra.compose(job.config_name, [override for override in overrides if override is not None]))
+
+
+def prepare_process(threads: int | None) -> int:
+    """Set the threads of this process. Returns its share of the cores: all of them, or a part in a parallel sweep."""
+    cores = usable_cores()
+    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs") if HydraConfig.get().mode is not None else None
+    share = 1 if jobs == -1 else max(1, cores // jobs) if jobs else cores
+    torch.set_num_threads(threads or share)
+    cv2.setNumThreads(1)
+    torch.set_float32_matmul_precision("high")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="pygame")
+    return share

@@ -1,0 +1,122 @@
+"""Sequences for M, cut from encoded rollouts; z is drawn anew from (μ, σ²) for every batch."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from worldmodels.config import MemoryConfig, require
+from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.seeds import generator, torch_generator
+
+ARRAYS = ("mu", "log_var", "actions")
+VALIDATION_SEQUENCES = 200
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences of up to L frames: z (B, L, Z), actions (B, L, A), and mask (B, L - 1), 1 where a transition from
+    frame t to t + 1 is real and 0 where it is padding."""
+
+    z: Tensor
+    actions: Tensor
+    mask: Tensor
+
+
+class Window(NamedTuple):
+    """``length`` frames of a rollout from ``start`` on."""
+
+    rollout: int
+    start: int
+    length: int
+
+
+class Windows(NamedTuple):
+    """A batch to be read, and the key of the noise that turns μ and σ² into z."""
+
+    members: list[Window]
+    noise_key: tuple[int, ...]
+
+
+class EncodedSequences(Dataset[Sequences]):
+    """Indexed by `Windows`. Keeps the last used ``cached_rollouts`` rollouts decoded (a rollout of 1,000 frames: 270 KB)."""
+
+    def __init__(self, store: RolloutStore, seed: int, sequence_length: int, cached_rollouts: int) -> None:
+        self.store, self.seed, self.sequence_length = store, seed, sequence_length
+        self._rollout = lru_cache(cached_rollouts)(lambda i: tuple(store.read(i, name) for name in ARRAYS))
+
+    def __getitem__(self, windows: Windows) -> Sequences:
+        batch, length = len(windows.members), self.sequence_length
+        sizes = [array.shape[1] for array in self._rollout(windows.members[0].rollout)]
+        mu, log_var, actions = (np.zeros((batch, length, size), np.float32) for size in sizes)
+        mask = np.zeros((batch, length - 1), np.float32)
+        for row, (rollout, start, count) in enumerate(windows.members):
+            for target, source in zip((mu, log_var, actions), self._rollout(rollout), strict=True):
+                target[row, :count] = source[start : start + count]
+            mask[row, : count - 1] = 1
+        noise = torch.randn(mu.shape, generator=torch_generator(self.seed, "memory", *windows.noise_key))
+        z = torch.from_numpy(mu) + torch.exp(torch.from_numpy(log_var) / 2) * noise
+        return Sequences(z, torch.from_numpy(actions), torch.from_numpy(mask))
+
+
+class RandomWindows(Sampler[Windows]):
+    """``batches`` batches of random windows an epoch, the same for the same seed and epoch. A rollout is drawn with
+    probability proportional to its transitions, and a window's place in it uniformly."""
+
+    def __init__(self, lengths: np.ndarray, rollouts: Sequence[int], config: MemoryConfig, seed: int) -> None:
+        self.rollouts = np.asarray(rollouts)
+        self.lengths, self.config, self.seed = lengths, config, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.config.validate_every
+
+    def __iter__(self) -> Iterator[Windows]:
+        weights = self.lengths[self.rollouts] - 1
+        for batch in range(len(self)):
+            key = (0, self.epoch, batch)
+            rng = generator(self.seed, "memory", *key)
+            chosen = rng.choice(self.rollouts, self.config.batch_size, p=weights / weights.sum())
+            counts = np.minimum(self.lengths[chosen], self.config.sequence_length)
+            starts = rng.integers(self.lengths[chosen] - counts + 1)
+            members = [Window(*map(int, row)) for row in zip(chosen, starts, counts, strict=True)]
+            yield Windows(members, (1, *key))
+
+
+class SequenceDataModule(lightning.LightningDataModule):
+    """Training batches without end, and a fixed set of validation windows from held-out rollouts."""
+
+    def __init__(self, store: RolloutStore, config: MemoryConfig, seed: int) -> None:
+        super().__init__()
+        self.config = config
+        lengths = store.lengths
+        self.length = min(config.sequence_length, int(lengths.max()))
+        usable = np.flatnonzero(lengths >= 2)  # a transition needs two frames
+        require(len(usable) >= 2, f"memory needs two rollouts of two frames or more: got {len(usable)}; collect more")
+        parts = split([store.entries[i].seed for i in usable], config.validation_fraction)
+        self.training, self.validation = (usable[part].tolist() for part in parts)
+        self.data = EncodedSequences(store, seed, self.length, config.cached_rollouts)
+        self.sampler = RandomWindows(lengths, self.training, config, seed)
+        windows = [
+            Window(rollout, start, min(self.length, int(lengths[rollout]) - start))
+            for rollout in self.validation
+            for start in range(0, int(lengths[rollout]) - 1, self.length)
+        ]
+        keep = np.linspace(0, len(windows) - 1, min(VALIDATION_SEQUENCES, len(windows))).astype(int)
+        chosen = [windows[i] for i in keep]
+        size = config.batch_size
+        self.validation_batches = [Windows(chosen[i : i + size], (2, i)) for i in range(0, len(chosen), size)]
+
+    def train_dataloader(self) -> DataLoader[Sequences]:
+        return DataLoader(self.data, sampler=self.sampler, batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader[Sequences]:
+        return DataLoader(self.data, sampler=self.validation_batches, batch_size=None)  # type: ignore[arg-type]

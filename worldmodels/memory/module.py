@@ -1,0 +1,66 @@
+"""M's LightningModule, and the baseline M has to beat."""
+
+import math
+
+import lightning
+import torch
+from torch import Tensor
+
+from worldmodels.config import MemoryConfig
+from worldmodels.memory import mixture
+from worldmodels.memory.data import SequenceDataModule, Sequences
+from worldmodels.memory.network import MDNLSTM
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of values (B, T, Z) over the transitions where mask (B, T) is 1 and over Z: ()."""
+    return (values * mask.unsqueeze(-1)).sum() / (mask.sum() * values.shape[-1])
+
+
+class MemoryModule(lightning.LightningModule):
+    """Trains M on `Sequences`: from z and a of step t to the mixture of z at step t + 1. ``persistence`` is a line to beat."""
+
+    def __init__(self, network: MDNLSTM, config: MemoryConfig, persistence: float) -> None:
+        super().__init__()
+        self.persistence = persistence
+        self.network = network
+        self.config = config
+
+    def _step(self, batch: Sequences, stage: str) -> Tensor:
+        hidden, _ = self.network.unroll(batch.z[:, :-1], batch.actions[:, :-1])
+        predicted = self.network.mixture(hidden)
+        loss = masked_mean(mixture.nll(predicted, batch.z[:, 1:]), batch.mask)
+        entropy = masked_mean(mixture.entropy(predicted), batch.mask)
+        values = {f"{stage}nll": loss, f"{stage}mixture_entropy": entropy}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()))
+        return loss
+
+    def training_step(self, batch: Sequences, batch_index: int) -> Tensor:
+        return self._step(batch, "")
+
+    def validation_step(self, batch: Sequences, batch_index: int) -> None:
+        self._step(batch, "val_")
+        self.log("persistence_nll", self.persistence, batch_size=1)
+
+    def configure_optimizers(self):  # noqa: ANN201 - Lightning's own union
+        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.Adam(trainable, lr=self.config.learning_rate)
+        low, high, decay = self.config.min_learning_rate, self.config.learning_rate, self.config.decay
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: ((high - low) * decay**step + low) / high
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def persistence_nll(data: SequenceDataModule, batches: int = 8) -> float:
+    """Validation NLL, in nats per latent dimension, of "nothing changes": z_{t+1} ~ N(z_t, s²), the best constant s of each
+    dimension taken from ``batches`` training batches."""
+
+    def changes(windows: list) -> tuple[Tensor, Tensor]:
+        parts = [data.data[window] for window in windows]
+        return torch.cat([part.z.diff(dim=1) for part in parts]), torch.cat([part.mask for part in parts])
+
+    training, weight = changes([window for window, _ in zip(data.sampler, range(batches), strict=False)])
+    variance = (training.square() * weight.unsqueeze(-1)).sum((0, 1)) / weight.sum()
+    validation, mask = changes(data.validation_batches)
+    return masked_mean(0.5 * (validation.square() / variance + variance.log() + math.log(2 * math.pi)), mask).item()

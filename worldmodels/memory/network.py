@@ -1,0 +1,72 @@
+"""The MDN-LSTM of Ha & Schmidhuber 2018 (App. A.2)."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.memory.mixture import Mixture
+
+
+class State(NamedTuple):
+    """Hidden state h and cell state c of the LSTM: (B, H) each."""
+
+    h: Tensor
+    c: Tensor
+
+
+class LSTM(nn.Module):
+    """One LSTM layer with one bias vector, as published: 4H(I + H + 1) parameters.
+
+    PyTorch's own layer adds a second, redundant bias; here it is a constant zero. Gates are ordered input, forget, cell, output.
+    """
+
+    zero: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.weight_input = nn.Parameter(torch.empty(4 * hidden_size, input_size))
+        self.weight_hidden = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.empty(4 * hidden_size))
+        self.register_buffer("zero", torch.zeros(4 * hidden_size), persistent=False)
+        bound = 1 / math.sqrt(hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x: (B, T, I) -> h of every step (B, T, H), and the state after the last."""
+        weights = [self.weight_input, self.weight_hidden, self.bias, self.zero]
+        start = (state.h.unsqueeze(0), state.c.unsqueeze(0))
+        outputs, h, c = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)
+        return outputs, State(h.squeeze(0), c.squeeze(0))
+
+
+class MDNLSTM(nn.Module):
+    """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order."""
+
+    def __init__(self, latent_size: int, action_size: int, hidden_size: int, mixtures: int) -> None:
+        super().__init__()
+        self.latent_size, self.mixtures = latent_size, mixtures
+        self.lstm = LSTM(latent_size + action_size, hidden_size)
+        self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros: the state before the first step of a rollout."""
+        zeros = self.mdn.weight.new_zeros(batch_size, self.lstm.hidden_size)
+        return State(zeros, zeros)
+
+    def mixture(self, h: Tensor) -> Mixture:
+        """h: (..., H) -> mixtures of the next z (..., Z, K), in float32 whatever the precision of h."""
+        parts = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures))
+        log_pi, mu, log_sigma = parts.unbind(-3)
+        return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
+
+    def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """z: (B, T, Z), actions: (B, T, A) -> h after every step (B, T, H), and the last state."""
+        return self.lstm(torch.cat([z, actions], dim=-1), state or self.initial_state(len(z)))
+
+    def step(self, z: Tensor, action: Tensor, state: State) -> State:
+        """One step: z: (B, Z), action: (B, A) -> the next state."""
+        return self.unroll(z.unsqueeze(1), action.unsqueeze(1), state)[1]

@@ -1,0 +1,38 @@
+"""The one place where ``_target_`` becomes a network."""
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import OmegaConf
+
+from worldmodels.config import Config
+from worldmodels.errors import ConfigError
+from worldmodels.memory.network import MDNLSTM
+from worldmodels.seeds import sequence
+from worldmodels.transfer.weights import load_weights
+from worldmodels.vision.network import ConvVAE
+
+
+def make_vision(config: Config, weights: Path | None = None) -> ConvVAE:
+    """V, with fresh weights that the seed determines, or with those of an artifact."""
+    return _make("vae.network", config.vae.network, config.seed, "vision", weights)
+
+
+def make_memory(config: Config, action_size: int, weights: Path | None = None) -> MDNLSTM:
+    """M for a task with that many actions, with fresh weights that the seed determines, or with those of an artifact."""
+    sizes = {"latent_size": config.vae.network.latent_size, "action_size": action_size}
+    return _make("memory.network", config.memory.network, config.seed, "memory", weights, **sizes)
+
+
+def _make(key: str, node: Any, seed: int, stream: str, weights: Path | None, **facts: int) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(sequence(seed, stream, 3).generate_state(1)[0]))
+        try:
+            network = hydra.utils.instantiate(OmegaConf.structured(node), **facts)
+        except hydra.errors.InstantiationException as error:
+            raise ConfigError(f"{key}._target_={node._target_} cannot be made: {' '.join(str(error).split())}") from error
+    if weights is not None:
+        load_weights(network, weights)
+    return network

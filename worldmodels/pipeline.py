@@ -1,0 +1,216 @@
+"""The stages in order: which artifact feeds which, and what each depends on. Nothing else knows this."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from worldmodels.artifacts import Artifact, Store
+from worldmodels.config import STAGES, Config, plain
+from worldmodels.envs import ActionMap, task_spec
+from worldmodels.errors import ConfigError
+from worldmodels.journal import Journal
+from worldmodels.parts import make_memory, make_vision
+from worldmodels.rollouts.executor import Executor
+from worldmodels.runs import FinishedRun
+from worldmodels.stages import collect, controller, encode, evaluate, memory, vision
+from worldmodels.training import resolve_precision
+from worldmodels.transfer.weights import freeze, mismatches
+
+log = logging.getLogger(__name__)
+FORMAT = 1  # raise it with a change that makes old artifacts differ from new ones of the same config
+WEIGHTS = "weights.safetensors"
+Work = Callable[[Path, Journal], dict[str, Any]]
+
+
+class Pipeline:
+    """Artifacts of one config, each built, or found, when first asked for. A strategy's source is a pipeline of its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        executor: Executor,
+        writer: SummaryWriter | None,
+        make_source: Callable[[], "Pipeline"],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.executor = executor
+        self.writer = writer
+        self._make_source = make_source
+        self.spec = task_spec(config.env)
+        self.artifacts: dict[str, Artifact] = {}
+        self._check()
+
+    def run(self) -> Iterator[str]:
+        """Every stage up to the last one asked for; yields the name of each when its artifact is there."""
+        for stage in STAGES[: STAGES.index(self.config.last_stage) + 1]:
+            getattr(self, stage)
+            yield stage
+
+    @cached_property
+    def collect(self) -> Artifact:
+        config = self.config
+        task = {key: plain(config.env)[key] for key in ("name", "id", "kwargs", "renderer", "crop_bottom", "max_steps")}
+        return self._build(
+            "collect",
+            config.collect.policy,
+            {"env": task, "collect": plain(config.collect), "seed": config.seed},
+            {},
+            lambda folder, journal: collect.run(config, self.executor, folder),
+        )
+
+    @cached_property
+    def vision(self) -> Artifact:
+        config, source = self.config, self._source("vision")
+        parents = {"dataset": self.collect, **source}
+        return self._build(
+            "vision",
+            self._strategy("vision"),
+            {"vae": plain(config.vae), **self._training("vision")},
+            parents,
+            lambda folder, journal: vision.run(
+                config, parents["dataset"].path, _weights(source.get("source")), folder, journal
+            ),
+        )
+
+    @cached_property
+    def encode(self) -> Artifact:
+        parents = {"dataset": self.collect, "vision": self.vision}
+        return self._build(
+            "encode",
+            self._strategy("vision"),
+            {"network": plain(self.config.vae.network)},
+            parents,
+            lambda folder, journal: encode.run(
+                self.config, parents["dataset"].path, parents["vision"].path / WEIGHTS, folder
+            ),
+        )
+
+    @cached_property
+    def memory(self) -> Artifact:
+        config, source = self.config, self._source("memory")
+        parents = {"encoded": self.encode, **source}
+        for_people = ("cached_rollouts", "dream_steps", "temperature")
+        settings = {key: value for key, value in plain(config.memory).items() if key not in for_people}
+        return self._build(
+            "memory",
+            self._strategy("memory"),
+            {"memory": settings, **self._training("memory")},
+            parents,
+            lambda folder, journal: memory.run(
+                config,
+                parents["encoded"].path,
+                self.vision.path / WEIGHTS,
+                self.spec.action_size,
+                _weights(source.get("source")),
+                folder,
+                journal,
+            ),
+        )
+
+    @cached_property
+    def controller(self) -> Artifact:
+        parents = {"vision": self.vision, "memory": self.memory}
+        return self._build(
+            "controller",
+            self.config.transfer.name,
+            {"env": plain(self.config.env), "controller": plain(self.config.controller), "seed": self.config.seed},
+            parents,
+            lambda folder, journal: controller.run(
+                self.config,
+                parents["vision"].path / WEIGHTS,
+                parents["memory"].path / WEIGHTS,
+                self.spec.action_size,
+                self.executor,
+                folder,
+                journal,
+            ),
+        )
+
+    @cached_property
+    def evaluate(self) -> Artifact:
+        parents = {"vision": self.vision, "memory": self.memory, "controller": self.controller}
+        task = {key: value for key, value in plain(self.config.env).items() if key != "max_steps"}
+        return self._build(
+            "evaluate",
+            self.config.transfer.name,
+            {"env": task, "evaluate": plain(self.config.evaluate), "seed": self.config.seed},
+            parents,
+            lambda folder, journal: evaluate.run(
+                self.config,
+                parents["vision"].path / WEIGHTS,
+                parents["memory"].path / WEIGHTS,
+                parents["controller"].path / "controller.safetensors",
+                self.executor,
+                folder,
+                journal,
+            ),
+        )
+
+    @cached_property
+    def source(self) -> "Pipeline | FinishedRun":
+        """Where transferred weights come from: a finished run, or a pipeline that trains them from scratch."""
+        if self.config.transfer.source_run is not None:
+            return FinishedRun(Path(self.config.transfer.source_run))
+        source = self._make_source()
+        log.info("source task: %s, from scratch", source.config.env.name)
+        return source
+
+    def _source(self, part: str) -> dict[str, Artifact]:
+        return {"source": getattr(self.source, part)} if part in self.config.transfer.load else {}
+
+    def _strategy(self, part: str) -> str:
+        return self.config.transfer.name if part in self.config.transfer.load else "scratch"
+
+    def _training(self, part: str) -> dict[str, Any]:
+        """What the training of V or M depends on besides its own settings and its parents."""
+        transfer = self.config.transfer
+        settings: dict[str, Any] = {"seed": self.config.seed, "precision": resolve_precision(self.config.trainer)}
+        if part in transfer.load:
+            frozen = sorted(path for path in transfer.freeze if path.split(".")[0] == part)
+            settings["transfer"] = {"freeze": frozen, "budget": transfer.budget}
+        return settings
+
+    def _build(
+        self, stage: str, label: str, inputs: Mapping[str, Any], parents: Mapping[str, Artifact], work: Work
+    ) -> Artifact:
+        config = self.config
+        artifact = self.store.build(
+            stage,
+            f"{config.env.name}-{label}-{config.scale}-seed{config.seed}",
+            {"format": FORMAT, **inputs},
+            parents,
+            lambda folder: work(folder, Journal(folder, self.writer, stage)),
+            {"config": plain(config), "seed": config.seed},
+        )
+        if artifact.cached:
+            Journal(artifact.path, self.writer, stage).show()
+        self.artifacts[stage] = artifact
+        return artifact
+
+    def _check(self) -> None:
+        """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
+        ActionMap(self.config.env, self.spec)
+        transfer = self.config.transfer
+        for part in transfer.load:
+            network = make_vision(self.config) if part == "vision" else make_memory(self.config, self.spec.action_size)
+            freeze(network, part, transfer.freeze)
+            if isinstance(self.source, FinishedRun):
+                with safetensors.safe_open(_weights(getattr(self.source, part)), "pt") as file:
+                    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+                if problems := mismatches(network, shapes):
+                    raise ConfigError(
+                        f"transfer={transfer.name} cannot take {part} from {transfer.source_run}: {problems[0]}"
+                        f"{f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''}; "
+                        "use a source of the same sizes, or set this run's sizes to the source's"
+                    )
+
+
+def _weights(artifact: Artifact | None) -> Path | None:
+    return artifact and artifact.path / WEIGHTS

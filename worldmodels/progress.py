@@ -1,0 +1,54 @@
+"""A progress bar with rate and ETA on a terminal; a line now and then in a log."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.progress import Task as BarTask
+from rich.text import Text
+
+log = logging.getLogger(__name__)
+LOG_SECONDS = 15.0
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: BarTask) -> Text:
+        return Text(f"{task.speed:,.0f} {task.fields['unit']}/s" if task.speed else "")
+
+
+class Progress:
+    """``with Progress("collect", total, "frames") as progress: progress.advance(200)``"""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> "Progress":
+        self._started = self._logged = time.perf_counter()
+        if sys.stderr.isatty():
+            columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+            self._bar = Bar(*columns, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self.what, total=self.total, unit=self.unit)
+        return self
+
+    def advance(self, amount: int) -> None:
+        """``amount`` more units are done."""
+        self.done += amount
+        if self._bar:
+            self._bar.advance(self._task, amount)
+        elif (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
+            self._logged = now
+            rate = self.done / (now - self._started)
+            left = max(0, self.total - self.done) / rate
+            log.info("  %s: %d of %d %s, %.0f/s, %.0f s left", self.what, self.done, self.total, self.unit, rate, left)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()

@@ -1,0 +1,86 @@
+"""``results.json`` and the tables a run prints, from the artifacts it made or reused."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from worldmodels.artifacts import Artifact
+from worldmodels.config import Config, plain
+
+PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
+
+
+def assemble(config: Config, artifacts: Mapping[str, Artifact], artifacts_root: str) -> dict[str, Any]:
+    """The content of ``results.json`` (see the README for its units). Stages that were not run are absent."""
+    transfer = config.transfer
+    summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
+    results: dict[str, Any] = {
+        "env": config.env.name,
+        "transfer": transfer.name,
+        "source_env": transfer.source_env if transfer.load else None,
+        "seed": config.seed,
+        "scale": config.scale,
+        "stages": {
+            stage: {"artifact": artifact.name, "cached": artifact.cached, "seconds": artifact.manifest["seconds"]}
+            for stage, artifact in artifacts.items()
+        },
+    }
+    if "collect" in summaries:
+        results["collect"] = summaries["collect"]
+    for stage, keys in PER_STAGE.items():
+        if stage in summaries:
+            results[stage] = {key: summaries[stage][key] for key in keys}
+    if "evaluate" in summaries:
+        results["evaluation"] = summaries["evaluate"]
+    results["parameters"] = {part: summaries[part]["parameters"] for part in ("vision", "memory") if part in summaries}
+    return {**results, "artifacts": artifacts_root, "config": plain(config)}
+
+
+def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:
+    """The transfer table: where each group's parameters came from, and which train."""
+    columns = ("total", "copied", "fresh", "frozen", "trainable")
+    table = Table("part", *columns, title="parameters")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part, counts in parameters.items():
+        for group, values in {"": counts, **counts["groups"]}.items():
+            table.add_row(f"{part}.{group}" if group else part, *(f"{values[column]:,}" for column in columns))
+    console.print(table)
+
+
+def print_summary(results: Mapping[str, Any], console: Console) -> None:
+    """One line a stage: what it gave, how long it took, and whether it was reused."""
+    table = Table("stage", "result", "seconds", "artifact", title=f"{results['env']}, {results['transfer']}")
+    for stage, facts in results["stages"].items():
+        seconds = "reused" if facts["cached"] else f"{facts['seconds']:.1f}"
+        table.add_row(stage, _headline(stage, results), seconds, facts["artifact"])
+    console.print(table)
+
+
+def _headline(stage: str, results: Mapping[str, Any]) -> str:
+    if stage in ("collect", "encode"):
+        data = results["collect"]
+        return f"{data['rollouts']:,} rollouts, {data['frames']:,} frames"
+    if stage == "vision":
+        epochs = results["vision"]["epochs"]
+        if not epochs:
+            return "all frozen, not trained"
+        first, last = epochs[0]["val_reconstruction"], epochs[-1]["val_reconstruction"]
+        return f"validation reconstruction {first:.1f} → {last:.1f}, KL {epochs[-1]['val_kl']:.1f} nats"
+    if stage == "memory":
+        steps = results["memory"]["steps"]
+        if not steps:
+            return "all frozen, not trained"
+        return f"validation NLL {steps[-1]['val_nll']:.3f} (persistence {results['memory']['persistence_nll']:.3f})"
+    if stage == "controller":
+        generations = results["controller"]["generations"]
+        return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"
+    score = results["evaluation"]
+    low, high = score["interval"]
+    note = "" if score["official"] else " (episodes cut: no score)"
+    return (
+        f"{score['mean']:.1f} ± {score['std']:.1f}, 95 % [{low:.1f}, {high:.1f}], {score['episodes']} episodes; "
+        f"random {score['random']['mean']:.1f}{note}"
+    )

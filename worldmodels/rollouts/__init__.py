@@ -1,0 +1,1 @@
+"""Rollouts: policies, episodes, storage, and the processes that run them."""

@@ -1,0 +1,75 @@
+"""Controller: search C's parameters by the returns of the whole agent in the task."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from worldmodels.config import Config, config_to_json
+from worldmodels.controller.agent import AgentEpisode, make_controller
+from worldmodels.controller.cma_es import Search
+from worldmodels.journal import Journal
+from worldmodels.progress import Progress
+from worldmodels.rollouts.executor import Executor
+from worldmodels.seeds import episode_seed
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    config: Config, vision: Path, memory: Path, action_size: int, executor: Executor, folder: Path, journal: Journal
+) -> dict[str, Any]:
+    """Write ``controller.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished generation;
+    its ``fitness`` restores the search."""
+    search = Search(config.controller, make_controller(config, action_size).size, config.seed)
+    journal.rewind(generations=config.controller.generations)
+    finished = journal.rows("generations")
+    for row in finished:
+        search.ask()
+        search.tell(row["fitness"])
+    if finished:
+        log.info("  going on after %d of %d generations", len(finished), config.controller.generations)
+    episode = AgentEpisode(config_to_json(config), vision, memory, config.controller.max_steps or config.env.max_steps)
+    for generation in range(len(finished) + 1, config.controller.generations + 1):
+        started = time.perf_counter()
+        returns = _returns(episode, search.ask(), _seeds(config, generation), executor, f"generation {generation}")
+        fitness = returns.mean(axis=1)
+        search.tell(fitness.tolist())
+        row = {
+            "generation": generation,
+            "best": float(fitness.max()),
+            "mean": float(fitness.mean()),
+            "worst": float(fitness.min()),
+            "std": float(fitness.std(ddof=1)),
+            "seconds": round(time.perf_counter() - started, 2),
+            "fitness": fitness.tolist(),
+        }
+        journal.row("generations", "generation", row)
+        log.info(
+            "  generation %(generation)d: best %(best).1f  mean %(mean).1f  worst %(worst).1f  std %(std).1f  "
+            "(%(seconds).1f s)",
+            row,
+        )
+    save_file({"mean": search.mean, "best": search.best}, folder / "controller.safetensors")
+    return {"parameters": len(search.mean), "generations": journal.rows("generations")}
+
+
+def _seeds(config: Config, generation: int) -> list[int]:
+    """The episodes that every individual of a generation meets."""
+    return [episode_seed(config.seed, "controller", 1, generation, i) for i in range(config.controller.rollouts)]
+
+
+def _returns(
+    episode: AgentEpisode, population: np.ndarray, seeds: list[int], executor: Executor, what: str
+) -> np.ndarray:
+    """Return of each individual in each episode: (population, rollouts)."""
+    pairs = [(parameters, seed) for parameters in population for seed in seeds]
+    returns = np.empty(len(pairs))
+    with Progress(what, len(pairs), "rollouts") as progress:
+        for (number, *_), value in executor.map(episode, [(i, *pair) for i, pair in enumerate(pairs)]):
+            returns[number] = value
+            progress.advance(1)
+    return returns.reshape(len(population), len(seeds))

@@ -1,0 +1,51 @@
+"""Encode: μ and log σ² of every frame, with the actions, rewards and ends beside them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodels.config import Config
+from worldmodels.parts import make_vision
+from worldmodels.progress import Progress
+from worldmodels.rollouts.storage import RolloutStore, read_entry, write_index, write_rollout
+from worldmodels.training import device
+from worldmodels.vision.pixels import to_unit
+
+KEPT = ("actions", "rewards", "terminated", "truncated")
+BATCH = 250
+
+
+@torch.inference_mode()
+def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, Any]:
+    """Write an encoded rollout for each rollout of ``dataset``; keep those that are there. ``vision``: V's weights."""
+    where = device(config.trainer)
+    network = make_vision(config, vision).to(where, memory_format=torch.channels_last).eval()
+    store = RolloutStore(dataset)
+    for path in folder.glob("*.partial"):
+        path.unlink()
+    entries = []
+    with Progress("encode", int(store.lengths.sum()), "frames") as progress:
+        for rollout, entry in enumerate(store.entries):
+            path = folder / entry.file
+            if not _whole(path):
+                frames = torch.from_numpy(store.read(rollout, "frames"))
+                latents = [network.encode(to_unit(batch.to(where))) for batch in frames.split(BATCH)]
+                arrays = {
+                    "mu": torch.cat([latent.mu for latent in latents]).float().cpu().numpy(),
+                    "log_var": torch.cat([latent.log_var for latent in latents]).float().cpu().numpy(),
+                    **{name: store.read(rollout, name) for name in KEPT},
+                }
+                write_rollout(path, arrays, entry.seed, entry.total_reward)
+            entries.append(entry)
+            progress.advance(entry.length)
+    write_index(folder, entries)
+    return {"rollouts": len(entries), "frames": int(store.lengths.sum())}
+
+
+def _whole(path: Path) -> bool:
+    try:
+        read_entry(path)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Evaluate: score the agent on held-out episodes of the unmodified task, beside a random agent on the same episodes."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from worldmodels import media
+from worldmodels.config import Config, config_from_json, config_to_json
+from worldmodels.controller.agent import Agent, AgentEpisode
+from worldmodels.envs import make_env
+from worldmodels.journal import Journal
+from worldmodels.progress import Progress
+from worldmodels.rollouts.episode import score
+from worldmodels.rollouts.executor import Executor
+from worldmodels.rollouts.policies import Uniform
+from worldmodels.seeds import episode_seed, generator
+from worldmodels.statistics import describe
+from worldmodels.vision.pixels import to_pixels
+
+log = logging.getLogger(__name__)
+GIF_FRAMES = 150
+
+
+@dataclass(frozen=True)
+class RandomEpisode:
+    """Scores the uniform random policy in one episode."""
+
+    config: str
+
+    def __call__(self, item: tuple[int, None, int]) -> float:
+        """item: the episode's number, nothing, and its seed -> return."""
+        config = config_from_json(self.config)
+        number, _, seed = item
+        env = make_env(config.env, max_steps=config.evaluate.max_steps)
+        try:
+            return score(env, Uniform(env.task_spec, generator(config.seed, "evaluate", 1, number)), seed)
+        finally:
+            env.close()
+
+
+def run(
+    config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, folder: Path, journal: Journal
+) -> dict[str, Any]:
+    """Score ``mean`` (the result), ``best`` and a random agent; write an episode as mp4 and GIF. Returns the summary."""
+    text, cut = config_to_json(config), config.evaluate.max_steps
+    parameters = load_file(controller)
+    seeds = [episode_seed(config.seed, "evaluate", 0, number) for number in range(config.evaluate.episodes)]
+    contestants = {
+        "mean": (AgentEpisode(text, vision, memory, cut), parameters["mean"]),
+        "best": (AgentEpisode(text, vision, memory, cut), parameters["best"]),
+        "random": (RandomEpisode(text), None),
+    }
+    scores: dict[str, dict[str, Any]] = {}
+    with Progress("evaluate", len(contestants) * len(seeds), "episodes") as progress:
+        for name, (episode, weights) in contestants.items():
+            returns = np.empty(len(seeds))
+            for (number, *_), value in executor.map(episode, [(i, weights, seed) for i, seed in enumerate(seeds)]):
+                returns[number] = value
+                progress.advance(1)
+            scores[name] = describe(returns.tolist())
+            log.info("  %-6s %8.1f ± %.1f", name, scores[name]["mean"], scores[name]["std"])
+    if config.evaluate.video:
+        _film(config, vision, memory, parameters["mean"], seeds[0], folder, journal)
+    journal.row("returns", "episode", {"episode": len(seeds), **{name: value["mean"] for name, value in scores.items()}})
+    return {**scores["mean"], "official": cut is None, "seeds": seeds, "best": scores["best"], "random": scores["random"]}
+
+
+def _film(
+    config: Config, vision: Path, memory: Path, parameters: np.ndarray, seed: int, folder: Path, journal: Journal
+) -> None:
+    """The first held-out episode: the task, the frame the agent sees, and V's reconstruction of it."""
+    env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
+    try:
+        agent = Agent(config, env.task_spec, vision, memory)
+        agent.controller.parameters = parameters
+        frame, _ = env.reset(seed=seed)
+        pictures, done = [], False
+        while not done:
+            action = agent.act(frame)
+            seen = to_pixels(agent.vision.decode(agent.z).detach())[0].numpy()
+            pictures.append(media.beside([env.render(), frame, seen], height=256))
+            frame, _, terminated, truncated, _ = env.step(action)
+            done = terminated or truncated
+        fps = env.task_spec.fps
+    finally:
+        env.close()
+    media.write_mp4(folder / "episode.mp4", pictures, fps)
+    every = -(-len(pictures) // GIF_FRAMES)
+    small = [media.beside([picture], height=128) for picture in pictures[::every]]
+    journal.animation("episode", config.evaluate.episodes, small, fps / every)

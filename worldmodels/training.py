@@ -1,0 +1,114 @@
+"""One way to train V and M with Lightning: resumes from the last epoch, records rows, and proves that what is frozen stayed."""
+
+import logging
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from worldmodels.config import TrainerConfig
+from worldmodels.journal import Journal
+
+log = logging.getLogger(__name__)
+CHECKPOINT = "checkpoint"
+
+
+def resolve_precision(config: TrainerConfig) -> str:
+    """``auto`` is bf16 where the hardware multiplies bf16 natively, else float32."""
+    if config.precision != "auto":
+        return config.precision
+    if config.accelerator != "cpu" and torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if native else "32-true"
+
+
+def device(config: TrainerConfig) -> torch.device:
+    """Where single passes over the data run: the accelerator that Lightning would train on."""
+    if config.accelerator == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
+
+
+class Recorder(lightning.Callback):
+    """Writes what was logged to the journal: a row of ``table`` at the end of every epoch, which counts ``units`` on ``axis``,
+    and loss and learning rate every ``every`` batches."""
+
+    def __init__(self, journal: Journal, table: str, axis: str, units: int, every: int) -> None:
+        self.journal, self.table, self.axis, self.units, self.every = journal, table, axis, units, every
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:  # noqa: ANN001
+        if trainer.global_step % self.every == 0:
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            values = {"loss": float(outputs["loss"]), "learning_rate": rate}
+            self.journal.row("batches", "batch", {"batch": trainer.global_step, **values})
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        place = {self.axis: (trainer.current_epoch + 1) * self.units}
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {**place, **values, "seconds": round(time.perf_counter() - self._started, 2)}
+        self.journal.row(self.table, self.axis, row)
+        log.info("  %s", "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+
+
+def fit(
+    module: lightning.LightningModule,
+    data: lightning.LightningDataModule,
+    folder: Path,
+    recorder: Recorder,
+    callbacks: Sequence[lightning.Callback],
+    config: TrainerConfig,
+    epochs: int,
+    gradient_clip: float | None = None,
+) -> None:
+    """Train for ``epochs``, going on from ``folder/checkpoint`` where an earlier call was interrupted.
+
+    The journal is taken back to the checkpoint, so that no row appears twice. Raises `KeyboardInterrupt` when interrupted
+    (Lightning alone would exit), and `RuntimeError` if a frozen weight changed by one bit.
+    """
+    checkpoint = folder / CHECKPOINT / "last.ckpt"
+    epoch, batch = 0, 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        epoch, batch = state["epoch"] + 1, state["global_step"]
+        log.info("  going on after %d of %d epochs", epoch, epochs)
+    recorder.journal.rewind(**{recorder.table: epoch * recorder.units, "batches": batch})
+    saving = ModelCheckpoint(
+        checkpoint.parent, filename="last", save_top_k=1, every_n_epochs=1, enable_version_counter=False
+    )
+    trainer = lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=resolve_precision(config),  # type: ignore[arg-type]
+        max_epochs=epochs,
+        gradient_clip_val=gradient_clip,
+        logger=False,
+        callbacks=[recorder, *callbacks, saving],
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+    )
+    before = {name: p.detach().cpu().clone() for name, p in module.named_parameters() if not p.requires_grad}
+    for part in module.modules():
+        own = list(part.parameters())
+        if own and not any(parameter.requires_grad for parameter in own):
+            part.eval()  # Lightning keeps the modes it finds
+    try:
+        trainer.fit(module, data, ckpt_path=str(checkpoint) if epoch else None, weights_only=True)
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from exit_
+        raise
+    for name, parameter in module.named_parameters():
+        if name in before and not torch.equal(parameter.detach().cpu(), before[name]):
+            raise RuntimeError(f"frozen weight {name} changed during training: this is a bug, please report it")
+    shutil.rmtree(checkpoint.parent, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""Frames for V, read from the rollouts as they are needed; the data set never has to fit in memory."""
+
+from collections.abc import Iterator, Sequence
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from worldmodels.config import VisionConfig
+from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.seeds import generator
+
+Batch = list[tuple[int, np.ndarray]]  # (rollout, increasing frame numbers)
+
+
+class Frames(Dataset[Tensor]):
+    """Indexed by a batch: (rollout, frames) pairs -> (B, 64, 64, 3) uint8."""
+
+    def __init__(self, store: RolloutStore) -> None:
+        self.store = store
+
+    def __getitem__(self, batch: Batch) -> Tensor:
+        return torch.from_numpy(np.concatenate([self.store.read(rollout, "frames", where) for rollout, where in batch]))
+
+
+class ShuffledFrames(Sampler[Batch]):
+    """Batches of frames in random order, the same for the same seed and epoch.
+
+    Rollouts are shuffled, taken ``group`` at a time, and the frames of a group shuffled among each other: reading stays within
+    ``group`` open files, and up to ``group`` rollouts the order is uniform over all frames.
+    """
+
+    def __init__(self, lengths: np.ndarray, rollouts: Sequence[int], batch_size: int, group: int, seed: int) -> None:
+        self.lengths, self.rollouts = lengths, np.asarray(rollouts)
+        self.batch_size, self.group, self.seed = batch_size, group, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-int(self.lengths[self.rollouts].sum()) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        rng = generator(self.seed, "vision", 2, self.epoch)
+        left = np.empty((0, 2), dtype=np.int64)
+        order = rng.permutation(self.rollouts)
+        for start in range(0, len(order), self.group):
+            members = order[start : start + self.group]
+            pairs = np.concatenate([_pairs(rollout, self.lengths[rollout]) for rollout in members])
+            pairs = np.concatenate([left, rng.permutation(pairs)])
+            whole = len(pairs) // self.batch_size * self.batch_size
+            for first in range(0, whole, self.batch_size):
+                yield _by_rollout(pairs[first : first + self.batch_size])
+            left = pairs[whole:]
+        if len(left):
+            yield _by_rollout(left)
+
+
+def _pairs(rollout: int, length: int) -> np.ndarray:
+    return np.stack([np.full(length, rollout), np.arange(length)], axis=1)
+
+
+def _by_rollout(pairs: np.ndarray) -> Batch:
+    return [(int(rollout), np.sort(pairs[pairs[:, 0] == rollout, 1])) for rollout in np.unique(pairs[:, 0])]
+
+
+class FrameDataModule(lightning.LightningDataModule):
+    """Training and validation frames of a data set; ``budget`` is the share of training rollouts used."""
+
+    def __init__(self, store: RolloutStore, config: VisionConfig, seed: int, budget: float) -> None:
+        super().__init__()
+        self.frames = Frames(store)
+        self.batch_size = config.batch_size
+        seeds = [entry.seed for entry in store.entries]
+        self.training, self.validation = split(seeds, config.validation_fraction, budget)
+        self.sampler = ShuffledFrames(store.lengths, self.training, config.batch_size, config.shuffle_rollouts, seed)
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        return DataLoader(self.frames, sampler=self.sampler, batch_size=None)  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        pairs = np.concatenate([_pairs(rollout, self.frames.store.lengths[rollout]) for rollout in self.validation])
+        batches = [_by_rollout(pairs[i : i + self.batch_size]) for i in range(0, len(pairs), self.batch_size)]
+        return DataLoader(self.frames, sampler=batches, batch_size=None)  # type: ignore[arg-type]
+
+    def count(self, rollouts: Sequence[int]) -> int:
+        """Frames in these rollouts."""
+        return int(self.frames.store.lengths[list(rollouts)].sum())
+
+    def examples(self, count: int) -> Tensor:
+        """``count`` validation frames spread evenly over all of them: (count, 64, 64, 3) uint8."""
+        pairs = np.concatenate([_pairs(rollout, self.frames.store.lengths[rollout]) for rollout in self.validation])
+        return self.frames[_by_rollout(pairs[np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)])]

@@ -1,0 +1,69 @@
+"""V's LightningModule, and the pictures V shows of itself after every epoch."""
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels import media
+from worldmodels.config import VisionConfig
+from worldmodels.journal import Journal
+from worldmodels.seeds import torch_generator
+from worldmodels.vision.losses import LOSSES
+from worldmodels.vision.network import ConvVAE
+from worldmodels.vision.pixels import to_pixels, to_unit
+
+
+class VisionModule(lightning.LightningModule):
+    """Trains V on uint8 frames (B, 64, 64, 3).
+
+    The noise of a step depends on the seed and the step's number alone, so that a resumed run repeats an undisturbed one.
+    """
+
+    def __init__(self, network: ConvVAE, config: VisionConfig, seed: int, channels_last: bool) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.memory_format)
+        self.config = config
+        self.seed = seed
+
+    def _step(self, batch: Tensor, stage: str, *noise_key: int) -> Tensor:
+        frames = to_unit(batch).contiguous(memory_format=self.memory_format)
+        generator = torch_generator(self.seed, "vision", *noise_key)
+        noise = torch.randn(len(frames), self.config.network.latent_size, generator=generator).to(frames)
+        reconstruction, latent = self.network(frames, noise)
+        losses = LOSSES[self.config.loss](reconstruction, frames, latent, self.config.kl_floor)
+        values = {f"{stage}{name}": value for name, value in losses._asdict().items()}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch))
+        return losses.total
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+        return self._step(batch, "", 0, self.global_step)
+
+    def validation_step(self, batch: Tensor, batch_index: int) -> None:
+        self._step(batch, "val_", 1, batch_index)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(trainable, lr=self.config.learning_rate)
+
+
+class VisionPictures(lightning.Callback):
+    """After every epoch: fixed validation frames above their reconstructions from μ, and samples from the prior."""
+
+    def __init__(self, journal: Journal, frames: Tensor, seed: int) -> None:
+        self.journal = journal
+        self.frames = frames
+        self.seed = seed
+
+    @torch.no_grad()
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        assert isinstance(pl_module, VisionModule)
+        network, epoch = pl_module.network, trainer.current_epoch + 1
+        latent = network.encode(to_unit(self.frames.to(pl_module.device)))
+        size = (len(self.frames), latent.mu.shape[1])
+        prior = torch.randn(size, generator=torch_generator(self.seed, "figures")).to(latent.mu)
+        rows = [self.frames, *(to_pixels(network.decode(z)).cpu() for z in (latent.mu, prior))]
+        reality, reconstruction, samples = (row.numpy() for row in rows)
+        self.journal.picture("reconstruction", epoch, media.grid([reality, reconstruction]))
+        self.journal.picture("prior_samples", epoch, media.grid([np.ascontiguousarray(samples)]))

@@ -1,0 +1,81 @@
+"""The convolutional VAE of Ha & Schmidhuber 2018 (App. A.1), layer for layer."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Latent(NamedTuple):
+    """Diagonal Gaussian over z: (B, Z) each."""
+
+    mu: Tensor
+    log_var: Tensor
+
+
+class Encoder(nn.Module):
+    """Four convolutions, kernel 4, stride 2, no padding: (B, 3, 64, 64) -> (B, 1024). 690,144 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = (3, 32, 64, 128, 256)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(i, o, kernel_size=4, stride=2) for i, o in zip(channels, channels[1:], strict=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x).relu()
+        return x.flatten(1)
+
+
+class Bottleneck(nn.Module):
+    """Two dense layers, μ and log σ²: (B, 1024) -> (B, Z) twice."""
+
+    def __init__(self, latent_size: int) -> None:
+        super().__init__()
+        self.mu = nn.Linear(1024, latent_size)
+        self.log_var = nn.Linear(1024, latent_size)
+
+    def forward(self, x: Tensor) -> Latent:
+        return Latent(self.mu(x), self.log_var(x))
+
+
+class Decoder(nn.Module):
+    """A dense layer and four transposed convolutions, stride 2: (B, Z) -> (B, 3, 64, 64), logits of pixels in 0–1."""
+
+    def __init__(self, latent_size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(latent_size, 1024)
+        self.layers = nn.ModuleList(
+            nn.ConvTranspose2d(i, o, kernel_size=kernel, stride=2)
+            for i, o, kernel in ((1024, 128, 5), (128, 64, 5), (64, 32, 6), (32, 3, 6))
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(z)[..., None, None]
+        for layer in self.layers[:-1]:
+            x = layer(x).relu()
+        return self.layers[-1](x)
+
+
+class ConvVAE(nn.Module):
+    """V. Frames are (B, 3, 64, 64) in 0–1."""
+
+    def __init__(self, latent_size: int) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.bottleneck = Bottleneck(latent_size)
+        self.decoder = Decoder(latent_size)
+
+    def encode(self, frames: Tensor) -> Latent:
+        return self.bottleneck(self.encoder(frames))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(B, Z) -> (B, 3, 64, 64) in 0–1."""
+        return self.decoder(z).sigmoid()
+
+    def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
+        """Reconstruct through a sampled z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard normal."""
+        latent = self.encode(frames)
+        return self.decode(latent.mu + torch.exp(latent.log_var / 2) * noise), latent
