@@ -1,8 +1,9 @@
 """Content-addressed store: every stage's output in a folder named by what it is and a hash of all that went into it.
 
-An artifact is ``outputs/artifacts/<stage>/<label>-<hash>/`` with ``manifest.json``; while it is being made the folder ends in
-``.building`` and keeps what is finished, so the same command goes on from there. One builder at a time holds the lock. What
-later stages read is checksummed; ``record/`` (history, pictures) is for people and does not count. Nothing here is a pickle.
+An artifact is ``outputs/artifacts/<stage>/<label>-<hash>/`` with ``manifest.json``; while it is being made the folder
+ends in ``.building`` and keeps what is finished, so the same command goes on from there. One builder at a time holds
+the lock. What later stages read is checksummed; ``record/`` (history, pictures) is for people and does not count.
+Nothing here is a pickle.
 """
 
 import functools
@@ -77,8 +78,8 @@ class Store:
     ) -> Artifact:
         """Find the artifact made from ``inputs`` and ``parents``, or let ``work`` make it in the folder it is given.
 
-        ``work`` returns the manifest's summary; called again on a folder it did not finish, it goes on. ``facts`` go into the
-        manifest and do not count. A damaged file is named, dropped, and made anew.
+        ``work`` returns the manifest's summary; called again on a folder it did not finish, it goes on. ``facts`` go
+        into the manifest and do not count. A damaged file is named, dropped, and made anew.
         """
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
         key = _digest(json.dumps({"stage": stage, **origin}, sort_keys=True).encode())

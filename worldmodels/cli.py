@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -17,7 +18,7 @@ from worldmodels.config import conf_dir, register_schema
 from worldmodels.errors import ConfigError, DamagedFile
 
 log = logging.getLogger(__name__)
-USAGE = (ConfigError, hydra.errors.HydraException, OmegaConfBaseException)
+USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 
 
 def command(config_name: str, task: Callable[[DictConfig], None]) -> NoReturn:

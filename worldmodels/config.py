@@ -1,7 +1,8 @@
 """Typed schema of the whole Hydra tree, with the checks that need more than one key.
 
-The dataclasses are registered as ``schema`` in Hydra's ConfigStore and come first in ``conf/config.yaml``, so a misspelt key
-in any YAML file or override is an error. Values live in ``conf/``; a default here only says "may be left out".
+The dataclasses are registered as ``schema`` in Hydra's ConfigStore and come first in ``conf/config.yaml``, so a
+misspelt key in any YAML file or override is an error. Values live in ``conf/``; a default here only says "may be left
+out".
 """
 
 import json
@@ -71,7 +72,9 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         _one_of("env.renderer", self.renderer, ("gymnasium",))
-        require(0 <= self.crop_bottom < 1, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 ≤ share < 1")
+        require(
+            0 <= self.crop_bottom < 1, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 ≤ share < 1"
+        )
         _at_least("env.max_steps", self.max_steps, 2)
         for squash in self.squash:
             _one_of("env.squash", squash, SQUASHES)
@@ -95,7 +98,9 @@ class CollectConfig:
         _at_least("collect.rollouts", self.rollouts, 2)
         _at_least("collect.frames", self.frames, 1)
         _one_of("collect.policy", self.policy, POLICIES)
-        require(0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1")
+        require(
+            0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1"
+        )
         _at_least("collect.brownian_std", self.brownian_std, 0)
 
 
@@ -170,7 +175,9 @@ class MemoryConfig:
             "cannot decay: expected 0 ≤ minimum ≤ rate and rate > 0",
         )
         require(0 < self.decay <= 1, f"memory.decay={self.decay} is out of range: expected 0 < decay ≤ 1")
-        require(self.gradient_clip > 0, f"memory.gradient_clip={self.gradient_clip} is out of range: expected more than 0")
+        require(
+            self.gradient_clip > 0, f"memory.gradient_clip={self.gradient_clip} is out of range: expected more than 0"
+        )
         _at_least("memory.validate_every", self.validate_every, 1)
         require(
             self.steps % self.validate_every == 0,
@@ -225,8 +232,9 @@ class EvaluateConfig:
 class TransferConfig:
     """Which parts start from a source's weights (``load``) and which modules stay as they are (``freeze``).
 
-    Both speak in module paths: ``vision``, ``vision.encoder.layers.0``, ``memory.lstm``. ``budget`` is the share of data (V)
-    and of steps (M) that a loaded part trains on. ``source_run`` takes the weights from a finished run instead of training them.
+    Both speak in module paths: ``vision``, ``vision.encoder.layers.0``, ``memory.lstm``. ``budget`` is the share of
+    data (V) and of steps (M) that a loaded part trains on. ``source_run`` takes the weights from a finished run instead
+    of training them.
     """
 
     name: str = MISSING
@@ -248,7 +256,7 @@ class TransferConfig:
             _one_of("transfer.freeze", part, ("vision", "memory"))
             require(
                 part in self.load,
-                f"transfer.freeze={path} needs a source for {part}: add {part} to transfer.load, or use transfer=scratch",
+                f"transfer.freeze={path} needs a source for {part}: add it to transfer.load, or use transfer=scratch",
             )
         require(
             not self.load or bool(self.source_env or self.source_run),

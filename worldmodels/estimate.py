@@ -8,7 +8,9 @@ from worldmodels.training import resolve_precision
 
 @dataclass(frozen=True)
 class TaskRate:
-    """Steps per second on one core with Gymnasium's renderer, and the usual length of an episode with random actions."""
+    """Steps per second on one core with Gymnasium's renderer, and the usual length of an episode with random
+    actions.
+    """
 
     steps_per_second: float
     random_episode: float

@@ -23,7 +23,12 @@ from worldmodels.rollouts.executor import make_executor
 from worldmodels.runs import RESULTS, path_from
 
 log = logging.getLogger(__name__)
-NOT_INHERITED = ("env", "transfer", "stage", "hydra")  # groups and keys that a source task does not share with its target
+NOT_INHERITED = (
+    "env",
+    "transfer",
+    "stage",
+    "hydra",
+)  # groups and keys that a source task does not share with its target
 
 
 def run_job(composed: DictConfig) -> None:
@@ -56,7 +61,9 @@ def run_job(composed: DictConfig) -> None:
 
 
 def source_config(config: Config) -> Config:
-    """The config of the source task: composed from the same command line with ``transfer=scratch`` on ``source_env``."""
+    """The config of the source task: composed from the same command line with ``transfer=scratch`` on
+    ``source_env``.
+    """
     overrides = [
         override.input_line
         for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))

@@ -1,7 +1,7 @@
 """What a stage tells people while it works: rows of numbers, pictures and animations.
 
-Kept as plain files in the artifact's ``record/`` and shown in TensorBoard. Because TensorBoard is written from the record, a run
-that resumes or reuses an artifact shows its whole history.
+Kept as plain files in the artifact's ``record/`` and shown in TensorBoard. Because TensorBoard is written from the
+record, a run that resumes or reuses an artifact shows its whole history.
 """
 
 import json
@@ -18,7 +18,9 @@ from worldmodels.media import gif_bytes, png_bytes
 
 
 class Journal:
-    """Record of one artifact. A table is ``record/<table>.jsonl``; a row's ``axis`` column (epoch, step, generation) orders it."""
+    """Record of one artifact. A table is ``record/<table>.jsonl``; a row's ``axis`` column (epoch, step, generation)
+    orders it.
+    """
 
     def __init__(self, folder: Path, writer: SummaryWriter | None, stage: str) -> None:
         self.folder = folder / RECORD
@@ -55,8 +57,9 @@ class Journal:
         self._show_picture(path)
 
     def rewind(self, **last: int) -> None:
-        """Forget what came after a checkpoint: ``epochs=3`` keeps rows of table ``epochs`` up to 3, and pictures of steps up
-        to the first value given. Then show what is left."""
+        """Forget what came after a checkpoint: ``epochs=3`` keeps rows of table ``epochs`` up to 3, and pictures of
+        steps up to the first value given. Then show what is left.
+        """
         for table, end in last.items():
             rows = [row for row in self._raw(table) if row[row["axis"]] <= end]
             (self.folder / f"{table}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -18,18 +18,25 @@ def png_bytes(image: np.ndarray) -> bytes:
 
 
 def gif_bytes(frames: Sequence[np.ndarray] | np.ndarray, fps: float) -> bytes:
-    """frames: T of (H, W, 3) uint8 -> a looping GIF. GIF counts time in hundredths of a second; viewers want at least two."""
-    images = [Image.fromarray(frame).quantize(128, method=Image.Quantize.FASTOCTREE, dither=0) for frame in frames]
+    """frames: T of (H, W, 3) uint8 -> a looping GIF. GIF counts time in hundredths of a second; viewers want at least
+    two.
+    """
+    images = [
+        Image.fromarray(frame).quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
     buffer = io.BytesIO()
     duration = 10 * max(2, round(100 / fps))
     images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
     return buffer.getvalue()
 
 
-def write_mp4(path: Path, frames: Sequence[np.ndarray] | np.ndarray, fps: float) -> None:
+def write_mp4(path: Path, frames: Sequence[np.ndarray] | np.ndarray, fps: int) -> None:
     """frames: T of (H, W, 3) uint8, H and W even."""
     height, width = frames[0].shape[:2]
-    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error")
+    writer = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error"
+    )
     writer.send(None)
     for frame in frames:
         writer.send(np.ascontiguousarray(frame))
@@ -42,7 +49,9 @@ def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def beside(pictures: Sequence[np.ndarray], height: int, gap: int = 4) -> np.ndarray:
-    """Pictures (H, W, 3) scaled to one even ``height`` and set side by side with a white gap; the width comes out even."""
+    """Pictures (H, W, 3) scaled to one even ``height`` and set side by side with a white gap; the width comes out
+    even.
+    """
     parts: list[np.ndarray] = []
     for picture in pictures:
         width = round(picture.shape[1] * height / picture.shape[0])

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from worldmodels.config import Config
@@ -21,7 +22,9 @@ def make_vision(config: Config, weights: Path | None = None) -> ConvVAE:
 
 
 def make_memory(config: Config, action_size: int, weights: Path | None = None) -> MDNLSTM:
-    """M for a task with that many actions, with fresh weights that the seed determines, or with those of an artifact."""
+    """M for a task with that many actions, with fresh weights that the seed determines, or with those of an
+    artifact.
+    """
     sizes = {"latent_size": config.vae.network.latent_size, "action_size": action_size}
     return _make("memory.network", config.memory.network, config.seed, "memory", weights, **sizes)
 
@@ -30,9 +33,11 @@ def _make(key: str, node: Any, seed: int, stream: str, weights: Path | None, **f
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence(seed, stream, 3).generate_state(1)[0]))
         try:
-            network = hydra.utils.instantiate(OmegaConf.structured(node), **facts)
-        except hydra.errors.InstantiationException as error:
-            raise ConfigError(f"{key}._target_={node._target_} cannot be made: {' '.join(str(error).split())}") from error
+            network = instantiate(OmegaConf.structured(node), **facts)
+        except InstantiationException as error:
+            raise ConfigError(
+                f"{key}._target_={node._target_} cannot be made: {' '.join(str(error).split())}"
+            ) from error
     if weights is not None:
         load_weights(network, weights)
     return network

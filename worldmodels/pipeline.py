@@ -28,7 +28,9 @@ Work = Callable[[Path, Journal], dict[str, Any]]
 
 
 class Pipeline:
-    """Artifacts of one config, each built, or found, when first asked for. A strategy's source is a pipeline of its own."""
+    """Artifacts of one config, each built, or found, when first asked for. A strategy's source is a pipeline of its
+    own.
+    """
 
     def __init__(
         self,

@@ -30,7 +30,13 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._started = self._logged = time.perf_counter()
         if sys.stderr.isatty():
-            columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+            columns = (
+                TextColumn("  {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                _Rate(),
+                TimeRemainingColumn(),
+            )
             self._bar = Bar(*columns, transient=True)
             self._bar.start()
             self._task = self._bar.add_task(self.what, total=self.total, unit=self.unit)

@@ -24,7 +24,9 @@ class FinishedRun:
                 f"{folder} is no run: it has no {RESULTS}; expected the folder that a training run printed at its end"
             ) from None
         except json.JSONDecodeError as error:
-            raise ConfigError(f"{folder / RESULTS} is no JSON ({error}): expected the folder of a training run") from error
+            raise ConfigError(
+                f"{folder / RESULTS} is no JSON ({error}): expected the folder of a training run"
+            ) from error
 
     def artifact(self, stage: str) -> Artifact:
         """The artifact of a stage."""

@@ -8,7 +8,9 @@ RESAMPLES = 10_000
 
 
 def bootstrap_interval(values: Sequence[float] | np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron & Tibshirani 1993, section 13.3). One value: an interval of no width."""
+    """Percentile bootstrap interval of the mean (Efron & Tibshirani 1993, section 13.3). One value: an interval of no
+    width.
+    """
     values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     means = rng.choice(values, (RESAMPLES, len(values))).mean(axis=1)

@@ -1,4 +1,6 @@
-"""``python -m worldmodels.train``: collect → vision → encode → memory → controller → evaluate, reusing what is finished."""
+"""``python -m worldmodels.train``: collect → vision → encode → memory → controller → evaluate, reusing what is
+finished.
+"""
 
 from omegaconf import DictConfig
 

@@ -1,11 +1,14 @@
-"""One way to train V and M with Lightning: resumes from the last epoch, records rows, and proves that what is frozen stayed."""
+"""One way to train V and M with Lightning: resumes from the last epoch, records rows, and proves that what is frozen
+stayed.
+"""
 
 import logging
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -36,8 +39,9 @@ def device(config: TrainerConfig) -> torch.device:
 
 
 class Recorder(lightning.Callback):
-    """Writes what was logged to the journal: a row of ``table`` at the end of every epoch, which counts ``units`` on ``axis``,
-    and loss and learning rate every ``every`` batches."""
+    """Writes what was logged to the journal: a row of ``table`` at the end of every epoch, which counts ``units`` on
+    ``axis``, and loss and learning rate every ``every`` batches.
+    """
 
     def __init__(self, journal: Journal, table: str, axis: str, units: int, every: int) -> None:
         self.journal, self.table, self.axis, self.units, self.every = journal, table, axis, units, every
@@ -45,10 +49,13 @@ class Recorder(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._started = time.perf_counter()
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:  # noqa: ANN001
+    def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
         if trainer.global_step % self.every == 0:
             rate = trainer.optimizers[0].param_groups[0]["lr"]
-            values = {"loss": float(outputs["loss"]), "learning_rate": rate}
+            values = {
+                "loss": float(outputs["loss"] if isinstance(outputs, Mapping) else outputs),
+                "learning_rate": rate,
+            }
             self.journal.row("batches", "batch", {"batch": trainer.global_step, **values})
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -71,8 +78,8 @@ def fit(
 ) -> None:
     """Train for ``epochs``, going on from ``folder/checkpoint`` where an earlier call was interrupted.
 
-    The journal is taken back to the checkpoint, so that no row appears twice. Raises `KeyboardInterrupt` when interrupted
-    (Lightning alone would exit), and `RuntimeError` if a frozen weight changed by one bit.
+    The journal is taken back to the checkpoint, so that no row appears twice. Raises `KeyboardInterrupt` when
+    interrupted (Lightning alone would exit), and `RuntimeError` if a frozen weight changed by one bit.
     """
     checkpoint = folder / CHECKPOINT / "last.ckpt"
     epoch, batch = 0, 0

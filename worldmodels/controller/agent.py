@@ -23,7 +23,9 @@ def make_controller(config: Config, action_size: int) -> LinearController:
 
 
 class Agent:
-    """A policy that sees frames only. z is V's mean μ, not a sample: the same weights and seed give the same episode."""
+    """A policy that sees frames only. z is V's mean μ, not a sample: the same weights and seed give the same
+    episode.
+    """
 
     def __init__(self, config: Config, spec: TaskSpec, vision: Path, memory: Path) -> None:
         self.vision = make_vision(config, vision).eval()
@@ -39,7 +41,9 @@ class Agent:
 
     @torch.no_grad()
     def act(self, frame: np.ndarray) -> np.ndarray:
-        """frame: (64, 64, 3) uint8 -> action (A,) float32. C sees h of the frames before this one; then M takes the step."""
+        """frame: (64, 64, 3) uint8 -> action (A,) float32. C sees h of the frames before this one; then M takes the
+        step.
+        """
         self.z = self.vision.encode(to_unit(torch.from_numpy(frame)[None])).mu
         known = {"z": self.z, "h": self.state.h, "c": self.state.c}
         x = torch.cat([known[name] for name in self.inputs], dim=1)[0]
@@ -51,7 +55,9 @@ class Agent:
 
 @dataclass(frozen=True)
 class AgentEpisode:
-    """Scores a controller in one episode; made to be sent to workers, which keep the agent and the task between calls."""
+    """Scores a controller in one episode; made to be sent to workers, which keep the agent and the task between
+    calls.
+    """
 
     config: str  # JSON, so that this can be a key
     vision: Path

@@ -1,7 +1,8 @@
 """CMA-ES (Hansen 2016) over the parameters of C, through the library `cma`.
 
-Randomness comes from one explicit stream, so a search is determined by its seed and the returns it is told. An interrupted one is
-restored by telling a new search the same returns: no pickled state, and the same numbers as without the interruption.
+Randomness comes from one explicit stream, so a search is determined by its seed and the returns it is told. An
+interrupted one is restored by telling a new search the same returns: no pickled state, and the same numbers as without
+the interruption.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,9 @@ from worldmodels.seeds import generator
 
 
 class Search:
-    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever told."""
+    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever
+    told.
+    """
 
     def __init__(self, config: ControllerConfig, size: int, seed: int) -> None:
         rng = generator(seed, "controller", 0)

@@ -36,9 +36,10 @@ class TaskSpec:
 class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A task seen from pixels.
 
-    Observations are (64, 64, 3) uint8: the task's picture without its lowest ``crop_bottom`` share, scaled by area averaging.
-    ``info["state"]`` is the true state, float32, named by ``spec.state_names``; agents never see it. Rewards, ends and random
-    streams are the wrapped task's own. ``max_steps`` truncates earlier than the task would; None leaves the task as it is.
+    Observations are (64, 64, 3) uint8: the task's picture without its lowest ``crop_bottom`` share, scaled by area
+    averaging. ``info["state"]`` is the true state, float32, named by ``spec.state_names``; agents never see it.
+    Rewards, ends and random streams are the wrapped task's own. ``max_steps`` truncates earlier than the task would;
+    None leaves the task as it is.
     """
 
     def __init__(self, config: EnvConfig, max_steps: int | None = None, pictures: bool = False) -> None:
@@ -110,7 +111,7 @@ def make_env(config: EnvConfig, *, max_steps: int | None = None, pictures: bool 
         ) from error
     except gymnasium.error.Error as error:
         raise ConfigError(
-            f"env.id={config.id} is not a task of this Gymnasium {gymnasium.__version__} ({' '.join(str(error).split())}): "
+            f"env.id={config.id} is no task of Gymnasium {gymnasium.__version__} ({' '.join(str(error).split())}): "
             "expected a registered id; see gymnasium.pprint_registry()"
         ) from error
 

@@ -19,8 +19,9 @@ VALIDATION_SEQUENCES = 200
 
 
 class Sequences(NamedTuple):
-    """A batch of sequences of up to L frames: z (B, L, Z), actions (B, L, A), and mask (B, L - 1), 1 where a transition from
-    frame t to t + 1 is real and 0 where it is padding."""
+    """A batch of sequences of up to L frames: z (B, L, Z), actions (B, L, A), and mask (B, L - 1), 1 where a transition
+    from frame t to t + 1 is real and 0 where it is padding.
+    """
 
     z: Tensor
     actions: Tensor
@@ -43,7 +44,9 @@ class Windows(NamedTuple):
 
 
 class EncodedSequences(Dataset[Sequences]):
-    """Indexed by `Windows`. Keeps the last used ``cached_rollouts`` rollouts decoded (a rollout of 1,000 frames: 270 KB)."""
+    """Indexed by `Windows`. Keeps the last used ``cached_rollouts`` rollouts decoded (a rollout of 1,000 frames: 270
+    KB).
+    """
 
     def __init__(self, store: RolloutStore, seed: int, sequence_length: int, cached_rollouts: int) -> None:
         self.store, self.seed, self.sequence_length = store, seed, sequence_length

@@ -1,4 +1,6 @@
-"""The mixture density: one mixture of K Gaussians for each latent dimension (Bishop 1994; Ha & Schmidhuber 2018, App. A.2)."""
+"""The mixture density: one mixture of K Gaussians for each latent dimension (Bishop 1994; Ha & Schmidhuber 2018, App.
+A.2).
+"""
 
 import math
 from typing import NamedTuple
@@ -35,8 +37,9 @@ def entropy(mixture: Mixture) -> Tensor:
 
 
 def sample(mixture: Mixture, temperature: float, generator: torch.Generator | None = None) -> Tensor:
-    """Draw z: (..., Z). ``temperature`` τ divides the logits of the weights and multiplies the variances (Ha & Eck 2017,
-    eq. 8): τ → 0 takes the likeliest component's mean."""
+    """Draw z: (..., Z). ``temperature`` τ divides the logits of the weights and multiplies the variances (Ha & Eck
+    2017, eq. 8): τ → 0 takes the likeliest component's mean.
+    """
     weights = torch.softmax(mixture.log_pi / temperature, dim=-1)
     flat = weights.reshape(-1, weights.shape[-1])
     chosen = torch.multinomial(flat, 1, generator=generator).reshape(*weights.shape[:-1], 1)

@@ -4,6 +4,7 @@ import math
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from worldmodels.config import MemoryConfig
@@ -18,7 +19,9 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class MemoryModule(lightning.LightningModule):
-    """Trains M on `Sequences`: from z and a of step t to the mixture of z at step t + 1. ``persistence`` is a line to beat."""
+    """Trains M on `Sequences`: from z and a of step t to the mixture of z at step t + 1. ``persistence`` is a line to
+    beat.
+    """
 
     def __init__(self, network: MDNLSTM, config: MemoryConfig, persistence: float) -> None:
         super().__init__()
@@ -42,19 +45,18 @@ class MemoryModule(lightning.LightningModule):
         self._step(batch, "val_")
         self.log("persistence_nll", self.persistence, batch_size=1)
 
-    def configure_optimizers(self):  # noqa: ANN201 - Lightning's own union
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.Adam(trainable, lr=self.config.learning_rate)
         low, high, decay = self.config.min_learning_rate, self.config.learning_rate, self.config.decay
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: ((high - low) * decay**step + low) / high
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ((high - low) * decay**step + low) / high)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def persistence_nll(data: SequenceDataModule, batches: int = 8) -> float:
-    """Validation NLL, in nats per latent dimension, of "nothing changes": z_{t+1} ~ N(z_t, s²), the best constant s of each
-    dimension taken from ``batches`` training batches."""
+    """Validation NLL, in nats per latent dimension, of "nothing changes": z_{t+1} ~ N(z_t, s²), the best constant s of
+    each dimension taken from ``batches`` training batches.
+    """
 
     def changes(windows: list) -> tuple[Tensor, Tensor]:
         parts = [data.data[window] for window in windows]

@@ -19,7 +19,8 @@ class State(NamedTuple):
 class LSTM(nn.Module):
     """One LSTM layer with one bias vector, as published: 4H(I + H + 1) parameters.
 
-    PyTorch's own layer adds a second, redundant bias; here it is a constant zero. Gates are ordered input, forget, cell, output.
+    PyTorch's own layer adds a second, redundant bias; here it is a constant zero. Gates are ordered input, forget,
+    cell, output.
     """
 
     zero: Tensor

@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import Any, Protocol
+
+Results = Generator[tuple[Any, Any], None, None]
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 3  # how often one item may fail or take its worker with it
@@ -21,7 +23,7 @@ ATTEMPTS = 3  # how often one item may fail or take its worker with it
 class Executor(Protocol):
     """The seam for engines: anything with ``map`` and ``close``."""
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Results:
         """Yield (item, result) pairs in the order they finish."""
         ...
 
@@ -31,7 +33,7 @@ class Executor(Protocol):
 class SerialExecutor:
     """Everything in this process, in order."""
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Results:
         for item in items:
             yield item, function(item)
 
@@ -58,7 +60,7 @@ class ProcessExecutor:
             context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=_prepare_worker)
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Results:
         waiting = enumerate(items)
         failures: dict[int, int] = {}
         running: dict[Future[Any], tuple[int, Any]] = {}
@@ -80,7 +82,9 @@ class ProcessExecutor:
             number = entry[0]
             failures[number] = failures.get(number, 0) + 1
             if failures[number] >= ATTEMPTS:
-                raise RuntimeError(f"gave up on a rollout after {ATTEMPTS} attempts; its last error is above") from error
+                raise RuntimeError(
+                    f"gave up on a rollout after {ATTEMPTS} attempts; its last error is above"
+                ) from error
             again.append(entry)
 
         try:

@@ -68,7 +68,9 @@ def write_index(folder: Path, entries: Sequence[Entry]) -> None:
 
 
 class RolloutStore:
-    """The rollouts of a folder with an index. Keeps the `OPEN_FILES` last used files open; can be sent to another process."""
+    """The rollouts of a folder with an index. Keeps the `OPEN_FILES` last used files open; can be sent to another
+    process.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -103,14 +105,17 @@ class RolloutStore:
             assert isinstance(dataset, h5py.Dataset)
             return dataset[where]
         except OSError as error:
-            raise DamagedFile(f"{path} is damaged ({error}): run the same command again, and it is made anew") from error
+            raise DamagedFile(
+                f"{path} is damaged ({error}): run the same command again, and it is made anew"
+            ) from error
 
 
 def split(seeds: Iterable[int], validation_fraction: float, budget: float = 1.0) -> tuple[list[int], list[int]]:
     """Rollouts for training and validation, as positions in ``seeds``, neither list empty.
 
-    Ordered by a hash of the episode seed, so that frames of a rollout never straddle the two and membership does not depend on
-    where a rollout lies. ``budget`` is the share of the training rollouts used; validation is the same for every budget.
+    Ordered by a hash of the episode seed, so that frames of a rollout never straddle the two and membership does not
+    depend on where a rollout lies. ``budget`` is the share of the training rollouts used; validation is the same for
+    every budget.
     """
     seeds = list(seeds)
     assert len(seeds) >= 2, "collect.rollouts is at least 2"

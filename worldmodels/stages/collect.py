@@ -94,7 +94,9 @@ def _missing(done: dict[int, Entry], config: Config) -> Iterator[int]:
 
 
 def _size(done: dict[int, Entry], config: Config) -> int | None:
-    """Rollouts in the data set: the first n, as few as hold the frames asked for, two at least; None while one is missing."""
+    """Rollouts in the data set: the first n, as few as hold the frames asked for, two at least; None while one is
+    missing.
+    """
     frames = 0
     for number in range(config.collect.rollouts):
         if number not in done:

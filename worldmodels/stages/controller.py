@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 def run(
     config: Config, vision: Path, memory: Path, action_size: int, executor: Executor, folder: Path, journal: Journal
 ) -> dict[str, Any]:
-    """Write ``controller.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished generation;
-    its ``fitness`` restores the search."""
+    """Write ``controller.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished
+    generation; its ``fitness`` restores the search.
+    """
     search = Search(config.controller, make_controller(config, action_size).size, config.seed)
     journal.rewind(generations=config.controller.generations)
     finished = journal.rows("generations")

@@ -20,7 +20,8 @@ BATCH = 250
 def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, Any]:
     """Write an encoded rollout for each rollout of ``dataset``; keep those that are there. ``vision``: V's weights."""
     where = device(config.trainer)
-    network = make_vision(config, vision).to(where, memory_format=torch.channels_last).eval()
+    network = make_vision(config, vision).to(where).eval()
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     store = RolloutStore(dataset)
     for path in folder.glob("*.partial"):
         path.unlink()

@@ -45,7 +45,9 @@ class RandomEpisode:
 def run(
     config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, folder: Path, journal: Journal
 ) -> dict[str, Any]:
-    """Score ``mean`` (the result), ``best`` and a random agent; write an episode as mp4 and GIF. Returns the summary."""
+    """Score ``mean`` (the result), ``best`` and a random agent; write an episode as mp4 and GIF. Returns the
+    summary.
+    """
     text, cut = config_to_json(config), config.evaluate.max_steps
     parameters = load_file(controller)
     seeds = [episode_seed(config.seed, "evaluate", 0, number) for number in range(config.evaluate.episodes)]
@@ -65,8 +67,16 @@ def run(
             log.info("  %-6s %8.1f ± %.1f", name, scores[name]["mean"], scores[name]["std"])
     if config.evaluate.video:
         _film(config, vision, memory, parameters["mean"], seeds[0], folder, journal)
-    journal.row("returns", "episode", {"episode": len(seeds), **{name: value["mean"] for name, value in scores.items()}})
-    return {**scores["mean"], "official": cut is None, "seeds": seeds, "best": scores["best"], "random": scores["random"]}
+    journal.row(
+        "returns", "episode", {"episode": len(seeds), **{name: value["mean"] for name, value in scores.items()}}
+    )
+    return {
+        **scores["mean"],
+        "official": cut is None,
+        "seeds": seeds,
+        "best": scores["best"],
+        "random": scores["random"],
+    }
 
 
 def _film(

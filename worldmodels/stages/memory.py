@@ -27,7 +27,9 @@ CONTEXT = 10  # frames of reality before a dream begins
 def run(
     config: Config, encoded: Path, vision: Path, action_size: int, source: Path | None, folder: Path, journal: Journal
 ) -> dict[str, Any]:
-    """Write ``weights.safetensors``. ``vision``: V's weights, to decode the dream; ``source``: weights to start from."""
+    """Write ``weights.safetensors``. ``vision``: V's weights, to decode the dream; ``source``: weights to start
+    from.
+    """
     network = make_memory(config, action_size)
     parameters = prepare(network, "memory", source, config.transfer.freeze)
     data = SequenceDataModule(RolloutStore(encoded), config.memory, config.seed)
@@ -54,7 +56,9 @@ def run(
 
 @torch.no_grad()
 def _picture_dream(config: Config, network: MDNLSTM, data: SequenceDataModule, vision: Path, journal: Journal) -> None:
-    """A GIF of what V sees (left) beside what M dreams under the same actions (right), after `CONTEXT` frames of reality."""
+    """A GIF of what V sees (left) beside what M dreams under the same actions (right), after `CONTEXT` frames of
+    reality.
+    """
     rollout = max(data.validation, key=lambda i: data.data.store.lengths[i])
     steps = min(CONTEXT + config.memory.dream_steps, int(data.data.store.lengths[rollout]))
     mu, actions = (

@@ -28,8 +28,8 @@ class Frames(Dataset[Tensor]):
 class ShuffledFrames(Sampler[Batch]):
     """Batches of frames in random order, the same for the same seed and epoch.
 
-    Rollouts are shuffled, taken ``group`` at a time, and the frames of a group shuffled among each other: reading stays within
-    ``group`` open files, and up to ``group`` rollouts the order is uniform over all frames.
+    Rollouts are shuffled, taken ``group`` at a time, and the frames of a group shuffled among each other: reading stays
+    within ``group`` open files, and up to ``group`` rollouts the order is uniform over all frames.
     """
 
     def __init__(self, lengths: np.ndarray, rollouts: Sequence[int], batch_size: int, group: int, seed: int) -> None:
@@ -50,7 +50,7 @@ class ShuffledFrames(Sampler[Batch]):
         order = rng.permutation(self.rollouts)
         for start in range(0, len(order), self.group):
             members = order[start : start + self.group]
-            pairs = np.concatenate([_pairs(rollout, self.lengths[rollout]) for rollout in members])
+            pairs = np.concatenate([_pairs(rollout, int(self.lengths[rollout])) for rollout in members])
             pairs = np.concatenate([left, rng.permutation(pairs)])
             whole = len(pairs) // self.batch_size * self.batch_size
             for first in range(0, whole, self.batch_size):

@@ -9,7 +9,9 @@ from worldmodels.vision.network import Latent
 
 
 class Losses(NamedTuple):
-    """Means over the batch, each (): ``total`` is minimised; the others are the same for every loss, so runs compare."""
+    """Means over the batch, each (): ``total`` is minimised; the others are the same for every loss, so runs
+    compare.
+    """
 
     total: Tensor
     reconstruction: Tensor
@@ -28,8 +30,9 @@ def kl_divergence(latent: Latent) -> Tensor:
 
 
 def mse(reconstruction: Tensor, frames: Tensor, latent: Latent, kl_floor: float) -> Losses:
-    """Squared error plus KL, the KL of each frame clamped from below at ``kl_floor`` nats times the latent size, as in the code
-    of Ha & Schmidhuber 2018; below the floor KL has no gradient."""
+    """Squared error plus KL, the KL of each frame clamped from below at ``kl_floor`` nats times the latent size, as in
+    the code of Ha & Schmidhuber 2018; below the floor KL has no gradient.
+    """
     error, kl = squared_error(reconstruction, frames), kl_divergence(latent)
     floored = kl.clamp(min=kl_floor * latent.mu.shape[1])
     return Losses((error + floored).mean(), error.mean(), kl.mean())

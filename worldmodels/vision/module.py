@@ -17,13 +17,14 @@ from worldmodels.vision.pixels import to_pixels, to_unit
 class VisionModule(lightning.LightningModule):
     """Trains V on uint8 frames (B, 64, 64, 3).
 
-    The noise of a step depends on the seed and the step's number alone, so that a resumed run repeats an undisturbed one.
+    The noise of a step depends on the seed and the step's number alone, so that a resumed run repeats an undisturbed
+    one.
     """
 
     def __init__(self, network: ConvVAE, config: VisionConfig, seed: int, channels_last: bool) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.memory_format)
+        self.network = network.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         self.config = config
         self.seed = seed
 

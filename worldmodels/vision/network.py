@@ -1,5 +1,6 @@
 """The convolutional VAE of Ha & Schmidhuber 2018 (App. A.1), layer for layer."""
 
+import itertools
 from typing import NamedTuple
 
 import torch
@@ -19,9 +20,7 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         channels = (3, 32, 64, 128, 256)
-        self.layers = nn.ModuleList(
-            nn.Conv2d(i, o, kernel_size=4, stride=2) for i, o in zip(channels, channels[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Conv2d(i, o, kernel_size=4, stride=2) for i, o in itertools.pairwise(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -76,6 +75,8 @@ class ConvVAE(nn.Module):
         return self.decoder(z).sigmoid()
 
     def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
-        """Reconstruct through a sampled z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard normal."""
+        """Reconstruct through a sampled z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard
+        normal.
+        """
         latent = self.encode(frames)
         return self.decode(latent.mu + torch.exp(latent.log_var / 2) * noise), latent
