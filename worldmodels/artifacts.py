@@ -28,6 +28,9 @@ from worldmodels import __version__
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 RECORD = "record"
+BUILDING = ".building"
+HASH = 10  # digits of the key in a folder's name
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Artifact:
     @property
     def summary(self) -> dict[str, Any]:
         return self.manifest["summary"]
+
+    @property
+    def weights(self) -> Path:
+        """The parameters of V, M or C, as safetensors."""
+        return self.path / WEIGHTS
 
     def parent(self, role: str) -> "Artifact":
         """The artifact that this one was made from, for example ``vision`` of a controller."""
@@ -83,10 +91,11 @@ class Store:
         """
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
         key = _digest(json.dumps({"stage": stage, **origin}, sort_keys=True).encode())
-        folder = self.root / stage / f"{label}-{key[:10]}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            building = folder.with_name(folder.name + ".building")
+        stage_folder = self.root / stage
+        stage_folder.mkdir(parents=True, exist_ok=True)
+        with _locked(stage_folder / f".{key[:HASH]}.lock", f"{stage} {label}"):
+            folder = _named(stage_folder, label, key)
+            building = folder.with_name(folder.name + BUILDING)
             if (folder / MANIFEST).exists():
                 found = load_artifact(folder)
                 damaged = _damaged(found)
@@ -157,14 +166,21 @@ def _damaged(artifact: Artifact) -> list[Path]:
     return [path for path, digest in paths.items() if not path.exists() or _digest(path) != digest]
 
 
+def _named(stage_folder: Path, label: str, key: str) -> Path:
+    """The folder of this key, whatever label it was made under, or a new name."""
+    for path in stage_folder.glob(f"*-{key[:HASH]}*"):
+        return path.with_name(path.name.removesuffix(BUILDING))
+    return stage_folder / f"{label}-{key[:HASH]}"
+
+
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock of an artifact; the operating system frees it when its holder dies."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        log.info("waiting for another run that builds %s", folder.name)
+        log.info("waiting for another run that builds %s", what)
         lock.acquire()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the commands share: Hydra, logging, exit codes."""
+"""What the commands share: Hydra, logging, exit codes. Light to import: worker processes import the commands."""
 
 import logging
 import os
@@ -6,15 +6,17 @@ import re
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from worldmodels.config import conf_dir, register_schema
+from worldmodels.config import conf_dir, register_schema, usable_cores
 from worldmodels.errors import ConfigError, DamagedFile
 
 log = logging.getLogger(__name__)
@@ -55,3 +57,18 @@ def one_line(error: BaseException) -> str:
     if cause is not None and str(cause).splitlines()[0] not in text:
         text += f" ({str(cause).splitlines()[0]})"
     return f"{' '.join(text.split()).rstrip('.')}; --help lists the groups and --cfg job every key"
+
+
+def prepare_process(threads: int | None = None) -> int:
+    """Set the threads of this process. Returns its share of the cores: all of them, or a part in a parallel sweep."""
+    import cv2
+    import torch
+
+    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs")
+    share = 1 if jobs == -1 else max(1, usable_cores() // (jobs or 1))
+    torch.set_num_threads(threads or share)
+    cv2.setNumThreads(1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="pygame")
+    return share

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, OmegaConf
 
 from worldmodels.errors import ConfigError
 
@@ -93,6 +93,7 @@ class CollectConfig:
     policy: str = MISSING
     persistence: float = 0.9
     brownian_std: float = 0.3
+    seed: int = MISSING
 
     def __post_init__(self) -> None:
         _at_least("collect.rollouts", self.rollouts, 2)
@@ -102,6 +103,7 @@ class CollectConfig:
             0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1"
         )
         _at_least("collect.brownian_std", self.brownian_std, 0)
+        _at_least("collect.seed", self.seed, 0)
 
 
 @dataclass
@@ -124,7 +126,7 @@ class VisionConfig:
     batch_size: int = MISSING
     learning_rate: float = 1e-3
     validation_fraction: float = 0.1
-    shuffle_rollouts: int = 64
+    shuffle_frames: int = 30000
 
     def __post_init__(self) -> None:
         _one_of("vae.loss", self.loss, ("mse",))
@@ -133,7 +135,7 @@ class VisionConfig:
         _at_least("vae.batch_size", self.batch_size, 1)
         require(self.learning_rate > 0, f"vae.learning_rate={self.learning_rate} is out of range: expected more than 0")
         _fraction("vae.validation_fraction", self.validation_fraction)
-        _at_least("vae.shuffle_rollouts", self.shuffle_rollouts, 1)
+        _at_least("vae.shuffle_frames", self.shuffle_frames, 1)
 
 
 @dataclass
@@ -329,16 +331,48 @@ class Config:
         return STAGES[-1] if self.stage == "all" else self.stage
 
 
+@dataclass
+class EvaluateCommand:
+    """One ``python -m worldmodels.evaluate``."""
+
+    run: str = MISSING
+    episodes: int = 100
+    video: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("episodes", self.episodes, 1)
+        _at_least("workers", self.workers, 1)
+
+
+@dataclass
+class DreamCommand:
+    """One ``python -m worldmodels.dream``."""
+
+    run: str = MISSING
+    temperature: float = 1.0
+    steps: int = 200
+    context: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.temperature > 0, f"temperature={self.temperature} is out of range: expected more than 0")
+        _at_least("context", self.context, 1)
+        require(
+            self.steps > self.context, f"steps={self.steps} ends within context={self.context}: expected more steps"
+        )
+
+
 def register_schema() -> None:
-    """Make the schema known to Hydra under the names used in ``conf/``'s defaults lists."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    """Make the schemas known to Hydra under the names used in ``conf/``'s defaults lists."""
+    store = ConfigStore.instance()
+    for name, node in (("schema", Config), ("evaluate_schema", EvaluateCommand), ("dream_schema", DreamCommand)):
+        store.store(name=name, node=node)
 
 
-def to_config(composed: DictConfig) -> Config:
-    """Resolve a composed config into dataclasses, which runs every check. Raises `ConfigError`."""
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, Config)
-    return config
+def to_config(composed: Any) -> Any:
+    """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
+    return OmegaConf.to_object(composed)
 
 
 def plain(config: Any) -> Any:
@@ -353,4 +387,4 @@ def config_to_json(config: Config) -> str:
 
 def config_from_json(text: str) -> Config:
     """Read `config_to_json`'s line, running every check."""
-    return to_config(OmegaConf.merge(OmegaConf.structured(Config), json.loads(text)))  # type: ignore[arg-type]
+    return to_config(OmegaConf.merge(OmegaConf.structured(Config), json.loads(text)))

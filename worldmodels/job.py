@@ -2,20 +2,18 @@
 
 import contextlib
 import logging
-import warnings
 from pathlib import Path
 
-import cv2
 import hydra
-import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.artifacts import Store, write_json
-from worldmodels.config import Config, to_config, usable_cores
+from worldmodels.cli import prepare_process
+from worldmodels.config import Config, to_config
 from worldmodels.estimate import describe_time, stage_seconds
 from worldmodels.pipeline import Pipeline
 from worldmodels.results import assemble, print_parameters, print_summary
@@ -23,12 +21,7 @@ from worldmodels.rollouts.executor import make_executor
 from worldmodels.runs import RESULTS, path_from
 
 log = logging.getLogger(__name__)
-NOT_INHERITED = (
-    "env",
-    "transfer",
-    "stage",
-    "hydra",
-)  # groups and keys that a source task does not share with its target
+NOT_INHERITED = ("env", "transfer", "stage", "hydra")  # a source task's own, or none of its business
 
 
 def run_job(composed: DictConfig) -> None:
@@ -52,6 +45,7 @@ def run_job(composed: DictConfig) -> None:
             return pipeline(source, folder / f"source-{source.env.name}")
 
         target = pipeline(config, folder)
+        results = {}
         for _ in target.run():
             results = assemble(config, target.artifacts, path_from(folder, store.root))
             write_json(folder / RESULTS, results)
@@ -72,17 +66,3 @@ def source_config(config: Config) -> Config:
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch"]
     job = HydraConfig.get().job
     return to_config(hydra.compose(job.config_name, [override for override in overrides if override is not None]))
-
-
-def prepare_process(threads: int | None) -> int:
-    """Set the threads of this process. Returns its share of the cores: all of them, or a part in a parallel sweep."""
-    cores = usable_cores()
-    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs") if HydraConfig.get().mode is not None else None
-    share = 1 if jobs == -1 else max(1, cores // jobs) if jobs else cores
-    torch.set_num_threads(threads or share)
-    cv2.setNumThreads(1)
-    torch.set_float32_matmul_precision("high")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", module="pygame")
-    return share

@@ -23,7 +23,6 @@ from worldmodels.transfer.weights import freeze, mismatches
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise it with a change that makes old artifacts differ from new ones of the same config
-WEIGHTS = "weights.safetensors"
 Work = Callable[[Path, Journal], dict[str, Any]]
 
 
@@ -62,7 +61,7 @@ class Pipeline:
         return self._build(
             "collect",
             config.collect.policy,
-            {"env": task, "collect": plain(config.collect), "seed": config.seed},
+            {"env": task, "collect": plain(config.collect)},
             {},
             lambda folder, journal: collect.run(config, self.executor, folder),
         )
@@ -89,9 +88,7 @@ class Pipeline:
             self._strategy("vision"),
             {"network": plain(self.config.vae.network)},
             parents,
-            lambda folder, journal: encode.run(
-                self.config, parents["dataset"].path, parents["vision"].path / WEIGHTS, folder
-            ),
+            lambda folder, journal: encode.run(self.config, parents["dataset"].path, parents["vision"].weights, folder),
         )
 
     @cached_property
@@ -108,7 +105,7 @@ class Pipeline:
             lambda folder, journal: memory.run(
                 config,
                 parents["encoded"].path,
-                self.vision.path / WEIGHTS,
+                self.vision.weights,
                 self.spec.action_size,
                 _weights(source.get("source")),
                 folder,
@@ -126,8 +123,8 @@ class Pipeline:
             parents,
             lambda folder, journal: controller.run(
                 self.config,
-                parents["vision"].path / WEIGHTS,
-                parents["memory"].path / WEIGHTS,
+                parents["vision"].weights,
+                parents["memory"].weights,
                 self.spec.action_size,
                 self.executor,
                 folder,
@@ -146,9 +143,9 @@ class Pipeline:
             parents,
             lambda folder, journal: evaluate.run(
                 self.config,
-                parents["vision"].path / WEIGHTS,
-                parents["memory"].path / WEIGHTS,
-                parents["controller"].path / "controller.safetensors",
+                parents["vision"].weights,
+                parents["memory"].weights,
+                parents["controller"].weights,
                 self.executor,
                 folder,
                 journal,
@@ -185,7 +182,7 @@ class Pipeline:
         config = self.config
         artifact = self.store.build(
             stage,
-            f"{config.env.name}-{label}-{config.scale}-seed{config.seed}",
+            f"{config.env.name}-{label}-{config.scale}-seed{config.collect.seed if stage == 'collect' else config.seed}",
             {"format": FORMAT, **inputs},
             parents,
             lambda folder: work(folder, Journal(folder, self.writer, stage)),
@@ -215,4 +212,4 @@ class Pipeline:
 
 
 def _weights(artifact: Artifact | None) -> Path | None:
-    return artifact and artifact.path / WEIGHTS
+    return artifact and artifact.weights

@@ -77,7 +77,11 @@ def _headline(stage: str, results: Mapping[str, Any]) -> str:
     if stage == "controller":
         generations = results["controller"]["generations"]
         return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"
-    score = results["evaluation"]
+    return score_line(results["evaluation"])
+
+
+def score_line(score: Mapping[str, Any]) -> str:
+    """An evaluation in a line."""
     low, high = score["interval"]
     note = "" if score["official"] else " (episodes cut: no score)"
     return (

@@ -1,6 +1,7 @@
 """Statistics of returns."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def bootstrap_interval(values: Sequence[float] | np.ndarray, level: float = 0.95
     return float(low), float(high)
 
 
-def describe(returns: Sequence[float]) -> dict[str, object]:
+def describe(returns: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation (n - 1), 95 % bootstrap interval of the mean, and the returns themselves."""
     values = np.asarray(returns, dtype=np.float64)
     std = float(values.std(ddof=1)) if len(values) > 1 else 0.0

@@ -13,6 +13,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
 
 from worldmodels.config import TrainerConfig
 from worldmodels.journal import Journal
@@ -36,6 +37,14 @@ def device(config: TrainerConfig) -> torch.device:
     if config.accelerator == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda")
+
+
+def adam(network: nn.Module, learning_rate: float, fused: bool = False) -> torch.optim.Adam:
+    """Adam over what trains: frozen parameters are not in it. ``fused`` is a tenth faster for V on a CPU, but Lightning
+    cannot clip gradients with it."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    fused = fused and all(parameter.device.type in ("cpu", "cuda") for parameter in trainable)
+    return torch.optim.Adam(trainable, lr=learning_rate, fused=fused)
 
 
 class Recorder(lightning.Callback):

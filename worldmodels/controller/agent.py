@@ -3,6 +3,7 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class AgentEpisode:
     memory: Path
     max_steps: int | None
 
-    def __call__(self, item: tuple[int, np.ndarray, int]) -> float:
+    def __call__(self, item: tuple[Any, np.ndarray, int]) -> float:
         """item: a label of the caller's, C's parameters, and the episode's seed -> return."""
         _, parameters, seed = item
         agent, env = _equipment(self)

@@ -8,7 +8,7 @@ from worldmodels.memory.network import MDNLSTM
 
 
 @torch.no_grad()
-def dream(
+def dream_under(
     network: MDNLSTM, z: Tensor, actions: Tensor, context: int, temperature: float, generator: torch.Generator
 ) -> Tensor:
     """Follow reality for ``context`` frames, then only M's samples, under the real actions.

@@ -11,6 +11,7 @@ from worldmodels.config import MemoryConfig
 from worldmodels.memory import mixture
 from worldmodels.memory.data import SequenceDataModule, Sequences
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.training import adam
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -46,8 +47,7 @@ class MemoryModule(lightning.LightningModule):
         self.log("persistence_nll", self.persistence, batch_size=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.Adam(trainable, lr=self.config.learning_rate)
+        optimizer = adam(self.network, self.config.learning_rate)
         low, high, decay = self.config.min_learning_rate, self.config.learning_rate, self.config.decay
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: ((high - low) * decay**step + low) / high)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -29,10 +29,10 @@ class CollectRollout:
 
     def __call__(self, number: int) -> Entry:
         config = config_from_json(self.config)
-        seed = episode_seed(config.seed, "collect", number)
+        seed = episode_seed(config.collect.seed, "collect", number)
         env = make_env(config.env, max_steps=config.env.max_steps)
         try:
-            policy = random_policy(config.collect, env.task_spec, generator(config.seed, "collect", number, 0))
+            policy = random_policy(config.collect, env.task_spec, generator(config.collect.seed, "collect", number, 0))
             rollout = record(env, policy, seed)
         finally:
             env.close()

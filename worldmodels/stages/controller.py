@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from worldmodels.artifacts import WEIGHTS
 from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import AgentEpisode, make_controller
 from worldmodels.controller.cma_es import Search
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 def run(
     config: Config, vision: Path, memory: Path, action_size: int, executor: Executor, folder: Path, journal: Journal
 ) -> dict[str, Any]:
-    """Write ``controller.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished
+    """Write ``weights.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished
     generation; its ``fitness`` restores the search.
     """
     search = Search(config.controller, make_controller(config, action_size).size, config.seed)
@@ -54,7 +55,7 @@ def run(
             "(%(seconds).1f s)",
             row,
         )
-    save_file({"mean": search.mean, "best": search.best}, folder / "controller.safetensors")
+    save_file({"mean": search.mean, "best": search.best}, folder / WEIGHTS)
     return {"parameters": len(search.mean), "generations": journal.rows("generations")}
 
 

@@ -26,18 +26,20 @@ GIF_FRAMES = 150
 
 
 @dataclass(frozen=True)
-class RandomEpisode:
-    """Scores the uniform random policy in one episode."""
+class HeldOutEpisode:
+    """Scores a controller, or the uniform random policy where there are no parameters, in one episode."""
 
-    config: str
+    agent: AgentEpisode
 
-    def __call__(self, item: tuple[int, None, int]) -> float:
-        """item: the episode's number, nothing, and its seed -> return."""
-        config = config_from_json(self.config)
-        number, _, seed = item
-        env = make_env(config.env, max_steps=config.evaluate.max_steps)
+    def __call__(self, item: tuple[tuple[str, int], np.ndarray | None, int]) -> float:
+        """item: contestant and number of the episode, C's parameters or None, the episode's seed -> return."""
+        label, parameters, seed = item
+        if parameters is not None:
+            return self.agent((label, parameters, seed))
+        config = config_from_json(self.agent.config)
+        env = make_env(config.env, max_steps=self.agent.max_steps)
         try:
-            return score(env, Uniform(env.task_spec, generator(config.seed, "evaluate", 1, number)), seed)
+            return score(env, Uniform(env.task_spec, generator(config.seed, "evaluate", 1, label[1])), seed)
         finally:
             env.close()
 
@@ -45,31 +47,25 @@ class RandomEpisode:
 def run(
     config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, folder: Path, journal: Journal
 ) -> dict[str, Any]:
-    """Score ``mean`` (the result), ``best`` and a random agent; write an episode as mp4 and GIF. Returns the
-    summary.
-    """
-    text, cut = config_to_json(config), config.evaluate.max_steps
+    """Score ``mean`` (the result), ``best`` and a random agent; film an episode. Returns the summary."""
+    cut = config.evaluate.max_steps
     parameters = load_file(controller)
     seeds = [episode_seed(config.seed, "evaluate", 0, number) for number in range(config.evaluate.episodes)]
-    contestants = {
-        "mean": (AgentEpisode(text, vision, memory, cut), parameters["mean"]),
-        "best": (AgentEpisode(text, vision, memory, cut), parameters["best"]),
-        "random": (RandomEpisode(text), None),
-    }
-    scores: dict[str, dict[str, Any]] = {}
-    with Progress("evaluate", len(contestants) * len(seeds), "episodes") as progress:
-        for name, (episode, weights) in contestants.items():
-            returns = np.empty(len(seeds))
-            for (number, *_), value in executor.map(episode, [(i, weights, seed) for i, seed in enumerate(seeds)]):
-                returns[number] = value
-                progress.advance(1)
-            scores[name] = describe(returns.tolist())
-            log.info("  %-6s %8.1f ± %.1f", name, scores[name]["mean"], scores[name]["std"])
+    contestants = {"mean": parameters["mean"], "best": parameters["best"], "random": None}
+    items = [((name, i), weights, seed) for name, weights in contestants.items() for i, seed in enumerate(seeds)]
+    returns = {name: np.empty(len(seeds)) for name in contestants}
+    episode = HeldOutEpisode(AgentEpisode(config_to_json(config), vision, memory, cut))
+    with Progress("evaluate", len(items), "episodes") as progress:
+        for ((name, number), *_), value in executor.map(episode, items):
+            returns[name][number] = value
+            progress.advance(1)
+    scores = {name: describe(values.tolist()) for name, values in returns.items()}
+    for name, figures in scores.items():
+        log.info("  %-6s %8.1f ± %.1f over %d episodes", name, figures["mean"], figures["std"], len(seeds))
     if config.evaluate.video:
         _film(config, vision, memory, parameters["mean"], seeds[0], folder, journal)
-    journal.row(
-        "returns", "episode", {"episode": len(seeds), **{name: value["mean"] for name, value in scores.items()}}
-    )
+    for i in range(len(seeds)):
+        journal.row("returns", "episode", {"episode": i + 1, **{name: values[i] for name, values in returns.items()}})
     return {
         **scores["mean"],
         "official": cut is None,

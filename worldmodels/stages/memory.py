@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from worldmodels import media
+from worldmodels.artifacts import WEIGHTS
 from worldmodels.config import Config
 from worldmodels.journal import Journal
 from worldmodels.memory.data import SequenceDataModule
-from worldmodels.memory.dream import dream
+from worldmodels.memory.dream import dream_under
 from worldmodels.memory.module import MemoryModule, persistence_nll
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.parts import make_memory, make_vision
@@ -49,7 +50,7 @@ def run(
         )
     else:
         log.info("  every parameter of M is frozen: its training is skipped")
-    save_weights(network, folder / "weights.safetensors")
+    save_weights(network, folder / WEIGHTS)
     _picture_dream(config, network.cpu().eval(), data, vision, journal)
     return {"parameters": parameters, "persistence_nll": persistence, "steps": journal.rows("steps")}
 
@@ -65,7 +66,7 @@ def _picture_dream(config: Config, network: MDNLSTM, data: SequenceDataModule, v
         torch.from_numpy(data.data.store.read(rollout, name, slice(steps)))[None] for name in ("mu", "actions")
     )
     generator = torch_generator(config.seed, "figures")
-    dreamt = dream(network, mu, actions, min(CONTEXT, steps), config.memory.temperature, generator)
+    dreamt = dream_under(network, mu, actions, min(CONTEXT, steps), config.memory.temperature, generator)
     decode = make_vision(config, vision).eval().decode
     seen, imagined = (to_pixels(decode(z[0])).numpy() for z in (mu, dreamt))
     frames = [media.beside(pair, height=192) for pair in zip(seen, imagined, strict=True)]

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from worldmodels.artifacts import WEIGHTS
 from worldmodels.config import Config
 from worldmodels.journal import Journal
 from worldmodels.parts import make_vision
@@ -36,5 +37,5 @@ def run(config: Config, dataset: Path, source: Path | None, folder: Path, journa
         )
     else:
         log.info("  every parameter of V is frozen: its training is skipped")
-    save_weights(network, folder / "weights.safetensors")
+    save_weights(network, folder / WEIGHTS)
     return {"parameters": parameters, "epochs": journal.rows("epochs")}

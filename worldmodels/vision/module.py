@@ -9,6 +9,7 @@ from worldmodels import media
 from worldmodels.config import VisionConfig
 from worldmodels.journal import Journal
 from worldmodels.seeds import torch_generator
+from worldmodels.training import adam
 from worldmodels.vision.losses import LOSSES
 from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.pixels import to_pixels, to_unit
@@ -45,8 +46,7 @@ class VisionModule(lightning.LightningModule):
         self._step(batch, "val_", 1, batch_index)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        trainable = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trainable, lr=self.config.learning_rate)
+        return adam(self.network, self.config.learning_rate, fused=True)
 
 
 class VisionPictures(lightning.Callback):

@@ -1,0 +1,58 @@
+"""``python -m worldmodels.dream``: roll M forward without the environment and watch what it dreams, beside reality."""
+
+from omegaconf import DictConfig
+
+from worldmodels.cli import command, prepare_process
+
+
+def dream(composed: DictConfig) -> None:
+    """Collect one episode anew, dream under its actions, and write ``dream.mp4`` and ``dream.gif``."""
+    from pathlib import Path
+
+    import torch
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from worldmodels import media
+    from worldmodels.config import to_config
+    from worldmodels.envs import make_env
+    from worldmodels.memory.dream import dream_under
+    from worldmodels.parts import make_memory, make_vision
+    from worldmodels.rollouts.episode import record
+    from worldmodels.rollouts.policies import random_policy
+    from worldmodels.runs import FinishedRun
+    from worldmodels.seeds import episode_seed, generator, torch_generator
+    from worldmodels.vision.pixels import to_pixels, to_unit
+
+    request = to_config(composed)
+    prepare_process()
+    run = FinishedRun(Path(request.run))
+    config = run.config
+    env = make_env(config.env, max_steps=request.steps)
+    policy = random_policy(config.collect, env.task_spec, generator(request.seed, "figures", 0))
+    rollout = record(env, policy, episode_seed(request.seed, "figures", 1))
+    env.close()
+    vision = make_vision(config, run.vision.weights).eval()
+    memory = make_memory(config, env.task_spec.action_size, run.memory.weights).eval()
+    with torch.inference_mode():
+        z = vision.encode(to_unit(torch.from_numpy(rollout.frames))).mu
+        dreamt = dream_under(
+            memory,
+            z[None],
+            torch.from_numpy(rollout.actions)[None],
+            min(request.context, len(z)),
+            request.temperature,
+            torch_generator(request.seed, "figures", 2),
+        )[0]
+        seen, imagined = (to_pixels(vision.decode(latents)).numpy() for latents in (z, dreamt))
+    frames = [media.beside(three, height=192) for three in zip(rollout.frames, seen, imagined, strict=True)]
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    media.write_mp4(folder / "dream.mp4", frames, env.task_spec.fps)
+    (folder / "dream.gif").write_bytes(media.gif_bytes(frames, env.task_spec.fps))
+    console = Console()
+    console.print(f"{len(frames)} frames; left the task, then V's reconstruction, then the dream")
+    console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command("dream", dream)

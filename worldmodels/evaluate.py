@@ -1,0 +1,51 @@
+"""``python -m worldmodels.evaluate``: score a finished run's agent on the official task."""
+
+from omegaconf import DictConfig
+
+from worldmodels.cli import command, prepare_process
+
+
+def evaluate(composed: DictConfig) -> None:
+    """Score the agent and write ``evaluation.json``."""
+    # Imported here because worker processes import this module too, and need none of it.
+    import contextlib
+    import dataclasses
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    from worldmodels.artifacts import write_json
+    from worldmodels.config import EvaluateConfig, to_config
+    from worldmodels.journal import Journal
+    from worldmodels.results import score_line
+    from worldmodels.rollouts.executor import make_executor
+    from worldmodels.runs import FinishedRun
+    from worldmodels.stages import evaluate as stage
+
+    request = to_config(composed)
+    run = FinishedRun(Path(request.run))
+    settings = EvaluateConfig(episodes=request.episodes, max_steps=None, video=request.video)
+    config = dataclasses.replace(run.config, evaluate=settings)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    workers = request.workers or prepare_process()
+    controller = run.controller
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
+        writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
+        score = stage.run(
+            config,
+            controller.parent("vision").weights,
+            controller.parent("memory").weights,
+            controller.weights,
+            executor,
+            folder,
+            Journal(folder, writer, "evaluate"),
+        )
+    write_json(folder / "evaluation.json", {"run": str(run.folder.resolve()), "env": config.env.name, **score})
+    Console().print(score_line(score), f"results: {folder / 'evaluation.json'}", sep="\n", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command("evaluate", evaluate)
