@@ -1,11 +1,11 @@
 """What the commands share: Hydra, logging, exit codes. Light to import: worker processes import the commands."""
 
+import functools
 import logging
 import os
 import re
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,22 +29,44 @@ def command(config_name: str, task: Callable[[DictConfig], None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
     register_schema()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+    application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
+        _guarded(task)
+    )
     try:
         application()
-    except USAGE as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(2)
-    except DamagedFile as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted: everything finished is kept; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(_explain(error))
     sys.exit(0)
+
+
+def _guarded(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Explain a single job's failure while its log is open; a failure in a sweep is Hydra's, which goes on with the rest."""
+
+    @functools.wraps(task)
+    def guarded(composed: DictConfig) -> None:
+        try:
+            task(composed)
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            sys.exit(_explain(error))
+
+    return guarded
+
+
+def _explain(error: BaseException) -> int:
+    """Say what went wrong, on standard error or with its traceback in the log. Returns the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted: everything finished is kept; the same command goes on from here", file=sys.stderr)
+        return 130
+    if isinstance(error, USAGE):
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    if isinstance(error, DamagedFile):
+        print(f"error: {error}", file=sys.stderr)
+    else:
+        log.critical("failed", exc_info=error)
+    return 1
 
 
 def one_line(error: BaseException) -> str:

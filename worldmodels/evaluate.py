@@ -19,7 +19,7 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.artifacts import write_json
     from worldmodels.config import EvaluateConfig, to_config
     from worldmodels.journal import Journal
-    from worldmodels.results import score_line
+    from worldmodels.results import keep_films, score_line
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.runs import FinishedRun
     from worldmodels.stages import evaluate as stage
@@ -29,7 +29,8 @@ def evaluate(composed: DictConfig) -> None:
     settings = EvaluateConfig(episodes=request.episodes, max_steps=None, video=request.video)
     config = dataclasses.replace(run.config, evaluate=settings)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    workers = request.workers or prepare_process()
+    cores = prepare_process()
+    workers = request.workers or cores
     controller = run.controller
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
@@ -40,9 +41,9 @@ def evaluate(composed: DictConfig) -> None:
             controller.parent("memory").weights,
             controller.weights,
             executor,
-            folder,
             Journal(folder, writer, "evaluate"),
         )
+    keep_films(folder, folder)
     write_json(folder / "evaluation.json", {"run": str(run.folder.resolve()), "env": config.env.name, **score})
     Console().print(score_line(score), f"results: {folder / 'evaluation.json'}", sep="\n", soft_wrap=True)
 

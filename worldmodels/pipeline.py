@@ -147,7 +147,6 @@ class Pipeline:
                 parents["memory"].weights,
                 parents["controller"].weights,
                 self.executor,
-                folder,
                 journal,
             ),
         )
@@ -180,9 +179,10 @@ class Pipeline:
         self, stage: str, label: str, inputs: Mapping[str, Any], parents: Mapping[str, Artifact], work: Work
     ) -> Artifact:
         config = self.config
+        seed = config.collect.seed if stage == "collect" else config.seed
         artifact = self.store.build(
             stage,
-            f"{config.env.name}-{label}-{config.scale}-seed{config.collect.seed if stage == 'collect' else config.seed}",
+            f"{config.env.name}-{label}-{config.scale}-seed{seed}",
             {"format": FORMAT, **inputs},
             parents,
             lambda folder: work(folder, Journal(folder, self.writer, stage)),

@@ -1,12 +1,14 @@
 """``results.json`` and the tables a run prints, from the artifacts it made or reused."""
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from worldmodels.artifacts import Artifact
+from worldmodels.artifacts import RECORD, Artifact
 from worldmodels.config import Config, plain
 
 PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
@@ -36,6 +38,12 @@ def assemble(config: Config, artifacts: Mapping[str, Artifact], artifacts_root: 
         results["evaluation"] = summaries["evaluate"]
     results["parameters"] = {part: summaries[part]["parameters"] for part in ("vision", "memory") if part in summaries}
     return {**results, "artifacts": artifacts_root, "config": plain(config)}
+
+
+def keep_films(artifact: Path, folder: Path) -> None:
+    """Copy the film of an evaluated episode, mp4 and GIF, to where a person looks for it."""
+    for path in (artifact / RECORD).rglob("episode.*"):
+        shutil.copyfile(path, folder / f"episode{path.suffix}")
 
 
 def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:

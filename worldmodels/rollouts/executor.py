@@ -53,6 +53,8 @@ class ProcessExecutor:
         self._pool: ProcessPoolExecutor | None = None
 
     def _start(self) -> ProcessPoolExecutor:
+        if multiprocessing.get_start_method(allow_none=True) == "loky":  # a job of the joblib launcher: the workers
+            multiprocessing.set_start_method("spawn", force=True)  # below could not make sense of it
         if "forkserver" in multiprocessing.get_all_start_methods():
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["worldmodels.controller.agent", "worldmodels.rollouts.episode"])

@@ -22,6 +22,7 @@ from worldmodels.statistics import describe
 from worldmodels.vision.pixels import to_pixels
 
 log = logging.getLogger(__name__)
+FILM_FPS = 25  # pictures cost as much as the task itself
 GIF_FRAMES = 150
 
 
@@ -45,7 +46,7 @@ class HeldOutEpisode:
 
 
 def run(
-    config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, folder: Path, journal: Journal
+    config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
     """Score ``mean`` (the result), ``best`` and a random agent; film an episode. Returns the summary."""
     cut = config.evaluate.max_steps
@@ -63,7 +64,7 @@ def run(
     for name, figures in scores.items():
         log.info("  %-6s %8.1f ± %.1f over %d episodes", name, figures["mean"], figures["std"], len(seeds))
     if config.evaluate.video:
-        _film(config, vision, memory, parameters["mean"], seeds[0], folder, journal)
+        _film(config, vision, memory, parameters["mean"], seeds[0], journal)
     for i in range(len(seeds)):
         journal.row("returns", "episode", {"episode": i + 1, **{name: values[i] for name, values in returns.items()}})
     return {
@@ -75,26 +76,26 @@ def run(
     }
 
 
-def _film(
-    config: Config, vision: Path, memory: Path, parameters: np.ndarray, seed: int, folder: Path, journal: Journal
-) -> None:
+def _film(config: Config, vision: Path, memory: Path, parameters: np.ndarray, seed: int, journal: Journal) -> None:
     """The first held-out episode: the task, the frame the agent sees, and V's reconstruction of it."""
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
         agent = Agent(config, env.task_spec, vision, memory)
         agent.controller.parameters = parameters
         frame, _ = env.reset(seed=seed)
-        pictures, done = [], False
+        pictures, step, done = [], 0, False
+        skip = max(1, round(env.task_spec.fps / FILM_FPS))
         while not done:
             action = agent.act(frame)
-            seen = to_pixels(agent.vision.decode(agent.z).detach())[0].numpy()
-            pictures.append(media.beside([env.render(), frame, seen], height=256))
+            if step % skip == 0:
+                seen = to_pixels(agent.vision.decode(agent.z).detach())[0].numpy()
+                pictures.append(media.beside([env.render(), frame, seen], height=256))
             frame, _, terminated, truncated, _ = env.step(action)
-            done = terminated or truncated
-        fps = env.task_spec.fps
+            step, done = step + 1, terminated or truncated
+        fps = round(env.task_spec.fps / skip)
     finally:
         env.close()
-    media.write_mp4(folder / "episode.mp4", pictures, fps)
+    media.write_mp4(journal.folder / "episode.mp4", pictures, fps)
     every = -(-len(pictures) // GIF_FRAMES)
     small = [media.beside([picture], height=128) for picture in pictures[::every]]
     journal.animation("episode", config.evaluate.episodes, small, fps / every)

@@ -19,8 +19,8 @@ Batch = list[tuple[int, np.ndarray]]  # (rollout, increasing frame numbers)
 class Frames(Dataset[Tensor]):
     """Indexed by a batch: (rollout, frames) pairs -> (B, 64, 64, 3) uint8.
 
-    Reads rollouts whole, which is several times faster than picking frames, and keeps the last used ones up to ``cached``
-    frames (12 KB each).
+    Reads rollouts whole, which is several times faster than picking frames, and keeps the last used ones up to
+    ``cached`` frames (12 KB each).
     """
 
     def __init__(self, store: RolloutStore, cached: int) -> None:
@@ -42,8 +42,8 @@ class Frames(Dataset[Tensor]):
 class ShuffledFrames(Sampler[Batch]):
     """Batches of frames in random order, the same for the same seed and epoch.
 
-    Rollouts are shuffled, taken in groups of about ``group_frames`` frames, and the frames of a group shuffled among each
-    other: memory holds one group, and a data set that fits in one is shuffled uniformly.
+    Rollouts are shuffled, taken in groups of about ``group_frames`` frames, and the frames of a group shuffled among
+    each other: memory holds one group, and a data set that fits in one is shuffled uniformly.
     """
 
     def __init__(

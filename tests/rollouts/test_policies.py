@@ -1,0 +1,74 @@
+"""Random policies."""
+
+import numpy as np
+import pytest
+
+from worldmodels.config import CollectConfig
+from worldmodels.envs import TaskSpec
+from worldmodels.rollouts.policies import random_policy
+
+SPEC = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 2], np.float32), (), 50)
+FRAME = np.zeros((64, 64, 3), np.uint8)
+POLICIES = ("uniform", "sticky", "brownian")
+
+
+def actions(name, count=4000, seed=0, **settings):
+    config = CollectConfig(rollouts=2, policy=name, seed=0, **settings)
+    policy = random_policy(config, SPEC, np.random.default_rng(seed))
+    policy.begin()
+    return np.stack([policy.act(FRAME) for _ in range(count)])
+
+
+def correlation(values):
+    """Of each action with the one before it."""
+    return np.array([np.corrcoef(column[:-1], column[1:])[0, 1] for column in values.T])
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_actions_are_within_the_bounds_and_use_them(name):
+    chosen = actions(name)
+    assert chosen.dtype == np.float32
+    assert (chosen >= SPEC.action_low).all()
+    assert (chosen <= SPEC.action_high).all()
+    span = (chosen.max(0) - chosen.min(0)) / (SPEC.action_high - SPEC.action_low)
+    assert (span > 0.9).all()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_stream_alone_decides(name):
+    np.testing.assert_array_equal(actions(name, 50), actions(name, 50))
+    assert not np.array_equal(actions(name, 50), actions(name, 50, seed=1))
+
+
+@pytest.mark.parametrize("persistence", [0.0, 0.5, 0.9])
+def test_sticky_repeats_with_its_probability(persistence):
+    chosen = actions("sticky", persistence=persistence)
+    repeated = (chosen[1:] == chosen[:-1]).all(axis=1).mean()
+    assert repeated == pytest.approx(persistence, abs=0.025)
+
+
+def test_uniform_never_repeats_and_is_not_correlated():
+    chosen = actions("uniform")
+    assert (chosen[1:] != chosen[:-1]).any(axis=1).all()
+    assert np.abs(correlation(chosen)).max() < 0.06
+    np.testing.assert_allclose(chosen.mean(0), (SPEC.action_low + SPEC.action_high) / 2, atol=0.05)
+
+
+def test_brownian_walks():
+    chosen = actions("brownian", brownian_std=0.1)
+    assert correlation(chosen).min() > 0.9
+    inside = ((chosen > SPEC.action_low) & (chosen < SPEC.action_high))[1:]
+    half = (SPEC.action_high - SPEC.action_low) / 2
+    steps = np.diff(chosen, axis=0) / half
+    assert [steps[inside[:, i], i].std() for i in range(3)] == pytest.approx([0.1] * 3, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["sticky", "brownian"])
+def test_an_episode_does_not_go_on_with_the_last_ones_action(name):
+    config = CollectConfig(rollouts=2, policy=name, seed=0, persistence=0.999, brownian_std=1e-6)
+    policy = random_policy(config, SPEC, np.random.default_rng(0))
+    policy.begin()
+    first = policy.act(FRAME)
+    np.testing.assert_allclose(policy.act(FRAME), first, atol=1e-4)
+    policy.begin()
+    assert np.abs(policy.act(FRAME) - first).max() > 1e-2

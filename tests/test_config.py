@@ -1,0 +1,333 @@
+"""The Hydra tree: everything composes, everything misspelt is an error, nonsense is refused in one line."""
+
+import contextlib
+import json
+import re
+import shutil
+
+import hydra
+import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from worldmodels.config import (
+    Config,
+    DreamCommand,
+    EvaluateCommand,
+    conf_dir,
+    config_from_json,
+    config_to_json,
+    plain,
+    register_schema,
+    to_config,
+)
+from worldmodels.errors import ConfigError
+
+COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand}
+NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"]}
+OPTIONS = [(path.parent.name, path.stem) for path in sorted(conf_dir().glob("*/*.yaml"))]
+TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
+SCALES = ("smoke", "quick", "laptop", "paper")
+STRATEGIES = ("scratch", "pretrained", "freeze2", "freeze_encoder", "freeze_lstm", "freeze_mdn")
+INTERFACE = {
+    "env": TASKS,
+    "vae": ("cvae",),
+    "memory": ("mdn_lstm",),
+    "controller": ("cma_es",),
+    "transfer": (*STRATEGIES, "pretrained_vision", "pretrained_memory"),
+    "scale": SCALES,
+    "trainer": ("auto", "cpu", "gpu"),
+}
+
+
+@contextlib.contextmanager
+def tree(folder):
+    """Hydra on a config tree; composing many configs in one go is much faster."""
+    register_schema()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        yield lambda command, *overrides: to_config(hydra.compose(command, [*overrides, *NEEDED.get(command, [])]))
+
+
+def test_every_yaml_is_reached_by_a_test():
+    files = {str(path.relative_to(conf_dir())) for path in conf_dir().rglob("*.yaml")}
+    assert files == {f"{group}/{option}.yaml" for group, option in OPTIONS} | {f"{name}.yaml" for name in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes(command):
+    with tree(conf_dir()) as composed:
+        assert isinstance(composed(command), COMMANDS[command])
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes(group, option, compose):
+    config = compose(f"{group}={option}")
+    chosen = getattr(config, group, None)
+    assert getattr(chosen, "name", option) == option or chosen == option
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_composes_with_every_task_and_scale(strategy):
+    with tree(conf_dir()) as composed:
+        for task in TASKS:
+            for scale in SCALES:
+                config = composed("config", f"transfer={strategy}", f"env={task}", f"scale={scale}")
+                assert (config.transfer.name, config.env.name, config.scale) == (strategy, task, scale)
+                source = None if strategy == "scratch" else "car_racing" if task == TASKS[2] else "bipedal_walker"
+                assert config.transfer.source_env == source
+
+
+@pytest.mark.parametrize(("group", "options"), INTERFACE.items())
+def test_the_promised_options_exist(group, options):
+    assert set(options) <= {path.stem for path in (conf_dir() / group).glob("*.yaml")}
+
+
+def test_the_promised_defaults_hold(compose):
+    config = compose()
+    assert config.env.name == "car_racing"
+    assert config.vae.network._target_.endswith("ConvVAE")
+    assert config.memory.network._target_.endswith("MDNLSTM")
+    assert config.controller.inputs == ["z", "h"]
+    assert (config.transfer.name, config.transfer.source_env) == ("scratch", None)
+    assert (config.trainer.accelerator, config.scale, config.stage, config.seed) == ("auto", "quick", "all", 0)
+    assert config.paths.outputs == "outputs"
+    assert compose("transfer=pretrained").transfer.budget == 0.5
+    assert config.transfer.budget == 1.0
+
+
+@pytest.mark.parametrize("stage", ["all", "collect", "vision", "encode", "memory", "controller", "evaluate"])
+def test_a_run_can_end_after_any_stage(stage, compose):
+    assert compose(f"stage={stage}").last_stage == ("evaluate" if stage == "all" else stage)
+
+
+def test_the_seed_reaches_collecting_unless_it_is_pinned(compose):
+    assert compose("seed=3").collect.seed == 3
+    assert compose("seed=3", "collect.seed=1").collect.seed == 1
+
+
+@pytest.mark.parametrize(
+    ("strategy", "load", "freeze"),
+    [
+        ("scratch", [], []),
+        ("pretrained", ["vision", "memory"], []),
+        ("pretrained_vision", ["vision"], []),
+        ("pretrained_memory", ["memory"], []),
+        ("freeze2", ["vision"], ["vision.encoder.layers.0", "vision.encoder.layers.1"]),
+        ("freeze_encoder", ["vision"], ["vision.encoder"]),
+        ("freeze_lstm", ["memory"], ["memory.lstm"]),
+        ("freeze_mdn", ["memory"], ["memory.mdn"]),
+    ],
+)
+def test_strategies_load_and_freeze_what_the_study_did(strategy, load, freeze, compose):
+    transfer = compose(f"transfer={strategy}").transfer
+    assert (transfer.load, transfer.freeze) == (load, freeze)
+
+
+def test_the_paper_scale_holds_the_source_studys_numbers(compose):
+    config = compose("scale=paper")
+    assert (config.collect.rollouts, config.collect.frames, config.collect.policy) == (10_000, None, "uniform")
+    assert config.env.max_steps == 1000
+    assert (config.vae.epochs, config.vae.batch_size, config.vae.learning_rate) == (10, 100, 0.001)
+    assert config.vae.network.latent_size == 32
+    assert (config.memory.steps, config.memory.batch_size, config.memory.sequence_length) == (4000, 100, 1000)
+    assert (config.memory.network.hidden_size, config.memory.network.mixtures) == (256, 5)
+    search = config.controller
+    assert (search.population, search.rollouts, search.generations, search.max_steps) == (32, 2, 20, None)
+    assert (config.evaluate.episodes, config.evaluate.max_steps) == (100, None)
+
+
+def mappings(node, path=()):
+    """Places of all mappings in a YAML file whose keys the schema knows."""
+    if isinstance(node, dict) and path[-1:] != ("kwargs",) and path[:1] != ("hydra",):
+        yield path
+        for key, value in node.items():
+            yield from mappings(value, (*path, key))
+
+
+def yaml_places():
+    for path in sorted(conf_dir().rglob("*.yaml")):
+        for place in mappings(yaml.safe_load(path.read_text())):
+            yield str(path.relative_to(conf_dir())), place
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copy") / "conf"
+    shutil.copytree(conf_dir(), folder)
+    return folder
+
+
+@pytest.mark.parametrize(("file", "place"), yaml_places(), ids=lambda value: ".".join(value) if value else "top")
+def test_a_misspelt_key_in_a_yaml_file_is_an_error(file, place, copied):
+    path = copied / file
+    text = path.read_text()
+    command = file.removesuffix(".yaml") if "/" not in file else "config"
+    choice = [] if "/" not in file else [file.removesuffix(".yaml").replace("/", "=")]
+    node = content = yaml.safe_load(text)
+    for key in place:
+        node = node[key]
+    node["misspelt"] = 1
+    try:
+        with tree(copied) as composed:
+            composed(command, *choice)  # the copy itself is in order
+            header = "# @package _global_\n" if "@package _global_" in text else ""
+            path.write_text(header + yaml.safe_dump(content, sort_keys=False))
+            with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
+                composed(command, *choice)
+        assert "misspelt" in f"{caught.value} {caught.value.__cause__}"
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("sed", "env.nme", "collect.rolouts", "vae.epoch", "vae.network.latents", "memory.stps", "trainer.thread"),
+        *("memory.network.mixture", "controller.populatoin", "evaluate.episode", "transfer.source", "executor.worker"),
+        *("paths.output", "transfers"),
+    ],
+)
+def test_a_misspelt_override_is_an_error(key, compose):
+    for plus in ("", "+"):
+        with pytest.raises((HydraException, OmegaConfBaseException), match=re.escape(key.split(".")[-1])):
+            compose(f"{plus}{key}=1")
+
+
+@pytest.mark.parametrize("choice", ["env=pong", "transfer=freeze3", "scale=huge", "vae=vqvae", "trainer=tpu"])
+def test_an_unknown_option_is_an_error(choice, compose):
+    with pytest.raises(HydraException, match=choice.split("=")[1]):
+        compose(choice)
+
+
+@pytest.mark.parametrize("override", ["seed=one", "vae.epochs=2.5", "env.heuristic=perhaps", "memory.steps=null"])
+def test_a_value_of_the_wrong_kind_is_an_error(override, compose):
+    with pytest.raises((HydraException, OmegaConfBaseException), match=r"one|2\.5|perhaps|not Optional|None"):
+        compose(override)
+
+
+# What is asked for, and words of the answer: what was got, and what was expected or how to mend it.
+REFUSED = [
+    ("stage=fly", "stage=fly", "collect, vision, encode, memory, controller, evaluate"),
+    ("seed=-1", "seed=-1", "expected 0 or more"),
+    ("env.renderer=ascii", "env.renderer=ascii", "expected one of gymnasium"),
+    ("env.crop_bottom=1", "env.crop_bottom=1.0", "expected 0 ≤ share < 1"),
+    ("env.crop_bottom=-0.1", "env.crop_bottom=-0.1", "expected 0 ≤ share < 1"),
+    ("env.max_steps=1", "env.max_steps=1", "expected 2 or more"),
+    ("env.squash=[tanh,sin,tanh]", "env.squash=sin", "tanh, tanh01, relu_tanh, clip"),
+    ("env=lunar_lander env.heuristic=true", "env=lunar_lander", "set env.heuristic=false or env=car_racing"),
+    ("collect.rollouts=1", "collect.rollouts=1", "expected 2 or more"),
+    ("collect.frames=0", "collect.frames=0", "expected 1 or more"),
+    ("collect.policy=wise", "collect.policy=wise", "uniform, sticky, brownian"),
+    ("collect.persistence=1", "collect.persistence=1.0", "expected 0 ≤ p < 1"),
+    ("collect.brownian_std=-1", "collect.brownian_std=-1", "expected 0 or more"),
+    ("collect.seed=-1", "collect.seed=-1", "expected 0 or more"),
+    ("vae.network.latent_size=0", "vae.network.latent_size=0", "expected 1 or more"),
+    ("vae.loss=hope", "vae.loss=hope", "expected one of mse"),
+    ("vae.kl_floor=-1", "vae.kl_floor=-1", "expected 0 or more"),
+    ("vae.epochs=0", "vae.epochs=0", "expected 1 or more"),
+    ("vae.batch_size=0", "vae.batch_size=0", "expected 1 or more"),
+    ("vae.learning_rate=0", "vae.learning_rate=0", "expected more than 0"),
+    ("vae.validation_fraction=1", "vae.validation_fraction=1", "expected a fraction between 0 and 1"),
+    ("vae.shuffle_frames=0", "vae.shuffle_frames=0", "expected 1 or more"),
+    ("memory.network.hidden_size=0", "memory.network.hidden_size=0", "expected 1 or more"),
+    ("memory.network.mixtures=0", "memory.network.mixtures=0", "expected 1 or more"),
+    ("memory.steps=0", "memory.steps=0", "expected 1 or more"),
+    ("memory.steps=7 memory.validate_every=3", "memory.validate_every=3", "a divisor of 7"),
+    ("memory.batch_size=0", "memory.batch_size=0", "expected 1 or more"),
+    ("memory.sequence_length=1", "memory.sequence_length=1", "expected 2 or more"),
+    ("memory.learning_rate=1e-6", "memory.learning_rate=1e-06", "expected 0 ≤ minimum ≤ rate and rate > 0"),
+    ("memory.decay=0", "memory.decay=0.0", "expected 0 < decay ≤ 1"),
+    ("memory.gradient_clip=0", "memory.gradient_clip=0.0", "expected more than 0"),
+    ("memory.validate_every=0", "memory.validate_every=0", "expected 1 or more"),
+    ("memory.validation_fraction=0", "memory.validation_fraction=0.0", "expected a fraction between 0 and 1"),
+    ("memory.cached_rollouts=0", "memory.cached_rollouts=0", "expected 1 or more"),
+    ("memory.dream_steps=0", "memory.dream_steps=0", "expected 1 or more"),
+    ("memory.temperature=0", "memory.temperature=0.0", "expected more than 0"),
+    ("controller.inputs=[h]", "controller.inputs=['h']", "expected [z], [z,h] or [z,h,c]"),
+    ("controller.population=3", "controller.population=3", "expected 4 or more"),
+    ("controller.rollouts=0", "controller.rollouts=0", "expected 1 or more"),
+    ("controller.generations=0", "controller.generations=0", "expected 1 or more"),
+    ("controller.sigma=0", "controller.sigma=0.0", "expected more than 0"),
+    ("controller.max_steps=0", "controller.max_steps=0", "expected 1 or more"),
+    ("evaluate.episodes=0", "evaluate.episodes=0", "expected 1 or more"),
+    ("evaluate.max_steps=0", "evaluate.max_steps=0", "expected 1 or more"),
+    ("transfer=pretrained transfer.budget=0", "transfer.budget=0.0", "expected a fraction above 0 and up to 1"),
+    ("transfer=pretrained transfer.budget=1.5", "transfer.budget=1.5", "expected a fraction above 0 and up to 1"),
+    ("transfer.load=[luck] transfer.source_env=lunar_lander", "transfer.load=luck", "expected one of vision, memory"),
+    ("transfer=freeze2 transfer.freeze=[sight]", "transfer.freeze=sight", "expected one of vision, memory"),
+    ("transfer=freeze2 transfer.freeze=[memory.lstm]", "transfer.freeze=memory.lstm", "add it to transfer.load"),
+    ("transfer.freeze=[vision.encoder]", "transfer.freeze=vision.encoder", "use transfer=scratch"),
+    ("transfer=freeze2 transfer.source_env=null", "freeze2", "set transfer.source_env=bipedal_walker, or use"),
+    (
+        "transfer=pretrained transfer.source_env=car_racing",
+        "transfer.source_env=car_racing",
+        "for example transfer.source_env=bipedal_walker",
+    ),
+    ("trainer.accelerator=abacus", "trainer.accelerator=abacus", "expected one of auto, cpu, gpu"),
+    ("trainer.precision=vague", "trainer.precision=vague", "auto, 32-true, bf16-mixed"),
+    ("trainer.threads=0", "trainer.threads=0", "expected 1 or more"),
+    ("executor.name=cloud", "executor=cloud", "expected one of serial, process"),
+    ("executor.workers=0", "executor.workers=0", "expected 1 or more"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "got", "expected"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_nonsense_is_refused_in_one_line(overrides, got, expected, compose):
+    with pytest.raises(ConfigError) as caught:
+        compose(*overrides.split())
+    message = str(caught.value)
+    assert "\n" not in message
+    assert got in message
+    assert expected in message
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "got"),
+    [
+        ("evaluate", "episodes=0", "episodes=0"),
+        ("evaluate", "workers=0", "workers=0"),
+        ("dream", "temperature=0", "temperature=0.0"),
+        ("dream", "context=0", "context=0"),
+        ("dream", "steps=10", "steps=10"),  # no more than its context
+    ],
+)
+def test_the_other_commands_refuse_nonsense(command, override, got):
+    with tree(conf_dir()) as composed, pytest.raises(ConfigError, match=f"{got} .*expected"):
+        composed(command, override)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "dream"])
+def test_a_run_is_required(command):
+    register_schema()
+    GlobalHydra.instance().clear()
+    with (
+        hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"),
+        pytest.raises(OmegaConfBaseException, match="run"),
+    ):
+        to_config(hydra.compose(command))
+
+
+def test_a_source_may_be_a_run_of_any_task(compose):
+    config = compose("transfer=pretrained", "transfer.source_env=car_racing", "transfer.source_run=outputs/runs/x")
+    assert config.transfer.source_run == "outputs/runs/x"
+
+
+@pytest.mark.parametrize("overrides", [[], ["env=bipedal_walker", "transfer=freeze_lstm", "scale=paper", "seed=7"]])
+def test_a_config_survives_json(overrides, compose):
+    config = compose(*overrides)
+    text = config_to_json(config)
+    assert "\n" not in text
+    assert config_from_json(text) == config
+    assert config_to_json(config_from_json(text)) == text
+    assert json.loads(text) == plain(config)
+
+
+def test_reading_json_runs_the_checks(compose):
+    values = json.loads(config_to_json(compose()))
+    with pytest.raises(ConfigError, match=r"vae\.epochs=0"):
+        config_from_json(json.dumps({**values, "vae": {**values["vae"], "epochs": 0}}))
+    with pytest.raises(OmegaConfBaseException, match="misspelt"):
+        config_from_json(json.dumps({**values, "misspelt": 1}))

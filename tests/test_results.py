@@ -1,0 +1,141 @@
+"""``results.json``, from a run of all stages as small as it gets."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from worldmodels.artifacts import Store
+from worldmodels.config import STAGES, config_from_json
+from worldmodels.pipeline import Pipeline
+from worldmodels.results import assemble, print_parameters, print_summary
+from worldmodels.rollouts.executor import SerialExecutor
+
+TINY = (
+    *("env=lunar_lander", "env.max_steps=6", "collect.rollouts=3", "vae.epochs=2", "trainer=cpu", "scale=smoke"),
+    *("memory.steps=4", "memory.validate_every=2", "memory.batch_size=2", "controller.max_steps=2"),
+    *("controller.generations=2", "evaluate.episodes=2", "evaluate.max_steps=3", "evaluate.video=false"),
+)
+
+
+def no_source():
+    raise AssertionError("scratch needs no source")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("outputs") / "artifacts")
+
+
+@pytest.fixture
+def results(store, compose):
+    """Of the first run, or of one that finds everything there."""
+    config = compose(*TINY)
+    pipeline = Pipeline(config, store, SerialExecutor(), None, no_source)
+    stages = []
+    for stage in pipeline.run():
+        stages.append(stage)
+        partial = assemble(config, pipeline.artifacts, "artifacts")
+        assert list(partial["stages"]) == stages
+    assert tuple(stages) == STAGES
+    return json.loads(json.dumps(partial))
+
+
+def test_the_top_says_what_was_run(results, compose):
+    assert {key: results[key] for key in ("env", "transfer", "source_env", "seed", "scale")} == {
+        "env": "lunar_lander",
+        "transfer": "scratch",
+        "source_env": None,
+        "seed": 0,
+        "scale": "smoke",
+    }
+    assert config_from_json(json.dumps(results["config"])) == compose(*TINY)
+
+
+def test_every_stage_names_its_artifact(results, store):
+    assert tuple(results["stages"]) == STAGES
+    for stage, facts in results["stages"].items():
+        assert set(facts) == {"artifact", "cached", "seconds"}
+        assert (store.root / stage / facts["artifact"] / "manifest.json").exists()
+        assert facts["seconds"] >= 0
+
+
+def test_epochs_steps_and_generations_count_from_one(results):
+    epochs, steps = results["vision"]["epochs"], results["memory"]["steps"]
+    generations = results["controller"]["generations"]
+    assert [row["epoch"] for row in epochs] == [1, 2]
+    assert [row["step"] for row in steps] == [2, 4]
+    assert [row["generation"] for row in generations] == [1, 2]
+    for row in epochs:
+        assert set(row) >= {"reconstruction", "kl", "val_reconstruction", "val_kl", "seconds"}
+    for row in steps:
+        assert set(row) >= {"nll", "val_nll"}
+    for row in generations:
+        assert set(row) >= {"best", "mean", "worst", "std", "seconds"}
+        assert row["best"] >= row["mean"] >= row["worst"]
+
+
+def test_the_evaluation(results):
+    evaluation = results["evaluation"]
+    assert set(evaluation) >= {"episodes", "mean", "std", "interval", "returns"}
+    assert evaluation["episodes"] == len(evaluation["returns"]) == 2
+    assert evaluation["mean"] == pytest.approx(sum(evaluation["returns"]) / 2)
+    low, high = evaluation["interval"]
+    assert low <= evaluation["mean"] <= high
+    assert evaluation["official"] is False  # its episodes were cut
+
+
+def test_parameters_are_those_of_the_published_tables(results):
+    vision, memory = results["parameters"]["vision"], results["parameters"]["memory"]
+    for counts in (vision, memory, *vision["groups"].values(), *memory["groups"].values()):
+        assert set(counts) >= {"total", "trainable", "copied", "fresh", "frozen"}
+        assert counts["total"] == counts["fresh"] == counts["trainable"]
+        assert counts["copied"] == counts["frozen"] == 0
+    assert vision["groups"]["encoder"]["total"] == 690_144
+    assert memory["groups"]["lstm"]["total"] == 4 * 256 * (32 + 2 + 256 + 1)
+    assert memory["groups"]["mdn"]["total"] == 123_360
+    assert sum(group["total"] for group in vision["groups"].values()) == vision["total"]
+
+
+def test_stages_that_were_not_run_are_absent(store, compose):
+    config = compose(*TINY, "stage=vision")
+    pipeline = Pipeline(config, store, SerialExecutor(), None, no_source)
+    assert list(pipeline.run()) == ["collect", "vision"]
+    results = assemble(config, pipeline.artifacts, "artifacts")
+    assert list(results["stages"]) == ["collect", "vision"]
+    assert {"encode", "memory", "controller", "evaluation"} & set(results) == set()
+    assert list(results["parameters"]) == ["vision"]
+
+
+def test_the_tables_that_are_printed(results):
+    printed = io.StringIO()
+    console = Console(file=printed, width=200)
+    print_parameters(results["parameters"], console)
+    print_summary(results, console)
+    text = printed.getvalue()
+    assert "690,144" in text
+    assert "memory.lstm" in text
+    for stage, facts in results["stages"].items():
+        assert stage in text
+        assert facts["artifact"] in text
+    assert "3 rollouts, 18 frames" in text
+    assert "no score" in text
+
+
+def test_everything_is_reused_the_second_time(results, store, compose):
+    pipeline = Pipeline(compose(*TINY), store, SerialExecutor(), None, no_source)
+    list(pipeline.run())
+    again = assemble(pipeline.config, pipeline.artifacts, "artifacts")
+    assert all(facts["cached"] for facts in again["stages"].values())
+    assert {**again, "stages": None} == {**results, "stages": None}
+
+
+def test_a_damaged_evaluation_is_scored_anew_with_a_row_for_each_episode(results, store, compose):
+    folder = store.root / "evaluate" / results["stages"]["evaluate"]["artifact"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": {"episode.mp4": "lost"}}))
+    pipeline = Pipeline(compose(*TINY), store, SerialExecutor(), None, no_source)
+    assert pipeline.evaluate.summary["returns"] == results["evaluation"]["returns"]
+    rows = [json.loads(line) for line in (folder / "record" / "returns.jsonl").read_text().splitlines()]
+    assert [row["episode"] for row in rows] == [1, 2]

@@ -1,0 +1,56 @@
+"""Killed outright in the middle of every stage, the same command goes on and ends with an undisturbed run's results."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers import Commands, wait_for
+
+LONG_ENOUGH = [
+    "env=lunar_lander",
+    "collect.rollouts=12",
+    "vae.epochs=8",
+    "memory.steps=80",
+    "controller.generations=6",
+    "evaluate.video=false",
+]
+
+
+def building(commands: Commands, stage: str, pattern: str) -> Callable[[], list[Path]]:
+    return lambda: [p for p in commands.outputs.glob(f"artifacts/{stage}/*.building/{pattern}") if p.stat().st_size]
+
+
+def contents(commands: Commands) -> dict[str, str]:
+    return {
+        path.parent.relative_to(commands.outputs).as_posix(): json.loads(path.read_text())["content"]
+        for path in commands.outputs.glob("artifacts/*/*/manifest.json")
+    }
+
+
+def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
+    disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
+    for stage, sign in {
+        "collect": "*.h5",
+        "vision": "checkpoint/last.ckpt",
+        "memory": "checkpoint/last.ckpt",
+        "controller": "record/generations.jsonl",
+    }.items():
+        process = disturbed.start("train", *disturbed.options(*LONG_ENOUGH))
+        wait_for(building(disturbed, stage, sign), process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert building(disturbed, stage, sign)(), f"{stage} was over before it could be killed"
+    output = disturbed.train(*LONG_ENOUGH)
+    undisturbed.train(*LONG_ENOUGH)
+    assert "going on after" in output
+    assert contents(disturbed) == contents(undisturbed)
+    assert len(contents(undisturbed)) == 6
+    resumed, whole = disturbed.results()[-1], undisturbed.results()[-1]
+    for result in (resumed, whole):
+        for table in (result["vision"]["epochs"], result["memory"]["steps"], result["controller"]["generations"]):
+            for row in table:
+                row.pop("seconds")
+    for key in ("vision", "memory", "controller", "evaluation", "parameters", "collect"):
+        assert resumed[key] == whole[key]

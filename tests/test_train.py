@@ -1,0 +1,168 @@
+"""The main job, as users run it: every task, reuse, sweeps, strategies, exit codes."""
+
+import signal
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+from helpers import Commands, wait_for
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+STAGES = ["collect", "vision", "encode", "memory", "controller", "evaluate"]
+FROZEN = {
+    "scratch": {},
+    "pretrained": {},
+    "freeze2": {"encoder": 34_400},
+    "freeze_encoder": {"encoder": 690_144},
+    "freeze_lstm": {"lstm": 299_008},
+    "freeze_mdn": {"mdn": 123_360},
+}
+LOADED = {"pretrained": ["vision", "memory"], "freeze2": ["vision"], "freeze_encoder": ["vision"]}
+LOADED |= {"scratch": [], "freeze_lstm": ["memory"], "freeze_mdn": ["memory"]}
+
+
+@pytest.mark.parametrize("env", ["car_racing", "lunar_lander", "bipedal_walker"])
+def test_a_task_from_nothing_to_a_score_and_then_reused(env: str, commands: Commands) -> None:
+    output = commands.train(f"env={env}")
+    (results,) = commands.results()
+    assert "expected time" in output
+    assert list(results["stages"]) == STAGES
+    assert not any(stage["cached"] for stage in results["stages"].values())
+    assert [row["epoch"] for row in results["vision"]["epochs"]] == [1, 2]
+    assert [row["step"] for row in results["memory"]["steps"]] == [4, 8]
+    assert [row["generation"] for row in results["controller"]["generations"]] == [1, 2]
+    assert len(results["evaluation"]["returns"]) == results["evaluation"]["episodes"] == 2
+    assert results["parameters"]["vision"]["groups"]["encoder"]["total"] == 690_144
+    low, high = results["evaluation"]["interval"]
+    assert low <= results["evaluation"]["mean"] <= high
+
+    run = next(commands.outputs.rglob("results.json")).parent
+    events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
+    assert {"vision_epochs/val_reconstruction", "memory_steps/val_nll", "controller_generations/mean"} <= set(
+        events.Tags()["scalars"]
+    )
+    assert {"vision/reconstruction", "vision/prior_samples", "memory/reality_beside_dream", "evaluate/episode"} <= set(
+        events.Tags()["images"]
+    )
+    gif = next(commands.outputs.rglob("episode.*.gif"))
+    assert (
+        Image.open(gif).n_frames == imageio_ffmpeg.count_frames_and_secs(str(next(commands.outputs.rglob("*.mp4"))))[0]
+    )
+
+    commands.train(f"env={env}")
+    again = commands.results()[-1]
+    assert all(stage["cached"] for stage in again["stages"].values())
+    different = ("stages",)
+    assert {k: v for k, v in again.items() if k not in different} == {
+        k: v for k, v in results.items() if k not in different
+    }
+
+
+def test_only_what_depends_on_a_change_is_built_anew(commands: Commands) -> None:
+    commands.train("env=lunar_lander", "stage=memory")
+    commands.train("env=lunar_lander", "stage=memory", "executor=serial", "trainer.channels_last=false", "seed=0")
+    commands.train("env=lunar_lander", "stage=memory", "memory.learning_rate=0.002")
+    commands.train("env=lunar_lander", "stage=memory", "seed=1", "collect.seed=0")
+    cached = [[stage["cached"] for stage in results["stages"].values()] for results in commands.results()]
+    assert cached == [[False] * 4, [True] * 4, [True, True, True, False], [True, False, False, False]]
+
+
+def test_a_sweep_over_the_six_strategies_shares_what_it_can(commands: Commands) -> None:
+    strategies = ",".join(FROZEN)
+    commands.train("-m", f"transfer={strategies}", "stage=memory")
+    results = {result["transfer"]: result for result in commands.results()}
+    assert set(results) == set(FROZEN)
+    for strategy, expected in FROZEN.items():
+        parameters = results[strategy]["parameters"]
+        groups = {**parameters["vision"]["groups"], **parameters["memory"]["groups"]}
+        assert {name: group["frozen"] for name, group in groups.items() if group["frozen"]} == expected
+        for part, counts in parameters.items():
+            loaded = part in LOADED[strategy]
+            fresh = 0 if loaded and part == "vision" else 4 * 256 * 35 if loaded else counts["total"]
+            assert counts["fresh"] == fresh  # of a loaded M: the input weights, 36 wide at the source and 35 here
+            assert counts["copied"] + counts["fresh"] == counts["frozen"] + counts["trainable"] == counts["total"]
+        assert results[strategy]["source_env"] == ("bipedal_walker" if LOADED[strategy] else None)
+    assert results["freeze2"]["parameters"]["vision"]["groups"]["encoder"]["trainable"] == 655_744
+    artifacts = commands.outputs / "artifacts"
+    assert len(list((artifacts / "collect").glob("*-seed0-*"))) == 2
+    assert (
+        len(list((artifacts / "vision").glob("*-seed0-*"))) == 5
+    )  # the source's and four strategies' (M's reuse scratch)
+    pretrained = results["pretrained"]["memory"]["steps"]
+    assert pretrained[-1]["step"] == results["scratch"]["memory"]["steps"][-1]["step"] / 2
+
+
+def test_the_joblib_launcher_shares_too(commands: Commands) -> None:
+    commands.train(
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "transfer=freeze2,freeze_encoder",
+        "env=lunar_lander",
+        "stage=vision",
+    )
+    results = commands.results()
+    assert sorted(result["transfer"] for result in results) == ["freeze2", "freeze_encoder"]
+    assert len(list((commands.outputs / "artifacts" / "collect").glob("*-seed0-*"))) == 2
+    assert len(list((commands.outputs / "artifacts" / "vision").glob("*-seed0-*"))) == 3
+
+
+def test_training_is_skipped_where_everything_is_frozen(commands: Commands) -> None:
+    output = commands.train(
+        "env=lunar_lander", "transfer=pretrained_vision", "transfer.freeze=[vision]", "stage=vision"
+    )
+    assert "its training is skipped" in output
+    source, target = sorted((commands.outputs / "artifacts" / "vision").glob("*/weights.safetensors"))
+    assert source.read_bytes() == target.read_bytes()
+    assert commands.results()[-1]["vision"]["epochs"] == []
+
+
+def test_a_source_of_other_sizes_is_refused_in_one_line(commands: Commands) -> None:
+    commands.train("env=bipedal_walker", "memory.network.hidden_size=64", "stage=memory")
+    run = next(commands.outputs.rglob("results.json")).parent
+    output = commands.train("transfer=freeze_lstm", f"transfer.source_run={run}", expect=2)
+    assert output.splitlines()[-1].startswith("error: transfer=freeze_lstm cannot take memory from")
+    assert "expected" in output.splitlines()[-1]
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["stage=nowhere", "vae.epoch=3", "transfer=frozen", "env=pong", "transfer.budget=-1", "vae.epochs=two", "seed=-1"],
+)
+def test_a_request_that_makes_no_sense_exits_with_2_and_one_line(override: str, commands: Commands) -> None:
+    output = commands.train(override, expect=2)
+    (line,) = [line for line in output.splitlines() if line.strip()]
+    assert line.startswith("error: ")
+    assert override.split("=")[0].split(".")[-1] in line
+
+
+def test_interrupted_by_the_user_exits_with_130(commands: Commands) -> None:
+    process = commands.start("train", *commands.options("env=lunar_lander", "vae.epochs=50", "stage=vision"))
+    wait_for(lambda: list(commands.outputs.glob("artifacts/vision/*.building/checkpoint/last.ckpt")), process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert output.splitlines()[-1].startswith("interrupted: everything finished is kept")
+
+
+def test_help_names_every_group(commands: Commands) -> None:
+    output = commands.run("train", "--help")
+    for group in (Path(__file__).parents[1] / "conf").iterdir():
+        if group.is_dir():
+            assert f"\n  {group.name}" in output
+            assert all(option.stem in output for option in group.glob("*.yaml"))
+
+
+def test_evaluate_and_dream_follow_a_run(commands: Commands) -> None:
+    commands.train("env=lunar_lander")
+    run = next(commands.outputs.rglob("results.json")).parent
+    commands.run("evaluate", f"run={run}", "episodes=2")
+    (evaluation,) = run.glob("evaluations/*/evaluation.json")
+    assert '"official": true' in evaluation.read_text()
+    commands.run("dream", f"run={run}", "steps=30", "temperature=0.8")
+    (dream,) = run.glob("dreams/*/dream.mp4")
+    assert 10 < imageio_ffmpeg.count_frames_and_secs(str(dream))[0] <= 30
+    output = commands.run("evaluate", f"run={commands.outputs}", expect=2)
+    assert "is no run" in output

@@ -1,0 +1,347 @@
+"""`fit`: freezing, the journal, resuming bit for bit, and being interrupted."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from worldmodels.config import (
+    MemoryConfig,
+    MemoryNetworkConfig,
+    TrainerConfig,
+    VisionConfig,
+    VisionNetworkConfig,
+)
+from worldmodels.journal import Journal
+from worldmodels.memory.data import SequenceDataModule
+from worldmodels.memory.module import MemoryModule
+from worldmodels.memory.network import MDNLSTM
+from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.training import CHECKPOINT, Recorder, adam, device, fit, resolve_precision
+from worldmodels.transfer.weights import freeze
+from worldmodels.vision.data import FrameDataModule
+from worldmodels.vision.module import VisionModule
+from worldmodels.vision.network import ConvVAE
+
+CPU = TrainerConfig(accelerator="cpu", precision="32-true", threads=1)
+BATCHES = 4  # an epoch
+EPOCHS = 3
+State = dict[str, Tensor]
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+class Interruption(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+class Raise(lightning.Callback):
+    """Raises at the start of batch ``batch``, counted from 0 over all epochs."""
+
+    def __init__(self, error: BaseException, batch: int) -> None:
+        self.error, self.batch = error, batch
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if trainer.global_step == self.batch:
+            raise self.error
+
+
+class Watch(lightning.Callback):
+    """Notes what a training step sees."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+        self.modes: list[dict[str, bool]] = []
+        self.optimised: set[int] = set()
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: Any) -> None:
+        groups = trainer.optimizers[0].param_groups
+        self.rates.append(groups[0]["lr"])
+        self.optimised = {id(parameter) for group in groups for parameter in group["params"]}
+        self.modes.append({name: part.training for name, part in module.network.named_modules()})  # type: ignore
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *_: Any) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+def memory_store(folder: Path) -> RolloutStore:
+    rng = np.random.default_rng(0)
+    entries = []
+    for rollout, length in enumerate([9, 14, 6, 11, 3, 8]):
+        arrays = {
+            "mu": rng.normal(size=(length, 3)).astype(np.float32),
+            "log_var": rng.normal(-2, 0.5, (length, 3)).astype(np.float32),
+            "actions": rng.uniform(size=(length, 2)).astype(np.float32),
+        }
+        entries.append(write_rollout(folder / f"{rollout:06d}.h5", arrays, seed=rollout, total_reward=0.0))
+    write_index(folder, entries)
+    return RolloutStore(folder)
+
+
+def memory_config(decay: float = 0.9) -> MemoryConfig:
+    return MemoryConfig(
+        network=MemoryNetworkConfig("worldmodels.memory.network.MDNLSTM"),
+        steps=BATCHES * EPOCHS,
+        batch_size=4,
+        sequence_length=6,
+        learning_rate=1e-2,
+        decay=decay,
+        validate_every=BATCHES,
+    )
+
+
+def make_memory(frozen: tuple[str, ...] = ()) -> MDNLSTM:
+    torch.manual_seed(0)
+    network = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4)
+    freeze(network, "memory", frozen)
+    return network
+
+
+@pytest.fixture
+def train_memory(tmp_path: Path) -> Callable[..., Journal]:
+    """Trains an M on a small data set, in a folder of a given name; returns its journal."""
+    store_folder = tmp_path / "encoded"
+    store_folder.mkdir()
+    memory_store(store_folder)
+
+    def train(network: MDNLSTM, *callbacks: lightning.Callback, name: str = "run", epochs: int = EPOCHS) -> Journal:
+        config, folder = memory_config(), tmp_path / name
+        folder.mkdir(exist_ok=True)
+        journal = Journal(folder, None, "memory")
+        data = SequenceDataModule(RolloutStore(store_folder), config, seed=0)
+        recorder = Recorder(journal, "steps", "step", units=BATCHES, every=2)
+        fit(MemoryModule(network, config, 1.5), data, folder, recorder, callbacks, CPU, epochs, gradient_clip=1.0)
+        return journal
+
+    return train
+
+
+@pytest.fixture
+def train_vision(tmp_path: Path) -> Callable[..., Journal]:
+    """Trains a V on a small data set, in a folder of a given name; returns its journal."""
+    store_folder = tmp_path / "rollouts"
+    store_folder.mkdir()
+    rng = np.random.default_rng(0)
+    entries = []
+    for rollout in range(3):
+        frames = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+        path = store_folder / f"{rollout:06d}.h5"
+        entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
+    write_index(store_folder, entries)
+
+    def train(network: ConvVAE, *callbacks: lightning.Callback, name: str = "run", epochs: int = 2) -> Journal:
+        config = VisionConfig(
+            network=VisionNetworkConfig("worldmodels.vision.network.ConvVAE", 4), epochs=2, batch_size=4
+        )
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        journal = Journal(folder, None, "vision")
+        data = FrameDataModule(RolloutStore(store_folder), config, seed=0, budget=1.0)
+        recorder = Recorder(journal, "epochs", "epoch", units=1, every=1)
+        fit(VisionModule(network, config, 0, True), data, folder, recorder, callbacks, CPU, epochs)
+        return journal
+
+    return train
+
+
+def make_vision(frozen: tuple[str, ...] = ()) -> ConvVAE:
+    torch.manual_seed(0)
+    network = ConvVAE(4)
+    freeze(network, "vision", frozen)
+    return network
+
+
+def copy_of(network: nn.Module) -> State:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+def changed(network: nn.Module, before: State) -> set[str]:
+    return {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("part", ["lstm", "mdn"])
+def test_a_frozen_part_of_m_is_bit_identical_and_the_rest_trains(
+    train_memory: Callable[..., Journal], part: str
+) -> None:
+    network, watch = make_memory((f"memory.{part}",)), Watch()
+    before = copy_of(network)
+    train_memory(network, watch)
+    assert changed(network, before) == {name for name in before if not name.startswith(part)}
+    trained = {id(parameter) for name, parameter in network.named_parameters() if not name.startswith(part)}
+    assert watch.optimised == trained
+
+
+def test_a_frozen_part_of_v_is_bit_identical_and_the_rest_trains(train_vision: Callable[..., Journal]) -> None:
+    network = make_vision(("vision.encoder.layers.0", "vision.encoder.layers.1"))
+    before = copy_of(network)
+    train_vision(network)
+    frozen = {name for name in before if name.startswith(("encoder.layers.0.", "encoder.layers.1."))}
+    assert len(frozen) == 4
+    assert changed(network, before) == set(before) - frozen
+
+
+@pytest.mark.parametrize(
+    ("frozen", "evaluating"),
+    [((), set()), (("memory.lstm",), {"lstm"}), (("memory.mdn",), {"mdn"})],
+)
+def test_frozen_modules_train_in_eval_mode(
+    train_memory: Callable[..., Journal], frozen: tuple[str, ...], evaluating: set[str]
+) -> None:
+    """In every batch, so also after validation, which puts everything in eval mode and back."""
+    watch = Watch()
+    train_memory(make_memory(frozen), watch)
+    assert len(watch.modes) == BATCHES * EPOCHS
+    for modes in watch.modes:
+        assert {name for name, training in modes.items() if not training} == evaluating
+
+
+def test_a_frozen_weight_that_changes_is_found_out(train_memory: Callable[..., Journal]) -> None:
+    class Meddle(lightning.Callback):
+        def on_train_end(self, trainer: lightning.Trainer, module: Any) -> None:
+            module.network.mdn.bias.data[0] += 1e-6
+
+    with pytest.raises(RuntimeError, match=r"mdn\.bias"):
+        train_memory(make_memory(("memory.mdn",)), Meddle())
+
+
+def test_adam_holds_what_trains() -> None:
+    network = make_memory(("memory.mdn",))
+    held = [parameter for group in adam(network, 0.1).param_groups for parameter in group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in network.lstm.parameters()}
+
+
+def test_learning_rate_decays_with_every_step(train_memory: Callable[..., Journal]) -> None:
+    watch = Watch()
+    train_memory(make_memory(), watch)
+    expected = [(1e-2 - 1e-5) * 0.9**step + 1e-5 for step in range(BATCHES * EPOCHS)]
+    assert watch.rates == pytest.approx(expected, rel=1e-9)
+
+
+def test_rows_count_from_one_and_hold_the_means_of_their_own_epoch(train_memory: Callable[..., Journal]) -> None:
+    watch, network = Watch(), make_memory()
+    journal = train_memory(network, watch)
+    rows = journal.rows("steps")
+    assert [row["step"] for row in rows] == [BATCHES * epoch for epoch in (1, 2, 3)]
+    assert {"nll", "val_nll", "mixture_entropy", "val_mixture_entropy", "persistence_nll", "seconds"} <= set(rows[0])
+    assert all(row["persistence_nll"] == 1.5 for row in rows)
+    assert len({row["val_nll"] for row in rows}) == 3
+    batches = journal.rows("batches")
+    assert [row["batch"] for row in batches] == list(range(2, BATCHES * EPOCHS + 1, 2))
+    assert [row["loss"] for row in batches] == watch.losses[1::2]
+
+
+def test_an_epochs_row_is_the_mean_over_its_frames(train_vision: Callable[..., Journal]) -> None:
+    """Epochs of equal batches (8 training frames, 4 a batch): the plain mean of the batches' losses."""
+    watch = Watch()
+    journal = train_vision(make_vision(), watch)
+    rows = journal.rows("epochs")
+    assert [row["epoch"] for row in rows] == [1, 2]
+    means = np.array(watch.losses).reshape(2, -1).mean(axis=1)
+    assert [row["total"] for row in rows] == pytest.approx(means, rel=1e-5)
+    assert all({"reconstruction", "kl", "val_total", "val_reconstruction", "val_kl"} <= set(row) for row in rows)
+
+
+def test_validation_figures_are_of_the_weights_after_the_epoch(train_memory: Callable[..., Journal]) -> None:
+    network = make_memory()
+    journal = train_memory(network, epochs=1)
+    assert journal.folder.parent.parent.joinpath("encoded").is_dir()
+    config = memory_config()
+    data = SequenceDataModule(RolloutStore(journal.folder.parent.parent / "encoded"), config, seed=0)
+    module = MemoryModule(network.eval(), config, 1.5)
+    with torch.no_grad():
+        parts = [(module._step(batch, "val_").item(), batch.mask.sum().item()) for batch in data.val_dataloader()]
+    expected = sum(loss * weight for loss, weight in parts) / sum(weight for _, weight in parts)
+    assert journal.rows("steps")[0]["val_nll"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("batch", [0, 2, BATCHES, BATCHES + 1, 2 * BATCHES + 3])
+def test_a_resumed_m_is_the_uninterrupted_one_bit_for_bit(train_memory: Callable[..., Journal], batch: int) -> None:
+    whole, first, second = make_memory(), make_memory(), make_memory()
+    expected = train_memory(whole, name="whole")
+    with pytest.raises(Interruption):
+        train_memory(first, Raise(Interruption(), batch), name="cut")
+    got = train_memory(second, name="cut")
+    assert changed(second, copy_of(whole)) == set()
+    assert without_time(got.rows("steps")) == without_time(expected.rows("steps"))
+    assert got.rows("batches") == expected.rows("batches")
+
+
+def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable[..., Journal]) -> None:
+    whole, second = make_vision(), make_vision()
+    expected = train_vision(whole, name="whole")
+    with pytest.raises(Interruption):
+        train_vision(make_vision(), Raise(Interruption(), 3), name="cut")
+    got = train_vision(second, name="cut")
+    assert changed(second, copy_of(whole)) == set()
+    assert without_time(got.rows("epochs")) == without_time(expected.rows("epochs"))
+
+
+def test_a_resumed_run_keeps_frozen_parts_frozen(train_memory: Callable[..., Journal]) -> None:
+    frozen = ("memory.lstm",)
+    network, watch = make_memory(frozen), Watch()
+    before = copy_of(network)
+    with pytest.raises(Interruption):
+        train_memory(make_memory(frozen), Raise(Interruption(), BATCHES + 1))
+    train_memory(network, watch)
+    assert len(watch.losses) == BATCHES * (EPOCHS - 1), "the finished epoch is not trained again"
+    assert changed(network, before) == {"mdn.weight", "mdn.bias"}
+    assert watch.optimised == {id(parameter) for parameter in network.mdn.parameters()}
+    assert not any(modes["lstm"] for modes in watch.modes)
+
+
+def test_a_run_cut_off_after_its_last_epoch_keeps_its_weights(train_memory: Callable[..., Journal]) -> None:
+    class End(lightning.Callback):
+        def on_train_end(self, *_: Any) -> None:
+            raise Interruption
+
+    whole, second = make_memory(), make_memory()
+    train_memory(whole, name="whole")
+    with pytest.raises(Interruption):
+        train_memory(make_memory(), End(), name="cut")
+    journal = train_memory(second, name="cut")
+    assert changed(second, copy_of(whole)) == set()
+    assert [row["step"] for row in journal.rows("steps")] == [4, 8, 12]
+
+
+def test_a_finished_run_leaves_no_checkpoint(train_memory: Callable[..., Journal]) -> None:
+    journal = train_memory(make_memory(), epochs=1)
+    folder = journal.folder.parent
+    assert not (folder / CHECKPOINT).exists()
+    assert {path.name for path in folder.iterdir()} == {journal.folder.name}
+
+
+@pytest.fixture
+def restored_sigint() -> Iterator[None]:
+    """Lightning ignores Ctrl-C from its first one on; the rest of the tests shall not."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("restored_sigint")
+def test_ctrl_c_comes_out_as_ctrl_c(train_memory: Callable[..., Journal]) -> None:
+    network = make_memory()
+    with pytest.raises(KeyboardInterrupt):
+        train_memory(network, Raise(KeyboardInterrupt(), BATCHES + 1))
+    whole = make_memory()
+    train_memory(whole, name="whole")
+    train_memory(network)
+    assert changed(network, copy_of(whole)) == set(), "the same call again goes on"
+
+
+def test_precision_is_what_was_asked_for() -> None:
+    for precision in ("32-true", "bf16-mixed"):
+        assert resolve_precision(TrainerConfig(accelerator="cpu", precision=precision)) == precision
+    assert resolve_precision(TrainerConfig(accelerator="cpu")) in ("32-true", "bf16-mixed")
+    assert device(CPU) == torch.device("cpu")
