@@ -40,7 +40,7 @@ def command(config_name: str, task: Callable[[DictConfig], None]) -> NoReturn:
 
 
 def _guarded(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """Explain a single job's failure while its log is open; a failure in a sweep is Hydra's, which goes on with the rest."""
+    """Explain a single job's failure while its log is open; in a sweep it is Hydra's, which goes on with the rest."""
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> None:
