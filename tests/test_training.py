@@ -1,5 +1,6 @@
 """`fit`: freezing, the journal, resuming bit for bit, and being interrupted."""
 
+import itertools
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,12 +112,14 @@ def train_memory(tmp_path: Path) -> Callable[..., Journal]:
     store_folder.mkdir()
     memory_store(store_folder)
 
-    def train(network: MDNLSTM, *callbacks: lightning.Callback, name: str = "run", epochs: int = EPOCHS) -> Journal:
+    def train(
+        network: MDNLSTM, *callbacks: lightning.Callback, name: str = "run", epochs: int = EPOCHS, every: int = 1
+    ) -> Journal:
         config, folder = memory_config(), tmp_path / name
         folder.mkdir(exist_ok=True)
         journal = Journal(folder, None, "memory")
         data = SequenceDataModule(RolloutStore(store_folder), config, seed=0)
-        recorder = Recorder(journal, "steps", "step", units=BATCHES, every=2)
+        recorder = Recorder(journal, "steps", "step", units=BATCHES, every=every)
         fit(MemoryModule(network, config, 1.5), data, folder, recorder, callbacks, CPU, epochs, gradient_clip=1.0)
         return journal
 
@@ -230,7 +233,7 @@ def test_learning_rate_decays_with_every_step(train_memory: Callable[..., Journa
 
 def test_rows_count_from_one_and_hold_the_means_of_their_own_epoch(train_memory: Callable[..., Journal]) -> None:
     watch, network = Watch(), make_memory()
-    journal = train_memory(network, watch)
+    journal = train_memory(network, watch, every=2)
     rows = journal.rows("steps")
     assert [row["step"] for row in rows] == [BATCHES * epoch for epoch in (1, 2, 3)]
     assert {"nll", "val_nll", "mixture_entropy", "val_mixture_entropy", "persistence_nll", "seconds"} <= set(rows[0])
@@ -275,6 +278,37 @@ def test_a_resumed_m_is_the_uninterrupted_one_bit_for_bit(train_memory: Callable
     assert changed(second, copy_of(whole)) == set()
     assert without_time(got.rows("steps")) == without_time(expected.rows("steps"))
     assert got.rows("batches") == expected.rows("batches")
+
+
+def test_a_row_whose_checkpoint_was_never_written_is_forgotten(train_memory: Callable[..., Journal]) -> None:
+    """Ended between the row of epoch 2 and its checkpoint: the epoch is trained again, and its row appears once."""
+
+    class End(lightning.Callback):
+        def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+            if trainer.current_epoch == 1:
+                raise Interruption
+
+    whole, second = make_memory(), make_memory()
+    expected = train_memory(whole, name="whole")
+    with pytest.raises(Interruption):
+        train_memory(make_memory(), End(), name="cut")
+    got = train_memory(second, name="cut")
+    assert changed(second, copy_of(whole)) == set()
+    assert without_time(got.rows("steps")) == without_time(expected.rows("steps"))
+    assert got.rows("batches") == expected.rows("batches")
+
+
+def test_v_gets_new_noise_in_every_step_and_the_same_for_every_validation(train_vision: Callable[..., Journal]) -> None:
+    network = make_vision()
+    noise: dict[bool, list[Tensor]] = {True: [], False: []}
+    network.register_forward_pre_hook(lambda module, inputs: noise[module.training].append(inputs[1]))
+    train_vision(network)
+    steps, validations = noise[True], noise[False]
+    assert len(steps) == 4 and len(validations) == 2  # two epochs of 8 and of 4 frames, 4 a batch
+    for i, j in itertools.combinations(range(4), 2):
+        assert not torch.isclose(steps[i], steps[j]).any()
+    assert torch.equal(validations[0], validations[1])
+    assert not any(torch.isclose(validations[0], each).any() for each in steps)
 
 
 def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable[..., Journal]) -> None:

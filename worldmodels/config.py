@@ -7,6 +7,7 @@ out".
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from worldmodels.errors import ConfigError
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 POLICIES = ("uniform", "sticky", "brownian")
-SQUASHES = ("tanh", "tanh01", "relu_tanh", "clip")
 CONTROLLER_INPUTS = ("z", "h", "c")
 
 
@@ -41,8 +41,9 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def _one_of(key: str, value: str, options: tuple[str, ...]) -> None:
-    require(value in options, f"{key}={value} is unknown: expected one of {', '.join(options)}")
+def require_one_of(key: str, value: str, options: Iterable[str]) -> None:
+    """Raise `ConfigError` unless ``value`` is among ``options``."""
+    require(value in list(options), f"{key}={value} is unknown: expected one of {', '.join(options)}")
 
 
 def _at_least(key: str, value: float | None, least: float) -> None:
@@ -71,13 +72,11 @@ class EnvConfig:
     default_source: str = MISSING
 
     def __post_init__(self) -> None:
-        _one_of("env.renderer", self.renderer, ("gymnasium",))
+        require_one_of("env.renderer", self.renderer, ("gymnasium",))
         require(
             0 <= self.crop_bottom < 1, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 ≤ share < 1"
         )
         _at_least("env.max_steps", self.max_steps, 2)
-        for squash in self.squash:
-            _one_of("env.squash", squash, SQUASHES)
         require(
             not self.heuristic or self.name == "car_racing",
             f"env.heuristic=true is CarRacing's own: got env={self.name}; set env.heuristic=false or env=car_racing",
@@ -98,7 +97,7 @@ class CollectConfig:
     def __post_init__(self) -> None:
         _at_least("collect.rollouts", self.rollouts, 2)
         _at_least("collect.frames", self.frames, 1)
-        _one_of("collect.policy", self.policy, POLICIES)
+        require_one_of("collect.policy", self.policy, POLICIES)
         require(
             0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1"
         )
@@ -129,7 +128,6 @@ class VisionConfig:
     shuffle_frames: int = 30000
 
     def __post_init__(self) -> None:
-        _one_of("vae.loss", self.loss, ("mse",))
         _at_least("vae.kl_floor", self.kl_floor, 0)
         _at_least("vae.epochs", self.epochs, 1)
         _at_least("vae.batch_size", self.batch_size, 1)
@@ -252,10 +250,10 @@ class TransferConfig:
             f"transfer.budget={self.budget} is out of range: expected a fraction above 0 and up to 1",
         )
         for part in self.load:
-            _one_of("transfer.load", part, ("vision", "memory"))
+            require_one_of("transfer.load", part, ("vision", "memory"))
         for path in self.freeze:
             part = path.split(".")[0]
-            _one_of("transfer.freeze", part, ("vision", "memory"))
+            require_one_of("transfer.freeze", part, ("vision", "memory"))
             require(
                 part in self.load,
                 f"transfer.freeze={path} needs a source for {part}: add it to transfer.load, or use transfer=scratch",
@@ -276,8 +274,8 @@ class TrainerConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
-        _one_of("trainer.precision", self.precision, PRECISIONS)
+        require_one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
+        require_one_of("trainer.precision", self.precision, PRECISIONS)
         _at_least("trainer.threads", self.threads, 1)
 
 
@@ -289,7 +287,7 @@ class ExecutorConfig:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("executor", self.name, ("serial", "process"))
+        require_one_of("executor", self.name, ("serial", "process"))
         _at_least("executor.workers", self.workers, 1)
 
 
@@ -317,7 +315,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("stage", self.stage, ("all", *STAGES))
+        require_one_of("stage", self.stage, ("all", *STAGES))
         _at_least("seed", self.seed, 0)
         require(
             not self.transfer.load or self.transfer.source_run is not None or self.transfer.source_env != self.env.name,

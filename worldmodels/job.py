@@ -35,6 +35,8 @@ def run_job(composed: DictConfig) -> None:
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor(config.executor.name, workers)))
 
+        sources: list[Pipeline] = []
+
         def pipeline(config: Config, folder: Path) -> Pipeline:
             log.info(describe_time(config.env.name, stage_seconds(config, workers), workers))
             writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
@@ -42,12 +44,15 @@ def run_job(composed: DictConfig) -> None:
 
         def make_source() -> Pipeline:
             source = source_config(config)
-            return pipeline(source, folder / f"source-{source.env.name}")
+            sources.append(pipeline(source, folder / f"source-{source.env.name}"))
+            return sources[-1]
 
         target = pipeline(config, folder)
         results = {}
         for _ in target.run():
-            results = assemble(config, target.artifacts, path_from(folder, store.root))
+            results = assemble(
+                config, target.artifacts, sources[0].artifacts if sources else {}, path_from(folder, store.root)
+            )
             write_json(folder / RESULTS, results)
     if "evaluate" in target.artifacts:
         keep_films(target.artifacts["evaluate"].path, folder)

@@ -13,7 +13,7 @@ import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from worldmodels.artifacts import RECORD
+from worldmodels.artifacts import RECORD, write_bytes
 from worldmodels.media import gif_bytes, png_bytes
 
 
@@ -62,7 +62,7 @@ class Journal:
         """
         for table, end in last.items():
             rows = [row for row in self._raw(table) if row[row["axis"]] <= end]
-            (self.folder / f"{table}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            write_bytes(self.folder / f"{table}.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
         for path in (self.folder / "pictures").iterdir():
             if int(path.name.split(".")[-2]) > next(iter(last.values())):
                 path.unlink()

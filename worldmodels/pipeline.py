@@ -10,7 +10,7 @@ import safetensors
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.artifacts import Artifact, Store
-from worldmodels.config import STAGES, Config, plain
+from worldmodels.config import STAGES, Config, plain, require_one_of
 from worldmodels.envs import ActionMap, task_spec
 from worldmodels.errors import ConfigError
 from worldmodels.journal import Journal
@@ -18,8 +18,9 @@ from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, memory, vision
-from worldmodels.training import resolve_precision
+from worldmodels.training import require_accelerator, resolve_precision
 from worldmodels.transfer.weights import freeze, mismatches
+from worldmodels.vision.losses import LOSSES
 
 log = logging.getLogger(__name__)
 FORMAT = 1  # raise it with a change that makes old artifacts differ from new ones of the same config
@@ -196,6 +197,8 @@ class Pipeline:
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
         ActionMap(self.config.env, self.spec)
+        require_one_of("vae.loss", self.config.vae.loss, LOSSES)
+        require_accelerator(self.config.trainer)
         transfer = self.config.transfer
         for part in transfer.load:
             network = make_vision(self.config) if part == "vision" else make_memory(self.config, self.spec.action_size)

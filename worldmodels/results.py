@@ -14,8 +14,13 @@ from worldmodels.config import Config, plain
 PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
 
 
-def assemble(config: Config, artifacts: Mapping[str, Artifact], artifacts_root: str) -> dict[str, Any]:
-    """The content of ``results.json`` (see the README for its units). Stages that were not run are absent."""
+def assemble(
+    config: Config, artifacts: Mapping[str, Artifact], source: Mapping[str, Artifact], artifacts_root: str
+) -> dict[str, Any]:
+    """The content of ``results.json`` (see the README for its units). Stages that were not run are absent.
+
+    ``source``: what the source task's own training made or reused.
+    """
     transfer = config.transfer
     summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
     results: dict[str, Any] = {
@@ -24,10 +29,8 @@ def assemble(config: Config, artifacts: Mapping[str, Artifact], artifacts_root: 
         "source_env": transfer.source_env if transfer.load else None,
         "seed": config.seed,
         "scale": config.scale,
-        "stages": {
-            stage: {"artifact": artifact.name, "cached": artifact.cached, "seconds": artifact.manifest["seconds"]}
-            for stage, artifact in artifacts.items()
-        },
+        "stages": _stages(artifacts),
+        "source_stages": _stages(source),
     }
     if "collect" in summaries:
         results["collect"] = summaries["collect"]
@@ -38,6 +41,13 @@ def assemble(config: Config, artifacts: Mapping[str, Artifact], artifacts_root: 
         results["evaluation"] = summaries["evaluate"]
     results["parameters"] = {part: summaries[part]["parameters"] for part in ("vision", "memory") if part in summaries}
     return {**results, "artifacts": artifacts_root, "config": plain(config)}
+
+
+def _stages(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    return {
+        stage: {"artifact": artifact.name, "cached": artifact.cached, "seconds": artifact.manifest["seconds"]}
+        for stage, artifact in artifacts.items()
+    }
 
 
 def keep_films(artifact: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
-from worldmodels.config import TrainerConfig
+from worldmodels.config import TrainerConfig, require
 from worldmodels.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,14 @@ def resolve_precision(config: TrainerConfig) -> str:
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if native else "32-true"
+
+
+def require_accelerator(config: TrainerConfig) -> None:
+    """Raise `ConfigError` where a GPU is asked for and there is none."""
+    require(
+        config.accelerator != "gpu" or torch.cuda.is_available() or torch.backends.mps.is_available(),
+        f"trainer.accelerator=gpu finds none (torch {torch.__version__}): expected one; use trainer=auto or cpu",
+    )
 
 
 def device(config: TrainerConfig) -> torch.device:

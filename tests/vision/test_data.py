@@ -1,5 +1,6 @@
 """Frames for V: each once an epoch, in an order that seed and epoch determine, and a split of whole rollouts."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def test_order_follows_from_seed_and_epoch(group_frames: int) -> None:
 def test_frames_are_shuffled_across_rollouts() -> None:
     batches = list(sampler(10_000, batch_size=8))
     assert all(len(batch) >= 3 for batch in batches[:-1]), "a batch of 8 of 34 frames spans several of 7 rollouts"
+
+
+@pytest.mark.parametrize(("group_frames", "contiguous"), [(1, True), (10_000, False)])
+def test_a_small_group_holds_few_rollouts_in_memory(group_frames: int, contiguous: bool) -> None:
+    """Groups of one rollout each: a rollout is finished before the next begins, and its frames are shuffled."""
+    order = named(list(sampler(group_frames, batch_size=1)))
+    visits = [rollout for rollout, _ in itertools.groupby(rollout for rollout, _ in order)]
+    assert (len(visits) == len(set(visits)) == 7) == contiguous
+    assert [frame for rollout, frame in order if rollout == 2] != list(range(9))
 
 
 def test_a_large_group_is_shuffled_uniformly() -> None:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from worldmodels.config import EnvConfig
+from worldmodels.config import EnvConfig, require, require_one_of
 from worldmodels.envs.pixels import TaskSpec
-from worldmodels.errors import ConfigError
 
 SQUASH: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
@@ -23,11 +22,13 @@ class ActionMap:
     """
 
     def __init__(self, config: EnvConfig, spec: TaskSpec) -> None:
-        if len(config.squash) != spec.action_size:
-            raise ConfigError(
-                f"env.squash={list(config.squash)} has {len(config.squash)} entries: expected {spec.action_size}, "
-                f"one for each action of {config.name}"
-            )
+        require(
+            len(config.squash) == spec.action_size,
+            f"env.squash={list(config.squash)} has {len(config.squash)} entries: expected {spec.action_size}, "
+            f"one for each action of {config.name}",
+        )
+        for name in config.squash:
+            require_one_of("env.squash", name, SQUASH)
         self._squash = [SQUASH[name] for name in config.squash]
         self._config = config
         self._low, self._high = spec.action_low, spec.action_high

@@ -3,21 +3,37 @@
 The function's results depend on its item alone, so they are the same for any number of workers.
 """
 
+import faulthandler
 import logging
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Any, Protocol
+
+import cv2
+import torch
 
 Results = Generator[tuple[Any, Any], None, None]
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 3  # how often one item may fail or take its worker with it
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Executor(Protocol):
@@ -31,11 +47,13 @@ class Executor(Protocol):
 
 
 class SerialExecutor:
-    """Everything in this process, in order."""
+    """Everything in this process, in order, one thread as in a worker, so that results are the same to the last bit."""
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Results:
         for item in items:
-            yield item, function(item)
+            with one_thread():
+                result = function(item)
+            yield item, result
 
     def close(self) -> None: ...
 
@@ -134,11 +152,6 @@ class ProcessExecutor:
 
 def _prepare_worker() -> None:
     """One thread per library; deaf to Ctrl-C (the parent decides); gone when the parent is gone, however that ended."""
-    import faulthandler
-
-    import cv2
-    import torch
-
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

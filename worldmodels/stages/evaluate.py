@@ -15,7 +15,7 @@ from worldmodels.envs import make_env
 from worldmodels.journal import Journal
 from worldmodels.progress import Progress
 from worldmodels.rollouts.episode import score
-from worldmodels.rollouts.executor import Executor
+from worldmodels.rollouts.executor import Executor, one_thread
 from worldmodels.rollouts.policies import Uniform
 from worldmodels.seeds import episode_seed, generator
 from worldmodels.statistics import describe
@@ -48,25 +48,34 @@ class HeldOutEpisode:
 def run(
     config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
-    """Score ``mean`` (the result), ``best`` and a random agent; film an episode. Returns the summary."""
+    """Score ``mean`` (the result), ``best`` and a random agent; film an episode. Returns the summary.
+
+    A row of the journal is a finished episode; one that is there is not played again.
+    """
     cut = config.evaluate.max_steps
     parameters = load_file(controller)
     seeds = [episode_seed(config.seed, "evaluate", 0, number) for number in range(config.evaluate.episodes)]
     contestants = {"mean": parameters["mean"], "best": parameters["best"], "random": None}
+    journal.rewind(episodes=len(seeds))
+    returns = {
+        (name, row["episode"] - 1): row[name]
+        for row in journal.rows("episodes")
+        for name in contestants.keys() & row.keys()
+    }
     items = [((name, i), weights, seed) for name, weights in contestants.items() for i, seed in enumerate(seeds)]
-    returns = {name: np.empty(len(seeds)) for name in contestants}
+    missing = [item for item in items if item[0] not in returns]
     episode = HeldOutEpisode(AgentEpisode(config_to_json(config), vision, memory, cut))
-    with Progress("evaluate", len(items), "episodes") as progress:
-        for ((name, number), *_), value in executor.map(episode, items):
-            returns[name][number] = value
+    with Progress("evaluate", len(missing), "episodes") as progress:
+        for ((name, number), *_), value in executor.map(episode, missing):
+            returns[name, number] = value
+            journal.row("episodes", "episode", {"episode": number + 1, name: value})
             progress.advance(1)
-    scores = {name: describe(values.tolist()) for name, values in returns.items()}
+    scores = {name: describe([returns[name, i] for i in range(len(seeds))]) for name in contestants}
     for name, figures in scores.items():
         log.info("  %-6s %8.1f ± %.1f over %d episodes", name, figures["mean"], figures["std"], len(seeds))
     if config.evaluate.video:
-        _film(config, vision, memory, parameters["mean"], seeds[0], journal)
-    for i in range(len(seeds)):
-        journal.row("returns", "episode", {"episode": i + 1, **{name: values[i] for name, values in returns.items()}})
+        with one_thread():  # the episode that was scored, bit for bit
+            _film(config, vision, memory, parameters["mean"], seeds[0], journal)
     return {
         **scores["mean"],
         "official": cut is None,
