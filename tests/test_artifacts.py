@@ -159,6 +159,16 @@ def test_damaged_and_deleted_files_are_named_and_made_anew(store, caplog, spoil)
     assert build(store, work).cached
 
 
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text('{"files": ')])
+def test_an_artifact_without_its_manifest_is_made_anew(store, spoil):
+    work = Work()
+    first = build(store, work)
+    spoil(first.path / "manifest.json")
+    second = build(store, work)
+    assert (second.path, second.content, second.cached) == (first.path, first.content, False)
+    assert build(store, work).cached
+
+
 def test_the_record_is_for_people_and_does_not_count(store):
     work = Work(data="abc", record__epochs="1")
     first = build(store, work)

@@ -55,7 +55,7 @@ def test_an_unknown_stream_is_an_error() -> None:
 def test_no_stream_meets_an_episode_of_another_whatever_the_seeds() -> None:
     episodes = {s: {episode_seed(seed, s, i) for seed in range(20) for i in range(50)} for s in STREAMS}
     for stream, seeds in episodes.items():
-        assert all(0 <= value < 2**31 for value in seeds)
+        assert all(0 <= value < 2**52 for value in seeds)
         assert len(seeds) == 1000, f"episodes of {stream} repeat"
         for other in STREAMS:
             assert other == stream or not seeds & episodes[other]

@@ -2,7 +2,7 @@
 
 import itertools
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -355,19 +355,11 @@ def test_a_finished_run_leaves_no_checkpoint(train_memory: Callable[..., Journal
     assert {path.name for path in folder.iterdir()} == {journal.folder.name}
 
 
-@pytest.fixture
-def restored_sigint() -> Iterator[None]:
-    """Lightning ignores Ctrl-C from its first one on; the rest of the tests shall not."""
-    handler = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
-@pytest.mark.usefixtures("restored_sigint")
 def test_ctrl_c_comes_out_as_ctrl_c(train_memory: Callable[..., Journal]) -> None:
-    network = make_memory()
+    network, handler = make_memory(), signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train_memory(network, Raise(KeyboardInterrupt(), BATCHES + 1))
+    assert signal.getsignal(signal.SIGINT) == handler, "a second Ctrl-C must count too"
     whole = make_memory()
     train_memory(whole, name="whole")
     train_memory(network)

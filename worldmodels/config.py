@@ -187,7 +187,7 @@ class MemoryConfig:
         _fraction("memory.validation_fraction", self.validation_fraction)
         _at_least("memory.cached_rollouts", self.cached_rollouts, 1)
         _at_least("memory.dream_steps", self.dream_steps, 1)
-        require(self.temperature > 0, f"memory.temperature={self.temperature} is out of range: expected more than 0")
+        _at_least("memory.temperature", self.temperature, 0.001)
 
 
 @dataclass
@@ -317,6 +317,12 @@ class Config:
     def __post_init__(self) -> None:
         require_one_of("stage", self.stage, ("all", *STAGES))
         _at_least("seed", self.seed, 0)
+        steps = self.memory.steps * self.transfer.budget
+        require(
+            "memory" not in self.transfer.load or round(steps, 6) % self.memory.validate_every == 0,
+            f"transfer.budget={self.transfer.budget} of memory.steps={self.memory.steps} is {steps:g}: expected a "
+            f"multiple of memory.validate_every={self.memory.validate_every}",
+        )
         require(
             not self.transfer.load or self.transfer.source_run is not None or self.transfer.source_env != self.env.name,
             f"transfer.source_env={self.transfer.source_env} is the target itself: expected another task, "
@@ -354,7 +360,7 @@ class DreamCommand:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.temperature > 0, f"temperature={self.temperature} is out of range: expected more than 0")
+        _at_least("temperature", self.temperature, 0.001)
         _at_least("context", self.context, 1)
         require(
             self.steps > self.context, f"steps={self.steps} ends within context={self.context}: expected more steps"

@@ -23,9 +23,9 @@ def torch_generator(seed: int, stream: str, *keys: int, device: torch.device | s
 
 
 def episode_seed(seed: int, stream: str, *keys: int) -> int:
-    """Seed in [0, 2³¹) for ``env.reset``. Its lowest three bits name the stream, so an episode of one stream never
+    """Seed in [0, 2⁵²) for ``env.reset``. Its lowest three bits name the stream, so an episode of one stream never
     occurs in another: no agent is scored on an episode that any run, of any seed, has trained on.
     """
     assert len(STREAMS) <= 8
-    bits = int(sequence(seed, stream, *keys).generate_state(1, np.uint32)[0])
-    return (bits & 0x7FFFFFF8) | STREAMS.index(stream)
+    bits = int(sequence(seed, stream, *keys).generate_state(1, np.uint64)[0])
+    return (bits >> 15 << 3) | STREAMS.index(stream)

@@ -3,6 +3,8 @@ stayed.
 """
 
 import logging
+import os
+import pickle
 import shutil
 import sys
 import time
@@ -12,7 +14,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from worldmodels.config import TrainerConfig, require
@@ -66,13 +68,13 @@ class Recorder(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._started = time.perf_counter()
 
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module, batch, batch_idx) -> None:
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # at the batch's end it is the next one's
+
     def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
         if trainer.global_step % self.every == 0:
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            values = {
-                "loss": float(outputs["loss"] if isinstance(outputs, Mapping) else outputs),
-                "learning_rate": rate,
-            }
+            loss = float(outputs["loss"] if isinstance(outputs, Mapping) else outputs)
+            values = {"loss": loss, "learning_rate": self._rate}
             self.journal.row("batches", "batch", {"batch": trainer.global_step, **values})
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -81,6 +83,32 @@ class Recorder(lightning.Callback):
         row = {**place, **values, "seconds": round(time.perf_counter() - self._started, 2)}
         self.journal.row(self.table, self.axis, row)
         log.info("  %s", "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+
+
+class SaveEveryEpoch(Checkpoint):
+    """Keeps the last epoch's checkpoint at ``path``, which holds either the old or the new one, also after a crash."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        partial = self.path.with_suffix(".partial")
+        trainer.save_checkpoint(partial)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+    def finished(self) -> tuple[int, int]:
+        """Epochs and batches that the checkpoint has behind it; zeros where there is none, or none that can be read."""
+        if not self.path.exists():
+            return 0, 0
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            log.warning("%s is damaged (%s): training starts anew", self.path, str(error).split("\n")[0])
+            self.path.unlink()
+            return 0, 0
+        return state["epoch"] + 1, state["global_step"]
 
 
 def fit(
@@ -98,16 +126,11 @@ def fit(
     The journal is taken back to the checkpoint, so that no row appears twice. Raises `KeyboardInterrupt` when
     interrupted (Lightning alone would exit), and `RuntimeError` if a frozen weight changed by one bit.
     """
-    checkpoint = folder / CHECKPOINT / "last.ckpt"
-    epoch, batch = 0, 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        epoch, batch = state["epoch"] + 1, state["global_step"]
+    saving = SaveEveryEpoch(folder / CHECKPOINT / "last.ckpt")
+    epoch, batch = saving.finished()
+    if epoch:
         log.info("  going on after %d of %d epochs", epoch, epochs)
     recorder.journal.rewind(**{recorder.table: epoch * recorder.units, "batches": batch})
-    saving = ModelCheckpoint(
-        checkpoint.parent, filename="last", save_top_k=1, every_n_epochs=1, enable_version_counter=False
-    )
     trainer = lightning.Trainer(
         accelerator=config.accelerator,
         devices=1,
@@ -127,7 +150,7 @@ def fit(
         if own and not any(parameter.requires_grad for parameter in own):
             part.eval()  # Lightning keeps the modes it finds
     try:
-        trainer.fit(module, data, ckpt_path=str(checkpoint) if epoch else None, weights_only=True)
+        trainer.fit(module, data, ckpt_path=str(saving.path) if epoch else None, weights_only=True)
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from exit_
@@ -135,4 +158,4 @@ def fit(
     for name, parameter in module.named_parameters():
         if name in before and not torch.equal(parameter.detach().cpu(), before[name]):
             raise RuntimeError(f"frozen weight {name} changed during training: this is a bug, please report it")
-    shutil.rmtree(checkpoint.parent, ignore_errors=True)
+    shutil.rmtree(saving.path.parent, ignore_errors=True)

@@ -163,7 +163,7 @@ def test_a_reset_starts_the_count_of_steps_anew(name, compose):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", ["lunar_lander", "bipedal_walker"])
+@pytest.mark.parametrize("name", TASKS)
 def test_gymnasiums_own_check_passes(name, compose):
     env = make_env(compose(f"env={name}").env)
     check_env(env, skip_render_check=True)
@@ -184,6 +184,11 @@ def test_an_unknown_id_is_refused(unknown, compose):
     with pytest.raises(ConfigError, match=rf"env.id={unknown} .*expected") as caught:
         make_env(config)
     assert "\n" not in str(caught.value)
+
+
+def test_an_argument_that_the_task_does_not_take_is_refused(compose):
+    with pytest.raises(ConfigError, match="domain_randomise"):
+        make_env(compose("env=car_racing", "+env.kwargs.domain_randomise=true").env)
 
 
 def test_a_name_without_code_is_refused(compose):

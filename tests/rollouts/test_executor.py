@@ -3,6 +3,8 @@
 import itertools
 import logging
 import os
+import signal
+import threading
 from contextlib import closing
 
 import cv2
@@ -20,7 +22,7 @@ def process_id(_):
     return os.getpid()
 
 
-def threads(_):
+def thread_counts(_):
     return torch.get_num_threads(), cv2.getNumThreads(), os.getpid()
 
 
@@ -75,7 +77,7 @@ def test_no_items_give_no_results(pools):
 
 
 def test_work_leaves_this_process_and_its_threads_are_one(pools):
-    rows = [row for _, row in pools[2].map(threads, range(8))]
+    rows = [row for _, row in pools[2].map(thread_counts, range(8))]
     assert {row[0] for row in rows} == {1}
     assert all(row[1] <= 1 for row in rows)
     assert os.getpid() not in {row[2] for row in rows}
@@ -119,6 +121,24 @@ def test_enough_is_enough_and_the_workers_stay(pools):
     results.close()
     assert taken == [(number, number * number) for number in range(5)]
     assert list(pool.map(process_id, [0, 1])) == [(0, worker), (1, worker)]
+
+
+def test_a_worker_that_dies_between_two_uses_is_replaced():
+    """A broken pool must not leave the caller waiting for ever."""
+    with closing(ProcessExecutor(1)) as pool:
+        ((_, worker),) = pool.map(process_id, [0])
+        manager = pool._pool._executor_manager_thread
+        os.kill(worker, signal.SIGKILL)
+        manager.join(timeout=20)  # now the pool knows
+        assert not manager.is_alive()
+        results = []
+        caller = threading.Thread(target=lambda: results.extend(pool.map(square, range(3))), daemon=True)
+        caller.start()
+        caller.join(timeout=10)
+        waits = caller.is_alive()
+    caller.join(timeout=20)  # closing the executor frees a caller that waits
+    assert not waits
+    assert sorted(results) == [(0, 0), (1, 1), (2, 4)]
 
 
 def test_closing_ends_the_workers():

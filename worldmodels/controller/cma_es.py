@@ -40,11 +40,13 @@ class Search:
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
         self._asked = np.stack(self._strategy.ask())
-        return self._asked
+        return self._asked.copy()
 
     def tell(self, returns: Sequence[float]) -> None:
         """Returns of the generation last asked for, in its order."""
         assert self._asked is not None
+        if not np.isfinite(returns).all():
+            raise ValueError(f"returns are {list(returns)}: expected finite numbers")
         self._strategy.tell(list(self._asked), [-value for value in returns])
         winner = int(np.argmax(returns))
         if returns[winner] > self.best_return:

@@ -19,8 +19,8 @@ class State(NamedTuple):
 class LSTM(nn.Module):
     """One LSTM layer with one bias vector, as published: 4H(I + H + 1) parameters.
 
-    PyTorch's own layer adds a second, redundant bias; here it is a constant zero. Gates are ordered input, forget,
-    cell, output.
+    PyTorch's own layer adds a second, redundant bias; here it is a constant zero. As there, weights and bias start
+    uniform within ±1/√H, without a bonus for the forget gate. Gates are ordered input, forget, cell, output.
     """
 
     zero: Tensor
@@ -60,7 +60,8 @@ class MDNLSTM(nn.Module):
 
     def mixture(self, h: Tensor) -> Mixture:
         """h: (..., H) -> mixtures of the next z (..., Z, K), in float32 whatever the precision of h."""
-        parts = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures))
+        with torch.autocast(h.device.type, enabled=False):
+            parts = self.mdn(h.float()).unflatten(-1, (3, self.latent_size, self.mixtures))
         log_pi, mu, log_sigma = parts.unbind(-3)
         return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
 

@@ -45,7 +45,7 @@ def run(
             Recorder(journal, "steps", "step", units=every, every=10),
             [],
             config.trainer,
-            epochs=max(1, round(config.memory.steps * budget / every)),
+            epochs=round(config.memory.steps * budget / every),
             gradient_clip=config.memory.gradient_clip,
         )
     else:

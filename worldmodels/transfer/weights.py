@@ -45,10 +45,10 @@ def prepare(network: nn.Module, part: str, source: Path | None, frozen: Iterable
 
 def mismatches(network: nn.Module, source: Mapping[str, tuple[int, ...]]) -> list[str]:
     """What keeps source weights of these shapes from fitting, one line each; input layers may differ."""
-    wanted = {name: tuple(p.shape) for name, p in network.named_parameters()}
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     lines = [f"{name} is missing" for name in wanted.keys() - source.keys()]
     lines += [f"{name} is not in this network" for name in source.keys() - wanted.keys()]
-    for name in sorted(wanted.keys() & source.keys() - INPUT_LAYERS):
+    for name in wanted.keys() & source.keys() - INPUT_LAYERS:
         if wanted[name] != source[name]:
             lines.append(f"{name} is {source[name]}, expected {wanted[name]}")
     return sorted(lines)
@@ -62,10 +62,10 @@ def copy_weights(network: nn.Module, source: Mapping[str, Tensor]) -> set[str]:
     problems = mismatches(network, {name: tuple(value.shape) for name, value in source.items()})
     if problems:
         raise ConfigError(f"the source's weights do not fit: {problems[0]}")
-    fitting = {n: p for n, p in network.named_parameters() if p.shape == source[n].shape}
-    for name, parameter in fitting.items():
-        parameter.data.copy_(source[name])
-    return set(fitting)
+    own = network.state_dict()
+    fitting = {name for name, value in own.items() if value.shape == source[name].shape}
+    network.load_state_dict({**own, **{name: source[name] for name in fitting}})
+    return fitting
 
 
 def freeze(network: nn.Module, part: str, paths: Iterable[str]) -> None:

@@ -72,7 +72,7 @@ class ConvVAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, Z) -> (B, 3, 64, 64) in 0–1."""
-        return self.decoder(z).sigmoid()
+        return self.decoder(z).float().sigmoid()
 
     def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
         """Reconstruct through a sampled z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard
