@@ -36,7 +36,7 @@ def results(store, compose):
     stages = []
     for stage in pipeline.run():
         stages.append(stage)
-        partial = assemble(config, pipeline.artifacts, "artifacts")
+        partial = assemble(config, pipeline.artifacts, {}, "artifacts")
         assert list(partial["stages"]) == stages
     assert tuple(stages) == STAGES
     return json.loads(json.dumps(partial))
@@ -102,7 +102,7 @@ def test_stages_that_were_not_run_are_absent(store, compose):
     config = compose(*TINY, "stage=vision")
     pipeline = Pipeline(config, store, SerialExecutor(), None, no_source)
     assert list(pipeline.run()) == ["collect", "vision"]
-    results = assemble(config, pipeline.artifacts, "artifacts")
+    results = assemble(config, pipeline.artifacts, {}, "artifacts")
     assert list(results["stages"]) == ["collect", "vision"]
     assert {"encode", "memory", "controller", "evaluation"} & set(results) == set()
     assert list(results["parameters"]) == ["vision"]
@@ -123,19 +123,18 @@ def test_the_tables_that_are_printed(results):
     assert "no score" in text
 
 
+def test_the_stages_of_a_source_are_named_beside_the_targets(store, compose):
+    config = compose("transfer=pretrained", "trainer=cpu")
+    artifact = store.build("collect", "x", {"of": "source"}, {}, lambda folder: {}, {})
+    results = assemble(config, {}, {"collect": artifact}, "artifacts")
+    assert (results["transfer"], results["source_env"]) == ("pretrained", "bipedal_walker")
+    assert results["stages"] == {}
+    assert results["source_stages"]["collect"]["artifact"] == artifact.name
+
+
 def test_everything_is_reused_the_second_time(results, store, compose):
     pipeline = Pipeline(compose(*TINY), store, SerialExecutor(), None, no_source)
     list(pipeline.run())
-    again = assemble(pipeline.config, pipeline.artifacts, "artifacts")
+    again = assemble(pipeline.config, pipeline.artifacts, {}, "artifacts")
     assert all(facts["cached"] for facts in again["stages"].values())
     assert {**again, "stages": None} == {**results, "stages": None}
-
-
-def test_a_damaged_evaluation_is_scored_anew_with_a_row_for_each_episode(results, store, compose):
-    folder = store.root / "evaluate" / results["stages"]["evaluate"]["artifact"]
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "files": {"episode.mp4": "lost"}}))
-    pipeline = Pipeline(compose(*TINY), store, SerialExecutor(), None, no_source)
-    assert pipeline.evaluate.summary["returns"] == results["evaluation"]["returns"]
-    rows = [json.loads(line) for line in (folder / "record" / "returns.jsonl").read_text().splitlines()]
-    assert [row["episode"] for row in rows] == [1, 2]

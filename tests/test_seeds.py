@@ -64,5 +64,5 @@ def test_no_stream_meets_an_episode_of_another_whatever_the_seeds() -> None:
 def test_episode_seeds_of_one_stream_spread_over_their_range() -> None:
     seeds = np.array([episode_seed(0, "collect", i) for i in range(4000)])
     assert len(np.unique(seeds & 7)) == 1, "the lowest three bits name the stream"
-    counts, _ = np.histogram(seeds, bins=8, range=(0, 2**31))
+    counts, _ = np.histogram(seeds, bins=8, range=(0, 2**52))
     assert ((counts - 500) ** 2 / 500).sum() < 24.3  # χ², df = 7, 99.9 %

@@ -319,7 +319,7 @@ class Config:
         _at_least("seed", self.seed, 0)
         steps = self.memory.steps * self.transfer.budget
         require(
-            "memory" not in self.transfer.load or round(steps, 6) % self.memory.validate_every == 0,
+            "memory" not in self.transfer.load or (steps >= 1 and round(steps, 6) % self.memory.validate_every == 0),
             f"transfer.budget={self.transfer.budget} of memory.steps={self.memory.steps} is {steps:g}: expected a "
             f"multiple of memory.validate_every={self.memory.validate_every}",
         )

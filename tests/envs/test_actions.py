@@ -92,6 +92,11 @@ def test_a_squash_for_each_action_is_required(squash):
         ActionMap(config(*squash), CAR)
 
 
+def test_an_unknown_squash_is_refused():
+    with pytest.raises(ConfigError, match=r"env\.squash=sin is unknown: .*tanh, tanh01, relu_tanh, clip"):
+        ActionMap(config("tanh", "sin", "tanh"), CAR)
+
+
 def test_the_heuristic_belongs_to_car_racing():
     with pytest.raises(ConfigError, match=r"env\.heuristic=true is CarRacing's own"):
         dataclasses.replace(config("tanh", "tanh", heuristic=True), name="lunar_lander")

@@ -83,6 +83,17 @@ def test_work_leaves_this_process_and_its_threads_are_one(pools):
     assert os.getpid() not in {row[2] for row in rows}
 
 
+def test_work_in_this_process_has_one_thread_too():
+    """The order of a sum depends on the number of threads, and so would a return's last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = [(row[0], torch.get_num_threads()) for _, row in SerialExecutor().map(thread_counts, [0, 1])]
+        assert seen == [(1, 2), (1, 2)]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_worker_that_dies_is_replaced_and_its_item_redone(pools, tmp_path, caplog):
     for workers, pool in pools.items():
         marker = tmp_path / str(workers)
