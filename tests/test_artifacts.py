@@ -218,14 +218,10 @@ class Builder:
             command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def until(self, words: str) -> None:
-        """Read on to a line with these words."""
-        said = []
-        for line in self.process.stdout:
-            said.append(line)
-            if words in line:
-                return
-        raise AssertionError(f"never said {words!r}: {said}")
+    def says(self, *lines: str) -> None:
+        """The next lines it prints hold these words."""
+        for words in lines:
+            assert words in self.process.stdout.readline()
 
     def go_on(self) -> None:
         self.process.stdin.write("\n")
@@ -235,13 +231,13 @@ class Builder:
 def test_two_processes_build_an_artifact_once(tmp_path):
     first = Builder(tmp_path)
     with first.process:
-        first.until("working")
+        first.says("vision: building thing", "working")
         second = Builder(tmp_path)
         with second.process:
-            second.until("waiting for another run that builds vision thing")
+            second.says("waiting for another run that builds vision thing")
             first.go_on()
-            first.until("built")
-            second.until("cached")
+            first.says("built")
+            second.says("vision: reused thing", "cached")
     (folder,) = (tmp_path / "vision").glob("thing-*")
     assert (folder / "data").read_text() == "abc"
 
@@ -250,7 +246,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     first = Builder(tmp_path)
     with first.process:
-        first.until("working")
+        first.says("vision: building thing", "working")
         first.process.kill()
     assert [path.suffix for path in (tmp_path / "vision").glob("thing-*")] == [".building"]
     work = Work()

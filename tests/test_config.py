@@ -16,8 +16,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from worldmodels.config import (
     Config,
-    DreamCommand,
-    EvaluateCommand,
     conf_dir,
     config_from_json,
     config_to_json,
@@ -25,7 +23,9 @@ from worldmodels.config import (
     register_schema,
     to_config,
 )
+from worldmodels.dream import DreamCommand
 from worldmodels.errors import ConfigError
+from worldmodels.evaluate import EvaluateCommand
 
 COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand}
 NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"]}
@@ -44,10 +44,15 @@ INTERFACE = {
 }
 
 
+def register_schemas():
+    for command, schema in COMMANDS.items():
+        register_schema("schema" if command == "config" else f"{command}_schema", schema)
+
+
 @contextlib.contextmanager
 def tree(folder):
     """Hydra on a config tree; composing many configs in one go is much faster."""
-    register_schema()
+    register_schemas()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         yield lambda command, *overrides: to_config(hydra.compose(command, [*overrides, *NEEDED.get(command, [])]))
@@ -131,7 +136,7 @@ def test_strategies_load_and_freeze_what_the_study_did(strategy, load, freeze, c
 def test_the_paper_scale_holds_the_source_studys_numbers(compose):
     config = compose("scale=paper")
     assert (config.collect.rollouts, config.collect.frames, config.collect.policy) == (10_000, None, "uniform")
-    assert config.env.max_steps == 1000
+    assert (config.env.max_steps, config.collect.max_steps) == (1000, None)
     assert (config.vae.epochs, config.vae.batch_size, config.vae.learning_rate) == (10, 100, 0.001)
     assert config.vae.network.latent_size == 32
     assert (config.memory.steps, config.memory.batch_size, config.memory.sequence_length) == (4000, 100, 1000)
@@ -232,6 +237,7 @@ REFUSED = [
     ("env=lunar_lander env.heuristic=true", "env=lunar_lander", "set env.heuristic=false or env=car_racing"),
     ("collect.rollouts=1", "collect.rollouts=1", "expected 2 or more"),
     ("collect.frames=0", "collect.frames=0", "expected 1 or more"),
+    ("collect.max_steps=1", "collect.max_steps=1", "expected 2 or more"),
     ("collect.policy=wise", "collect.policy=wise", "uniform, sticky, brownian"),
     ("collect.persistence=1", "collect.persistence=1.0", "expected 0 ≤ p < 1"),
     ("collect.brownian_std=-1", "collect.brownian_std=-1", "expected 0 or more"),
@@ -288,7 +294,7 @@ REFUSED = [
 @functools.cache
 def unchecked(*choices):
     """A composed config; composing takes Hydra a tenth of a second."""
-    register_schema()
+    register_schemas()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return hydra.compose("config", list(choices))
@@ -323,7 +329,7 @@ def test_the_other_commands_refuse_nonsense(command, override, got):
 
 @pytest.mark.parametrize("command", ["evaluate", "dream"])
 def test_a_run_is_required(command):
-    register_schema()
+    register_schemas()
     GlobalHydra.instance().clear()
     with (
         hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"),

@@ -13,7 +13,7 @@ from worldmodels.results import assemble, print_parameters, print_summary
 from worldmodels.rollouts.executor import SerialExecutor
 
 TINY = (
-    *("env=lunar_lander", "env.max_steps=6", "collect.rollouts=3", "vae.epochs=2", "trainer=cpu", "scale=smoke"),
+    *("env=lunar_lander", "collect.max_steps=6", "collect.rollouts=3", "vae.epochs=2", "trainer=cpu", "scale=smoke"),
     *("memory.steps=4", "memory.validate_every=2", "memory.batch_size=2", "controller.max_steps=2"),
     *("controller.generations=2", "evaluate.episodes=2", "evaluate.max_steps=3", "evaluate.video=false"),
 )
@@ -121,6 +121,10 @@ def test_the_tables_that_are_printed(results):
         assert facts["artifact"] in text
     assert "3 rollouts, 18 frames" in text
     assert "no score" in text
+
+
+def test_without_transfer_there_is_no_source(compose):
+    assert assemble(compose("transfer.source_env=bipedal_walker"), {}, {}, "artifacts")["source_env"] is None
 
 
 def test_the_stages_of_a_source_are_named_beside_the_targets(store, compose):

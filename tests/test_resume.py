@@ -9,12 +9,13 @@ from pathlib import Path
 from helpers import Commands, wait_for
 
 LONG_ENOUGH = [
-    "env=lunar_lander",
+    "env=bipedal_walker",
     "collect.rollouts=12",
     "vae.epochs=8",
     "memory.steps=80",
     "controller.generations=6",
     "evaluate.video=false",
+    "evaluate.episodes=6",
 ]
 
 
@@ -36,6 +37,7 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
         "vision": "checkpoint/last.ckpt",
         "memory": "checkpoint/last.ckpt",
         "controller": "record/generations.jsonl",
+        "evaluate": "record/episodes.jsonl",
     }.items():
         process = disturbed.start("train", *disturbed.options(*LONG_ENOUGH))
         wait_for(building(disturbed, stage, sign), process)

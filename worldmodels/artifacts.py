@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from worldmodels import __version__
+from worldmodels.errors import DamagedFile
 
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
@@ -69,6 +71,17 @@ def load_artifact(path: Path) -> Artifact:
     return Artifact(path, json.loads((path / MANIFEST).read_text()), cached=True)
 
 
+def verified(path: Path) -> Artifact:
+    """Read a finished artifact and check its files. Raises `DamagedFile`, or `FileNotFoundError` where there is
+    none.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(path)
+    for damaged in _damaged(path):
+        raise DamagedFile(f"{damaged} is damaged or missing: run the training command again, and it is made anew")
+    return load_artifact(path)
+
+
 class Store:
     """The artifacts under one folder."""
 
@@ -96,18 +109,17 @@ class Store:
         with _locked(stage_folder / f".{key[:HASH]}.lock", f"{stage} {label}"):
             folder = _named(stage_folder, label, key)
             building = folder.with_name(folder.name + BUILDING)
-            if (folder / MANIFEST).exists():
-                found = load_artifact(folder)
-                damaged = _damaged(found)
+            if folder.exists():
+                damaged = _damaged(folder)
                 if not damaged:
                     log.info("%s: reused %s", stage, folder.name)
-                    return found
+                    return load_artifact(folder)
+                folder.rename(building)
                 for path in damaged:
                     log.warning("%s: %s is damaged or missing and is made anew", stage, path)
-                    path.unlink(missing_ok=True)
-                (folder / MANIFEST).unlink()
-                folder.rename(building)
+                    (building / path.relative_to(folder)).unlink(missing_ok=True)
             building.mkdir(exist_ok=True)
+            (building / MANIFEST).unlink(missing_ok=True)
             log.info("%s: building %s", stage, folder.name)
             started = time.perf_counter()
             summary = work(building)
@@ -158,11 +170,17 @@ def _digest(data: bytes | Path) -> str:
 
 def _content_files(folder: Path) -> list[Path]:
     paths = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST))
+    kept = (path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST))
+    return sorted(path for path in kept if path.suffix != ".partial")
 
 
-def _damaged(artifact: Artifact) -> list[Path]:
-    paths = {artifact.path / name: digest for name, digest in artifact.manifest["files"].items()}
+def _damaged(folder: Path) -> list[Path]:
+    """Files that are missing or are not what the manifest says; the manifest itself where it cannot be read."""
+    try:
+        files = load_artifact(folder).manifest["files"]
+    except (OSError, ValueError, KeyError):
+        return [folder / MANIFEST]
+    paths = {folder / name: digest for name, digest in files.items()}
     return [path for path, digest in paths.items() if not path.exists() or _digest(path) != digest]
 
 
@@ -188,14 +206,13 @@ def _locked(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
-    import gymnasium
-    import lightning
-    import numpy
-    import torch
-
-    packages = {module.__name__: module.__version__ for module in (gymnasium, lightning, numpy, torch)}
-    return {"worldmodels": __version__, "python": platform.python_version(), **packages}
+    packages = ("torch", "lightning", "numpy", "gymnasium", "box2d", "opencv-python-headless", "h5py", "cma")
+    installed = {distribution.name.lower(): distribution.version for distribution in metadata.distributions()}
+    return {"worldmodels": __version__, "python": platform.python_version()} | {
+        name: installed[name] for name in packages if name in installed
+    }
 
 
 @functools.cache

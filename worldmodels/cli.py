@@ -4,10 +4,11 @@ import functools
 import logging
 import os
 import re
-import signal
+import shutil
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -17,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from worldmodels import interrupts
 from worldmodels.config import conf_dir, register_schema, usable_cores
 from worldmodels.errors import ConfigError, DamagedFile
 
@@ -28,38 +30,64 @@ def command(config_name: str, task: Callable[[DictConfig], None], schema_name: s
     """Run ``task`` as a Hydra application and exit: 0 done, 1 failed, 2 the request makes no sense, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
     register_schema(schema_name, schema)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupts.install()
+    started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
-        _guarded(task)
+        _guarded(task, started)
     )
     try:
         application()
     except (Exception, KeyboardInterrupt) as error:
-        sys.exit(_explain(error))
+        sys.exit(_explain(error, composing=not started))
     sys.exit(0)
 
 
-def _guarded(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """Explain a single job's failure while its log is open; in a sweep it is Hydra's, which goes on with the rest."""
+def _guarded(task: Callable[[DictConfig], None], started: list[bool]) -> Callable[[DictConfig], None]:
+    """Explain a single job's failure while its log is open; a sweep goes on with its other jobs, and fails at its
+    end.
+    """
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> None:
+        started.append(True)
         try:
             task(composed)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
+                if not isinstance(error, USAGE):
+                    log.critical("failed", exc_info=error)
                 raise
-            sys.exit(_explain(error))
+            code = _explain(error)
+            if code == 2:
+                _remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
+            sys.exit(code)
 
     return guarded
 
 
-def _explain(error: BaseException) -> int:
-    """Say what went wrong, on standard error or with its traceback in the log. Returns the exit code."""
-    if isinstance(error, KeyboardInterrupt):
+def _remove_empty_run(folder: Path) -> None:
+    """Take back the folders that Hydra made for a request that made no sense."""
+    logging.shutdown()
+    if not (folder / "results.json").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        for parent in folder.parents:
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+
+
+def _explain(error: BaseException, composing: bool = False) -> int:
+    """Say what went wrong, on standard error or with its traceback in the log. Returns the exit code. What goes wrong
+    while ``composing`` the config is the request's fault, whatever its type.
+    """
+    if interrupts.requested() or isinstance(error, KeyboardInterrupt):
         print("interrupted: everything finished is kept; the same command goes on from here", file=sys.stderr)
         return 130
-    if isinstance(error, USAGE):
+    if isinstance(error, BrokenPipeError):  # the reader of our output, say "head", has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if composing or isinstance(error, USAGE):
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     if isinstance(error, DamagedFile):
@@ -73,6 +101,8 @@ def one_line(error: BaseException) -> str:
     """An error of ours as it is; one of Hydra's or OmegaConf's in a line that says what to do."""
     if isinstance(error, ConfigError):
         return " ".join(str(error).split())
+    if missing := re.search(r"[Mm]issing mandatory value: (\w+)", str(error)):
+        return f"{missing[1]} is not set: expected a value; add {missing[1]}=… to the command"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)

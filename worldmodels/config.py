@@ -6,6 +6,7 @@ out".
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -49,6 +50,12 @@ def require_one_of(key: str, value: str, options: Iterable[str]) -> None:
 def require_at_least(key: str, value: float | None, least: float) -> None:
     """Raise `ConfigError` unless ``value`` is None or at least ``least``."""
     require(value is None or value >= least, f"{key}={value} is too small: expected {least} or more")
+    require(value is None or math.isfinite(value), f"{key}={value} is too large: expected a finite number")
+
+
+def require_positive(key: str, value: float) -> None:
+    """Raise `ConfigError` unless ``value`` is a finite number above 0."""
+    require(0 < value < math.inf, f"{key}={value} is out of range: expected a finite number above 0")
 
 
 def _fraction(key: str, value: float) -> None:
@@ -74,9 +81,7 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         require_one_of("env.renderer", self.renderer, ("gymnasium",))
-        require(
-            0 <= self.crop_bottom < 1, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 ≤ share < 1"
-        )
+        require(0 <= self.crop_bottom <= 0.9, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 to 0.9")
         require_at_least("env.max_steps", self.max_steps, 2)
         require(
             not self.heuristic or self.name == "car_racing",
@@ -90,6 +95,7 @@ class CollectConfig:
 
     rollouts: int = MISSING
     frames: int | None = None
+    max_steps: int | None = None
     policy: str = MISSING
     persistence: float = 0.9
     brownian_std: float = 0.3
@@ -98,6 +104,7 @@ class CollectConfig:
     def __post_init__(self) -> None:
         require_at_least("collect.rollouts", self.rollouts, 2)
         require_at_least("collect.frames", self.frames, 1)
+        require_at_least("collect.max_steps", self.max_steps, 2)
         require_one_of("collect.policy", self.policy, POLICIES)
         require(
             0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1"
@@ -132,7 +139,7 @@ class VisionConfig:
         require_at_least("vae.kl_floor", self.kl_floor, 0)
         require_at_least("vae.epochs", self.epochs, 1)
         require_at_least("vae.batch_size", self.batch_size, 1)
-        require(self.learning_rate > 0, f"vae.learning_rate={self.learning_rate} is out of range: expected more than 0")
+        require_positive("vae.learning_rate", self.learning_rate)
         _fraction("vae.validation_fraction", self.validation_fraction)
         require_at_least("vae.shuffle_frames", self.shuffle_frames, 1)
 
@@ -171,14 +178,12 @@ class MemoryConfig:
         require_at_least("memory.batch_size", self.batch_size, 1)
         require_at_least("memory.sequence_length", self.sequence_length, 2)
         require(
-            0 <= self.min_learning_rate <= self.learning_rate and self.learning_rate > 0,
+            0 <= self.min_learning_rate <= self.learning_rate < math.inf and self.learning_rate > 0,
             f"memory.learning_rate={self.learning_rate} with memory.min_learning_rate={self.min_learning_rate} "
             "cannot decay: expected 0 ≤ minimum ≤ rate and rate > 0",
         )
         require(0 < self.decay <= 1, f"memory.decay={self.decay} is out of range: expected 0 < decay ≤ 1")
-        require(
-            self.gradient_clip > 0, f"memory.gradient_clip={self.gradient_clip} is out of range: expected more than 0"
-        )
+        require_positive("memory.gradient_clip", self.gradient_clip)
         require_at_least("memory.validate_every", self.validate_every, 1)
         require(
             self.steps % self.validate_every == 0,
@@ -212,7 +217,7 @@ class ControllerConfig:
         require_at_least("controller.population", self.population, 4)
         require_at_least("controller.rollouts", self.rollouts, 1)
         require_at_least("controller.generations", self.generations, 1)
-        require(self.sigma > 0, f"controller.sigma={self.sigma} is out of range: expected more than 0")
+        require_positive("controller.sigma", self.sigma)
         require_at_least("controller.max_steps", self.max_steps, 1)
 
 
@@ -267,7 +272,9 @@ class TransferConfig:
 
 @dataclass
 class TrainerConfig:
-    """The hardware. Only ``precision`` can change a result; ``threads`` defaults to this job's share of the cores."""
+    """The hardware. ``precision`` counts as an input of V and M. Device and ``threads`` (default: this job's share of
+    the cores) change the order of sums, which training amplifies; they are noted in the manifest and do not count.
+    """
 
     accelerator: str = "auto"
     precision: str = "auto"
@@ -343,7 +350,8 @@ def register_schema(name: str = "schema", node: type = Config) -> None:
 
 def to_config(composed: Any) -> Any:
     """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
-    return OmegaConf.to_object(composed)
+    schema = OmegaConf.structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
+    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed)))
 
 
 def plain(config: Any) -> Any:

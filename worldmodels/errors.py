@@ -6,6 +6,6 @@ class ConfigError(ValueError):
 
 
 class DamagedFile(RuntimeError):
-    """A file of the artifact store cannot be read. It has been set aside; the same command builds it anew. Exit code
+    """A file of the artifact store cannot be read. The same command builds it anew. Exit code
     1.
     """

@@ -29,19 +29,21 @@ def stage_seconds(config: Config, workers: int) -> dict[str, float]:
     """Seconds of each stage that this config runs, with nothing cached."""
     task = TASKS.get(config.env.name, OTHER_TASK)
     precision = resolve_precision(config.trainer)
-    frames = config.collect.rollouts * min(task.random_episode, config.env.max_steps)
+    frames = config.collect.rollouts * min(task.random_episode, config.collect.max_steps or config.env.max_steps)
     frames = min(frames, config.collect.frames or frames)
     agent_rate = workers / (1 / task.steps_per_second + AGENT_SECONDS)
     search, evaluation = config.controller, config.evaluate
     search_steps = min(search.max_steps or config.env.max_steps, 2 * task.random_episode)
     search_steps *= search.population * search.rollouts * search.generations
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
+    transfer = config.transfer
+    budget = {part: transfer.budget if part in transfer.load else 1.0 for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     seconds = {
         "collect": frames / (workers * task.steps_per_second),
-        "vision": config.vae.epochs * frames / VISION_FRAMES.get(precision, 242.0),
+        "vision": budget["vision"] * config.vae.epochs * frames / VISION_FRAMES.get(precision, 242.0),
         "encode": frames / ENCODE_FRAMES,
-        "memory": memory_frames / MEMORY_FRAMES.get(precision, 28_000.0),
+        "memory": budget["memory"] * memory_frames / MEMORY_FRAMES.get(precision, 28_000.0),
         "controller": search_steps / agent_rate,
         "evaluate": 3 * evaluation_steps / agent_rate,
     }

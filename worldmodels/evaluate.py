@@ -52,14 +52,11 @@ def evaluate(composed: DictConfig) -> None:
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
         writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
-        score = stage.run(
-            config,
-            controller.parent("vision").weights,
-            controller.parent("memory").weights,
-            controller.weights,
-            executor,
-            Journal(folder, writer, "evaluate"),
-        )
+        agent = (controller.parent("vision").weights, controller.parent("memory").weights, controller.weights)
+        journal = Journal(folder, writer, "evaluate")
+        score = stage.run(config, *agent, executor, journal)
+        if request.video:
+            stage.film(config, *agent, journal)
     keep_films(folder, folder)
     write_json(folder / "evaluation.json", {"run": str(run.folder.resolve()), "env": config.env.name, **score})
     Console().print(score_line(score), f"results: {folder / 'evaluation.json'}", sep="\n", soft_wrap=True)

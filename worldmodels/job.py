@@ -50,9 +50,9 @@ def run_job(composed: DictConfig) -> None:
         target = pipeline(config, folder)
         results = {}
         for _ in target.run():
-            results = assemble(
-                config, target.artifacts, sources[0].artifacts if sources else {}, path_from(folder, store.root)
-            )
+            source = sources[0].artifacts if sources else {}
+            root = path_from(folder, store.root)
+            results = assemble(config, target.artifacts, source, root, target.source_env)
             write_json(folder / RESULTS, results)
     if "evaluate" in target.artifacts:
         keep_films(target.artifacts["evaluate"].path, folder)
@@ -70,6 +70,7 @@ def source_config(config: Config) -> Config:
         for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
         if override.key_or_group.split(".")[0] not in NOT_INHERITED
     ]
-    overrides += [f"env={config.transfer.source_env}", "transfer=scratch"]
+    last = "memory" if "memory" in config.transfer.load else "vision"
+    overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={last}"]
     job = HydraConfig.get().job
     return to_config(hydra.compose(job.config_name, [override for override in overrides if override is not None]))

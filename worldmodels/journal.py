@@ -35,13 +35,19 @@ class Journal:
         self._show_row(table, {"axis": axis, **values})
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """All rows, without a last one that was cut short by a kill."""
+        """All rows up to the first that cannot be read, such as one cut short by a kill."""
         return [{key: value for key, value in row.items() if key != "axis"} for row in self._raw(table)]
 
     def _raw(self, table: str) -> list[dict[str, Any]]:
         path = self.folder / f"{table}.jsonl"
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        rows = []
+        for line in lines:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
 
     def picture(self, tag: str, step: int, image: np.ndarray) -> None:
         """image: (H, W, 3) uint8."""
@@ -63,17 +69,20 @@ class Journal:
         for table, end in last.items():
             rows = [row for row in self._raw(table) if row[row["axis"]] <= end]
             write_bytes(self.folder / f"{table}.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
-        for path in (self.folder / "pictures").iterdir():
+        for path in self._pictures():
             if int(path.name.split(".")[-2]) > next(iter(last.values())):
                 path.unlink()
         self.show()
+
+    def _pictures(self) -> list[Path]:
+        return sorted((self.folder / "pictures").glob("*.[0-9][0-9][0-9][0-9][0-9][0-9]*.*"))
 
     def show(self) -> None:
         """Write everything recorded so far to TensorBoard."""
         for path in sorted(self.folder.glob("*.jsonl")):
             for row in self._raw(path.stem):
                 self._show_row(path.stem, row)
-        for path in sorted((self.folder / "pictures").iterdir()):
+        for path in self._pictures():
             self._show_picture(path)
         if self.writer:
             self.writer.flush()

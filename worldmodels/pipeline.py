@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from worldmodels.artifacts import Artifact, Store
+from worldmodels import interrupts
+from worldmodels.artifacts import RECORD, Artifact, Store
 from worldmodels.config import STAGES, Config, plain, require_one_of
 from worldmodels.envs import ActionMap, task_spec
 from worldmodels.errors import ConfigError
@@ -18,7 +20,7 @@ from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, memory, vision
-from worldmodels.training import require_accelerator, resolve_precision
+from worldmodels.training import device, require_accelerator, resolve_precision
 from worldmodels.transfer.weights import freeze, mismatches
 from worldmodels.vision.losses import LOSSES
 
@@ -58,11 +60,15 @@ class Pipeline:
     @cached_property
     def collect(self) -> Artifact:
         config = self.config
-        task = {key: plain(config.env)[key] for key in ("name", "id", "kwargs", "renderer", "crop_bottom", "max_steps")}
+        task = {key: plain(config.env)[key] for key in ("name", "id", "kwargs", "renderer", "crop_bottom")}
+        settings = {**plain(config.collect), "max_steps": config.collect.max_steps or config.env.max_steps}
+        for policy, key in (("sticky", "persistence"), ("brownian", "brownian_std")):
+            if config.collect.policy != policy:
+                del settings[key]
         return self._build(
             "collect",
             config.collect.policy,
-            {"env": task, "collect": plain(config.collect)},
+            {"env": task, "collect": settings},
             {},
             lambda folder, journal: collect.run(config, self.executor, folder),
         )
@@ -116,11 +122,13 @@ class Pipeline:
 
     @cached_property
     def controller(self) -> Artifact:
+        search = self.config.controller
+        settings = {**plain(search), "max_steps": search.max_steps or self.config.env.max_steps}
         parents = {"vision": self.vision, "memory": self.memory}
         return self._build(
             "controller",
             self.config.transfer.name,
-            {"env": plain(self.config.env), "controller": plain(self.config.controller), "seed": self.config.seed},
+            {"env": self._agents_env(), "controller": settings, "seed": self.config.seed},
             parents,
             lambda folder, journal: controller.run(
                 self.config,
@@ -136,21 +144,19 @@ class Pipeline:
     @cached_property
     def evaluate(self) -> Artifact:
         parents = {"vision": self.vision, "memory": self.memory, "controller": self.controller}
-        task = {key: value for key, value in plain(self.config.env).items() if key != "max_steps"}
-        return self._build(
+        agent = (self.vision.weights, self.memory.weights, self.controller.weights)
+        settings = {key: value for key, value in plain(self.config.evaluate).items() if key != "video"}
+        artifact = self._build(
             "evaluate",
             self.config.transfer.name,
-            {"env": task, "evaluate": plain(self.config.evaluate), "seed": self.config.seed},
+            {"env": self._agents_env(), "evaluate": settings, "seed": self.config.seed},
             parents,
-            lambda folder, journal: evaluate.run(
-                self.config,
-                parents["vision"].weights,
-                parents["memory"].weights,
-                parents["controller"].weights,
-                self.executor,
-                journal,
-            ),
+            lambda folder, journal: evaluate.run(self.config, *agent, self.executor, journal),
         )
+        if self.config.evaluate.video and not (artifact.path / RECORD / "episode.mp4").exists():
+            log.info("  filming an episode")
+            evaluate.film(self.config, *agent, Journal(artifact.path, self.writer, "evaluate"))
+        return artifact
 
     @cached_property
     def source(self) -> "Pipeline | FinishedRun":
@@ -160,6 +166,24 @@ class Pipeline:
         source = self._make_source()
         log.info("source task: %s, from scratch", source.config.env.name)
         return source
+
+    def _agents_env(self) -> dict[str, Any]:
+        """What an agent's returns depend on of the task's config."""
+        env = plain(self.config.env)
+        ignored = {"max_steps", "default_source"}
+        if not env["heuristic"]:
+            ignored |= {key for key in env if key.startswith("heuristic_")}
+        return {key: value for key, value in env.items() if key not in ignored}
+
+    def _loaded(self) -> list[str]:
+        """Parts that are loaded by the stages this run goes through."""
+        last = STAGES.index(self.config.last_stage)
+        return [part for part in self.config.transfer.load if STAGES.index(part) <= last]
+
+    @property
+    def source_env(self) -> str | None:
+        """The task that weights come from, if any do."""
+        return self.source.config.env.name if self._loaded() else None
 
     def _source(self, part: str) -> dict[str, Artifact]:
         return {"source": getattr(self.source, part)} if part in self.config.transfer.load else {}
@@ -179,6 +203,7 @@ class Pipeline:
     def _build(
         self, stage: str, label: str, inputs: Mapping[str, Any], parents: Mapping[str, Artifact], work: Work
     ) -> Artifact:
+        interrupts.check()
         config = self.config
         seed = config.collect.seed if stage == "collect" else config.seed
         artifact = self.store.build(
@@ -187,7 +212,12 @@ class Pipeline:
             {"format": FORMAT, **inputs},
             parents,
             lambda folder: work(folder, Journal(folder, self.writer, stage)),
-            {"config": plain(config), "seed": config.seed},
+            {
+                "config": plain(config),
+                "seed": config.seed,
+                "device": str(device(config.trainer)),
+                "threads": torch.get_num_threads(),
+            },
         )
         if artifact.cached:
             Journal(artifact.path, self.writer, stage).show()
@@ -200,8 +230,9 @@ class Pipeline:
         require_one_of("vae.loss", self.config.vae.loss, LOSSES)
         require_accelerator(self.config.trainer)
         transfer = self.config.transfer
-        for part in transfer.load:
-            network = make_vision(self.config) if part == "vision" else make_memory(self.config, self.spec.action_size)
+        networks = {"vision": make_vision(self.config), "memory": make_memory(self.config, self.spec.action_size)}
+        for part in self._loaded():
+            network = networks[part]
             freeze(network, part, transfer.freeze)
             if isinstance(self.source, FinishedRun):
                 with safetensors.safe_open(_weights(getattr(self.source, part)), "pt") as file:

@@ -15,18 +15,21 @@ PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "con
 
 
 def assemble(
-    config: Config, artifacts: Mapping[str, Artifact], source: Mapping[str, Artifact], artifacts_root: str
+    config: Config,
+    artifacts: Mapping[str, Artifact],
+    source: Mapping[str, Artifact],
+    artifacts_root: str,
+    source_env: str | None = None,
 ) -> dict[str, Any]:
     """The content of ``results.json`` (see the README for its units). Stages that were not run are absent.
 
-    ``source``: what the source task's own training made or reused.
+    ``source``: what training the source task ``source_env`` made or reused; nothing where a finished run was taken.
     """
-    transfer = config.transfer
     summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
     results: dict[str, Any] = {
         "env": config.env.name,
-        "transfer": transfer.name,
-        "source_env": transfer.source_env if transfer.load else None,
+        "transfer": config.transfer.name,
+        "source_env": source_env,
         "seed": config.seed,
         "scale": config.scale,
         "stages": _stages(artifacts),

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from worldmodels.artifacts import Artifact, load_artifact
+from worldmodels.artifacts import Artifact, verified
 from worldmodels.config import Config, config_from_json
 from worldmodels.errors import ConfigError
 
@@ -19,7 +19,7 @@ class FinishedRun:
         self.folder = folder
         try:
             self.results: dict[str, Any] = json.loads((folder / RESULTS).read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(
                 f"{folder} is no run: it has no {RESULTS}; expected the folder that a training run printed at its end"
             ) from None
@@ -29,11 +29,11 @@ class FinishedRun:
             ) from error
 
     def artifact(self, stage: str) -> Artifact:
-        """The artifact of a stage."""
+        """The artifact of a stage. Raises `DamagedFile` where its files are not what they were."""
         try:
-            name = self.results["stages"][stage]["artifact"]
-            return load_artifact(self.folder / self.results["artifacts"] / stage / name)
-        except (KeyError, FileNotFoundError):
+            path = self.folder / self.results["artifacts"] / stage / self.results["stages"][stage]["artifact"]
+            return verified(path)
+        except (KeyError, TypeError, FileNotFoundError):
             raise ConfigError(
                 f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
             ) from None

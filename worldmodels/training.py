@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
+from worldmodels import interrupts
 from worldmodels.config import TrainerConfig, require
 from worldmodels.journal import Journal
 
@@ -72,6 +73,7 @@ class Recorder(lightning.Callback):
         self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # at the batch's end it is the next one's
 
     def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
+        interrupts.check()
         if trainer.global_step % self.every == 0:
             loss = float(outputs["loss"] if isinstance(outputs, Mapping) else outputs)
             values = {"loss": loss, "learning_rate": self._rate}
@@ -121,7 +123,8 @@ def fit(
     epochs: int,
     gradient_clip: float | None = None,
 ) -> None:
-    """Train for ``epochs``, going on from ``folder/checkpoint`` where an earlier call was interrupted.
+    """Train for ``epochs``, each gradient clipped element by element to ±``gradient_clip``, as in
+    Ha's code. Goes on from ``folder/checkpoint`` where an earlier call was interrupted.
 
     The journal is taken back to the checkpoint, so that no row appears twice. Raises `KeyboardInterrupt` when
     interrupted (Lightning alone would exit), and `RuntimeError` if a frozen weight changed by one bit.
@@ -137,6 +140,7 @@ def fit(
         precision=resolve_precision(config),  # type: ignore[arg-type]
         max_epochs=epochs,
         gradient_clip_val=gradient_clip,
+        gradient_clip_algorithm="value",
         logger=False,
         callbacks=[recorder, *callbacks, saving],
         enable_progress_bar=sys.stderr.isatty(),

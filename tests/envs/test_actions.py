@@ -84,6 +84,7 @@ def test_the_heuristics_numbers_are_configurable():
     mapped = ActionMap(config("clip", "clip", "clip", heuristic=True, **rules), CAR)
     np.testing.assert_allclose(mapped(np.array([0.1, 0.2, 0.7])), [0.1, 0, 0.7], atol=1e-6)
     np.testing.assert_allclose(mapped(np.array([0.1, 0.3, 0.9])), [0.1, 0.3, 0.3], atol=1e-6)
+    np.testing.assert_allclose(mapped(np.array([0.1, 0.25, 0.8])), [0.1, 0, 0.3], atol=1e-6)  # the bounds themselves
 
 
 @pytest.mark.parametrize("squash", [["tanh"], ["tanh"] * 4])

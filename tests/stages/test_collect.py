@@ -17,7 +17,7 @@ STEPS = 12  # too few for the lander to come down, so every rollout is as long
 @pytest.fixture
 def config(compose):
     def composed(*overrides):
-        return compose("env=lunar_lander", "scale=smoke", f"env.max_steps={STEPS}", *overrides)
+        return compose("env=lunar_lander", "scale=smoke", f"collect.max_steps={STEPS}", *overrides)
 
     return composed
 

@@ -14,7 +14,7 @@ from worldmodels.transfer.weights import save_weights
 @pytest.fixture
 def made(compose, tmp_path):
     """A config, and folders with a small data set, V's weights, and the data set encoded by V."""
-    config = compose("env=lunar_lander", "scale=smoke", "env.max_steps=9", "collect.rollouts=3", "trainer=cpu")
+    config = compose("env=lunar_lander", "scale=smoke", "collect.max_steps=9", "collect.rollouts=3", "trainer=cpu")
     for name in ("dataset", "encoded"):
         (tmp_path / name).mkdir()
     collect.run(config, SerialExecutor(), tmp_path / "dataset")

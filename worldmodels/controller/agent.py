@@ -10,7 +10,7 @@ import torch
 
 from worldmodels.config import Config, config_from_json
 from worldmodels.controller.policy import LinearController
-from worldmodels.envs import ActionMap, PixelEnv, TaskSpec, make_env
+from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
 from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.episode import score
 from worldmodels.vision.pixels import to_unit
@@ -68,13 +68,16 @@ class AgentEpisode:
     def __call__(self, item: tuple[Any, np.ndarray, int]) -> float:
         """item: a label of the caller's, C's parameters, and the episode's seed -> return."""
         _, parameters, seed = item
-        agent, env = _equipment(self)
+        config, agent = _equipment(self)
         agent.controller.parameters = parameters
-        return score(env, agent, seed)
+        env = make_env(config.env, max_steps=self.max_steps)  # anew: BipedalWalker's world remembers past a reset
+        try:
+            return score(env, agent, seed)
+        finally:
+            env.close()
 
 
 @functools.lru_cache(maxsize=1)
-def _equipment(episode: AgentEpisode) -> tuple[Agent, PixelEnv]:
+def _equipment(episode: AgentEpisode) -> tuple[Config, Agent]:
     config = config_from_json(episode.config)
-    env = make_env(config.env, max_steps=episode.max_steps)
-    return Agent(config, env.task_spec, episode.vision, episode.memory), env
+    return config, Agent(config, task_spec(config.env), episode.vision, episode.memory)

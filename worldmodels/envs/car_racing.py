@@ -37,6 +37,9 @@ class CarRacing(Task):
     def picture(self, observation: np.ndarray) -> np.ndarray:
         return observation
 
+    def large_picture(self) -> np.ndarray:
+        return np.asarray(self.env.render())
+
     def state(self, observation: np.ndarray) -> np.ndarray:
         car = self.world.car
         hull = car.hull

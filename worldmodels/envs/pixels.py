@@ -85,7 +85,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def render(self) -> np.ndarray:
         """The picture people look at, (H, W, 3) uint8; needs ``pictures=True``."""
-        return np.asarray(self.env.render())
+        return self.task.large_picture()
 
     def close(self) -> None:
         self.env.close()
@@ -109,7 +109,12 @@ def make_env(config: EnvConfig, *, max_steps: int | None = None, pictures: bool 
             f"env={config.name} needs a package that is missing ({' '.join(str(error).split())}): "
             "expected Box2D; run pip install 'gymnasium[box2d]'"
         ) from error
-    except gymnasium.error.Error as error:
+    except TypeError as error:  # Gymnasium's own answer to an argument that the task does not take
+        raise ConfigError(
+            f"env.kwargs={dict(config.kwargs)} does not suit env.id={config.id} ({' '.join(str(error).split())}): "
+            "expected arguments of that task; remove the one it does not take"
+        ) from error
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
         raise ConfigError(
             f"env.id={config.id} is no task of Gymnasium {gymnasium.__version__} ({' '.join(str(error).split())}): "
             "expected a registered id; see gymnasium.pprint_registry()"

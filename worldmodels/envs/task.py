@@ -26,8 +26,15 @@ class Task:
         return "rgb_array"
 
     def picture(self, observation: np.ndarray) -> np.ndarray:
-        """The picture an agent sees before scaling, (H, W, 3) uint8. A rendered one unless the task observes pixels."""
-        return np.asarray(self.env.render())
+        """The picture an agent sees before scaling, (H, W, 3) uint8: the rendered one, unless the task observes
+        pixels.
+        """
+        self.drawn = np.asarray(self.env.render())
+        return self.drawn
+
+    def large_picture(self) -> np.ndarray:
+        """The picture people look at. Not drawn twice: drawing moves what is only for show, such as particles."""
+        return self.drawn
 
     def state(self, observation: np.ndarray) -> np.ndarray:
         """The true state, (len(state_names),)."""

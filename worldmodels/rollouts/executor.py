@@ -94,8 +94,11 @@ class ProcessExecutor:
                 try:
                     self._pool = self._pool or self._start()
                     running[self._pool.submit(function, entry[1])] = entry
-                except BrokenProcessPool:  # what is under way will say so too
+                except BrokenProcessPool:  # what is under way will say so too; without that, the pool broke while idle
                     again.append(entry)
+                    if not running:
+                        self.close()
+                        continue
                     return
 
         def failed(entry: tuple[int, Any], error: BaseException) -> None:

@@ -54,12 +54,15 @@ def write_rollout(path: Path, arrays: Mapping[str, np.ndarray], seed: int, total
 
 
 def read_entry(path: Path) -> Entry:
-    """Read every byte of a rollout's file, so that its checksums are tried. Raises `OSError` where it is damaged."""
-    with h5py.File(path, "r") as file:
-        for dataset in file.values():
-            dataset[()]
-        attributes = {key: value.item() for key, value in file.attrs.items()}
-    return Entry(file=path.name, **attributes)
+    """Read every byte of a rollout's file, so that its checksums are tried. Raises `DamagedFile`."""
+    try:
+        with h5py.File(path, "r") as file:
+            for dataset in file.values():
+                dataset[()]
+            attributes = {key: value.item() for key, value in file.attrs.items()}
+        return Entry(file=path.name, **attributes)
+    except Exception as error:  # a flipped byte can surface as nearly any exception of h5py's
+        raise DamagedFile(f"{path} is damaged ({error}): run the same command again, and it is made anew") from error
 
 
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
@@ -104,7 +107,7 @@ class RolloutStore:
             dataset = self._file(rollout)[name]
             assert isinstance(dataset, h5py.Dataset)
             return dataset[where]
-        except OSError as error:
+        except (OSError, KeyError, RuntimeError) as error:
             raise DamagedFile(
                 f"{path} is damaged ({error}): run the same command again, and it is made anew"
             ) from error

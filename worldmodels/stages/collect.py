@@ -10,6 +10,7 @@ import numpy as np
 
 from worldmodels.config import Config, config_from_json, config_to_json
 from worldmodels.envs import make_env
+from worldmodels.errors import DamagedFile
 from worldmodels.progress import Progress
 from worldmodels.rollouts.episode import record
 from worldmodels.rollouts.executor import Executor
@@ -30,7 +31,7 @@ class CollectRollout:
     def __call__(self, number: int) -> Entry:
         config = config_from_json(self.config)
         seed = episode_seed(config.collect.seed, "collect", number)
-        env = make_env(config.env, max_steps=config.env.max_steps)
+        env = make_env(config.env, max_steps=config.collect.max_steps or config.env.max_steps)
         try:
             policy = random_policy(config.collect, env.task_spec, generator(config.collect.seed, "collect", number, 0))
             rollout = record(env, policy, seed)
@@ -43,9 +44,9 @@ class CollectRollout:
 def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
     """Write rollouts and their index; keep those that are there. Returns the summary."""
     done = _finished(folder)
-    wanted = config.collect.frames or config.collect.rollouts * config.env.max_steps
-    with Progress("collect", wanted, "frames") as progress:
-        progress.advance(sum(entry.length for entry in done.values()))
+    wanted = config.collect.frames or config.collect.rollouts * (config.collect.max_steps or config.env.max_steps)
+    kept = sum(entry.length for entry in done.values())
+    with Progress("collect", wanted, "frames", kept) as progress:
         if (size := _size(done, config)) is None:
             rollouts = executor.map(CollectRollout(config_to_json(config), folder), _missing(done, config))
             for number, entry in rollouts:
@@ -56,7 +57,7 @@ def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
     assert size is not None
     for path in [*folder.glob("*.partial"), *(_path(folder, number) for number in done if number >= size)]:
         path.unlink(missing_ok=True)
-    for path in folder.glob("*.h5"):  # rollouts that were under way when there were enough
+    for path in folder.glob("[0-9]*.h5"):  # rollouts that were under way when there were enough
         if int(path.stem) >= size:
             path.unlink()
     entries = [done[number] for number in range(size)]
@@ -66,7 +67,7 @@ def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
         "rollouts": size,
         "frames": sum(entry.length for entry in entries),
         "return_mean": float(np.mean(returns)),
-        "return_std": float(np.std(returns)),
+        "return_std": float(np.std(returns, ddof=1)),
     }
     log.info("  %(rollouts)d rollouts, %(frames)d frames, return %(return_mean).1f ± %(return_std).1f", summary)
     return summary
@@ -78,11 +79,11 @@ def _path(folder: Path, number: int) -> Path:
 
 def _finished(folder: Path) -> dict[int, Entry]:
     done = {}
-    for path in sorted(folder.glob("*.h5")):
+    for path in sorted(folder.glob("[0-9]*.h5")):
         try:
             done[int(path.stem)] = read_entry(path)
-        except (OSError, KeyError, TypeError) as error:
-            log.warning("%s is damaged (%s) and is collected anew", path, error)
+        except DamagedFile as error:
+            log.warning("%s", error)
             path.unlink()
     if done:
         log.info("  kept %d rollouts that were there", len(done))

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from worldmodels.config import Config
+from worldmodels.errors import DamagedFile
 from worldmodels.parts import make_vision
 from worldmodels.progress import Progress
 from worldmodels.rollouts.storage import RolloutStore, read_entry, write_index, write_rollout
@@ -29,7 +30,7 @@ def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, 
     with Progress("encode", int(store.lengths.sum()), "frames") as progress:
         for rollout, entry in enumerate(store.entries):
             path = folder / entry.file
-            if not _whole(path):
+            if not path.exists() or not _whole(path):
                 frames = torch.from_numpy(store.read(rollout, "frames"))
                 latents = [network.encode(to_unit(batch.to(where))) for batch in frames.split(BATCH)]
                 arrays = {
@@ -47,6 +48,6 @@ def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, 
 def _whole(path: Path) -> bool:
     try:
         read_entry(path)
-    except OSError:
+    except DamagedFile:
         return False
     return True

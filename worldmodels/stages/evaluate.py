@@ -48,19 +48,20 @@ class HeldOutEpisode:
 def run(
     config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
-    """Score ``mean`` (the result), ``best`` and a random agent; film an episode. Returns the summary.
+    """Score ``mean`` (the result), ``best`` and a random agent. Returns the summary.
 
     A row of the journal is a finished episode; one that is there is not played again.
     """
     cut = config.evaluate.max_steps
     parameters = load_file(controller)
-    seeds = [episode_seed(config.seed, "evaluate", 0, number) for number in range(config.evaluate.episodes)]
+    seeds = [_seed(config, number) for number in range(config.evaluate.episodes)]
     contestants = {"mean": parameters["mean"], "best": parameters["best"], "random": None}
     journal.rewind(episodes=len(seeds))
     returns = {
-        (name, row["episode"] - 1): row[name]
+        (name, row["episode"] - 1): row[f"return_{name}"]
         for row in journal.rows("episodes")
-        for name in contestants.keys() & row.keys()
+        for name in contestants
+        if f"return_{name}" in row
     }
     items = [((name, i), weights, seed) for name, weights in contestants.items() for i, seed in enumerate(seeds)]
     missing = [item for item in items if item[0] not in returns]
@@ -68,14 +69,11 @@ def run(
     with Progress("evaluate", len(missing), "episodes") as progress:
         for ((name, number), *_), value in executor.map(episode, missing):
             returns[name, number] = value
-            journal.row("episodes", "episode", {"episode": number + 1, name: value})
+            journal.row("episodes", "episode", {"episode": number + 1, f"return_{name}": value})
             progress.advance(1)
     scores = {name: describe([returns[name, i] for i in range(len(seeds))]) for name in contestants}
     for name, figures in scores.items():
         log.info("  %-6s %8.1f ± %.1f over %d episodes", name, figures["mean"], figures["std"], len(seeds))
-    if config.evaluate.video:
-        with one_thread():  # the episode that was scored, bit for bit
-            _film(config, vision, memory, parameters["mean"], seeds[0], journal)
     return {
         **scores["mean"],
         "official": cut is None,
@@ -85,13 +83,24 @@ def run(
     }
 
 
-def _film(config: Config, vision: Path, memory: Path, parameters: np.ndarray, seed: int, journal: Journal) -> None:
-    """The first held-out episode: the task, the frame the agent sees, and V's reconstruction of it."""
+def _seed(config: Config, number: int) -> int:
+    return episode_seed(config.seed, "evaluate", 0, number)
+
+
+def film(config: Config, vision: Path, memory: Path, controller: Path, journal: Journal) -> None:
+    """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees, V's reconstruction of
+    it.
+    """
+    with one_thread():  # as it was scored, bit for bit
+        _film(config, vision, memory, load_file(controller)["mean"], journal)
+
+
+def _film(config: Config, vision: Path, memory: Path, parameters: np.ndarray, journal: Journal) -> None:
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
         agent = Agent(config, env.task_spec, vision, memory)
         agent.controller.parameters = parameters
-        frame, _ = env.reset(seed=seed)
+        frame, _ = env.reset(seed=_seed(config, 0))
         pictures, step, done = [], 0, False
         skip = max(1, round(env.task_spec.fps / FILM_FPS))
         while not done:

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM that cannot get lost: Python drops an exception raised inside some callbacks, so a flag stays
+behind.
+"""
+
+import signal
+from types import FrameType
+
+_requested = False
+
+
+def install() -> None:
+    """From now on SIGINT and SIGTERM raise `KeyboardInterrupt`, at once and again at the next `check`."""
+    signal.signal(signal.SIGINT, _request)
+    signal.signal(signal.SIGTERM, _request)
+
+
+def requested() -> bool:
+    """Whether the user, or a scheduler, asked this process to stop."""
+    return _requested
+
+
+def check() -> None:
+    """Raise `KeyboardInterrupt` if an earlier one was dropped. Called wherever work comes in steps."""
+    if _requested:
+        raise KeyboardInterrupt
+
+
+def _request(number: int, frame: FrameType | None) -> None:
+    global _requested
+    _requested = True
+    raise KeyboardInterrupt
