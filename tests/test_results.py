@@ -124,13 +124,13 @@ def test_the_tables_that_are_printed(results):
 
 
 def test_without_transfer_there_is_no_source(compose):
-    assert assemble(compose("transfer.source_env=bipedal_walker"), {}, {}, "artifacts")["source_env"] is None
+    assert assemble(compose(), {}, {}, "artifacts")["source_env"] is None
 
 
 def test_the_stages_of_a_source_are_named_beside_the_targets(store, compose):
     config = compose("transfer=pretrained", "trainer=cpu")
     artifact = store.build("collect", "x", {"of": "source"}, {}, lambda folder: {}, {})
-    results = assemble(config, {}, {"collect": artifact}, "artifacts")
+    results = assemble(config, {}, {"collect": artifact}, "artifacts", "bipedal_walker")
     assert (results["transfer"], results["source_env"]) == ("pretrained", "bipedal_walker")
     assert results["stages"] == {}
     assert results["source_stages"]["collect"]["artifact"] == artifact.name

@@ -32,6 +32,7 @@ def contents(commands: Commands) -> dict[str, str]:
 
 def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
     disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
+    outputs = []
     for stage, sign in {
         "collect": "*.h5",
         "vision": "checkpoint/last.ckpt",
@@ -42,11 +43,12 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
         process = disturbed.start("train", *disturbed.options(*LONG_ENOUGH))
         wait_for(building(disturbed, stage, sign), process)
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        outputs.append(process.communicate()[0])
         assert building(disturbed, stage, sign)(), f"{stage} was over before it could be killed"
-    output = disturbed.train(*LONG_ENOUGH)
+    outputs.append(disturbed.train(*LONG_ENOUGH))
     undisturbed.train(*LONG_ENOUGH)
-    assert "going on after" in output
+    assert sum("going on after" in output for output in outputs) == 3  # V, M and C, each in the run after its kill
+    assert any("kept" in output for output in outputs)
     assert contents(disturbed) == contents(undisturbed)
     assert len(contents(undisturbed)) == 6
     resumed, whole = disturbed.results()[-1], undisturbed.results()[-1]
