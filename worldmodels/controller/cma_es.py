@@ -5,13 +5,16 @@ interrupted one is restored by telling a new search the same returns: no pickled
 the interruption.
 """
 
+import warnings
 from collections.abc import Sequence
 
-import cma
 import numpy as np
 
 from worldmodels.config import ControllerConfig
 from worldmodels.seeds import generator
+
+with warnings.catch_warnings(action="ignore"):  # it regrets that matplotlib is missing
+    import cma
 
 
 class Search:
