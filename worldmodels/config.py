@@ -21,7 +21,6 @@ from worldmodels.errors import ConfigError
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 POLICIES = ("uniform", "sticky", "brownian")
-CONTROLLER_INPUTS = ("z", "h", "c")
 
 
 def conf_dir() -> Path:
