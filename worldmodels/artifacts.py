@@ -2,8 +2,8 @@
 
 An artifact is ``outputs/artifacts/<stage>/<label>-<hash>/`` with ``manifest.json``; while it is being made the folder
 ends in ``.building`` and keeps what is finished, so the same command goes on from there. One builder at a time holds
-the lock. What later stages read is checksummed. ``record/`` (history, pictures) is for people and for resuming an unfinished
-artifact, and does not count. Nothing here is a pickle.
+the lock. What later stages read is checksummed. ``record/`` (history, pictures) is for people and for resuming an
+unfinished artifact, and does not count. Nothing here is a pickle.
 """
 
 import functools
