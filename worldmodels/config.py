@@ -68,7 +68,8 @@ class EnvConfig:
     name: str = MISSING
     id: str = MISSING
     kwargs: dict[str, Any] = field(default_factory=dict)
-    renderer: str = "gymnasium"
+    renderer: str = "fast"
+    action_repeat: int = 1
     crop_bottom: float = 0.0
     max_steps: int = MISSING
     squash: list[str] = MISSING
@@ -79,7 +80,8 @@ class EnvConfig:
     default_source: str = MISSING
 
     def __post_init__(self) -> None:
-        require_one_of("env.renderer", self.renderer, ("gymnasium",))
+        require_one_of("env.renderer", self.renderer, ("gymnasium", "exact", "fast"))
+        require_at_least("env.action_repeat", self.action_repeat, 1)
         require(0 <= self.crop_bottom <= 0.9, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 to 0.9")
         require_at_least("env.max_steps", self.max_steps, 2)
         require(
@@ -197,7 +199,9 @@ class MemoryConfig:
 
 @dataclass
 class ControllerConfig:
-    """C and its search. ``rollouts`` is per individual; every individual of a generation meets the same episodes."""
+    """C and its search. ``rollouts`` is per individual; every individual of a generation meets the same episodes.
+    ``patience`` ends a hopeless one after so many steps of the task without a reward above 0.
+    """
 
     inputs: list[str] = field(default_factory=lambda: ["z", "h"])
     population: int = MISSING
@@ -206,6 +210,7 @@ class ControllerConfig:
     sigma: float = 0.1
     diagonal: bool = False
     max_steps: int | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         allowed = (["z"], ["z", "h"], ["z", "h", "c"])
@@ -218,6 +223,7 @@ class ControllerConfig:
         require_at_least("controller.generations", self.generations, 1)
         require_positive("controller.sigma", self.sigma)
         require_at_least("controller.max_steps", self.max_steps, 1)
+        require_at_least("controller.patience", self.patience, 1)
 
 
 @dataclass
@@ -288,14 +294,18 @@ class TrainerConfig:
 
 @dataclass
 class ExecutorConfig:
-    """Where rollouts run: in this process, or in ``workers`` processes (default: this job's share of the cores)."""
+    """Where rollouts run: in this process, or in ``workers`` processes (default: this job's share of the cores), each
+    with up to ``slots`` episodes at once. Nothing here changes a result.
+    """
 
     name: str = MISSING
     workers: int | None = None
+    slots: int = 16
 
     def __post_init__(self) -> None:
         require_one_of("executor", self.name, ("serial", "process"))
         require_at_least("executor.workers", self.workers, 1)
+        require_at_least("executor.slots", self.slots, 1)
 
 
 @dataclass

@@ -37,11 +37,11 @@ def dream(composed: DictConfig) -> None:
 
     from worldmodels import media
     from worldmodels.config import to_config
-    from worldmodels.envs import make_env
+    from worldmodels.envs import make_env, task_spec
     from worldmodels.memory.dream import dream_under
     from worldmodels.parts import make_memory, make_vision
-    from worldmodels.rollouts.episode import record
-    from worldmodels.rollouts.policies import random_policy
+    from worldmodels.rollouts.engine import Episode, Items, play
+    from worldmodels.rollouts.policies import RandomPlayers, random_policy
     from worldmodels.runs import FinishedRun
     from worldmodels.seeds import episode_seed, generator, torch_generator
     from worldmodels.vision.pixels import to_pixels, to_unit
@@ -50,12 +50,15 @@ def dream(composed: DictConfig) -> None:
     prepare_process()
     run = FinishedRun(Path(request.run))
     config = run.config
-    env = make_env(config.env, max_steps=request.steps)
-    policy = random_policy(config.collect, env.task_spec, generator(request.seed, "figures", 0))
-    rollout = record(env, policy, episode_seed(request.seed, "figures", 1))
-    env.close()
+    spec = task_spec(config.env)
+    policy = random_policy(config.collect, spec, generator(request.seed, "figures", 0))
+    episode = Items(iter([Episode("dream", episode_seed(request.seed, "figures", 1), policy)]))
+    players = RandomPlayers(1, lambda policy: policy)
+    [(_, played)] = play(episode, lambda: make_env(config.env, max_steps=request.steps), players, 1, record=True)
+    rollout = played.rollout
+    assert rollout is not None
     vision = make_vision(config, run.vision.weights).eval()
-    memory = make_memory(config, env.task_spec.action_size, run.memory.weights).eval()
+    memory = make_memory(config, spec.action_size, run.memory.weights).eval()
     with torch.inference_mode():
         z = vision.encode(to_unit(torch.from_numpy(rollout.frames))).mu
         dreamt = dream_under(
@@ -69,8 +72,8 @@ def dream(composed: DictConfig) -> None:
         seen, imagined = (to_pixels(vision.decode(latents)).numpy() for latents in (z, dreamt))
     frames = [media.beside(three, height=192) for three in zip(rollout.frames, seen, imagined, strict=True)]
     folder = Path(HydraConfig.get().runtime.output_dir)
-    media.write_mp4(folder / "dream.mp4", frames, env.task_spec.fps)
-    (folder / "dream.gif").write_bytes(media.gif_bytes(frames, env.task_spec.fps))
+    media.write_mp4(folder / "dream.mp4", frames, round(spec.fps))
+    (folder / "dream.gif").write_bytes(media.gif_bytes(frames, spec.fps))
     console = Console()
     console.print(f"{len(frames)} frames; left the task, then V's reconstruction, then the dream")
     console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)

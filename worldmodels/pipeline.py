@@ -20,12 +20,12 @@ from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, memory, vision
-from worldmodels.training import device, require_accelerator, resolve_precision
+from worldmodels.training import device, require_accelerator, resolve_precision, rollout_precision
 from worldmodels.transfer.weights import freeze, mismatches
 from worldmodels.vision.losses import LOSSES
 
 log = logging.getLogger(__name__)
-FORMAT = 1  # raise it with a change that makes old artifacts differ from new ones of the same config
+FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config
 Work = Callable[[Path, Journal], dict[str, Any]]
 
 
@@ -60,7 +60,9 @@ class Pipeline:
     @cached_property
     def collect(self) -> Artifact:
         config = self.config
-        task = {key: plain(config.env)[key] for key in ("name", "id", "kwargs", "renderer", "crop_bottom")}
+        task = {
+            key: plain(config.env)[key] for key in ("name", "id", "kwargs", "renderer", "action_repeat", "crop_bottom")
+        }
         settings = {**plain(config.collect), "max_steps": config.collect.max_steps or config.env.max_steps}
         for policy, key in (("sticky", "persistence"), ("brownian", "brownian_std")):
             if config.collect.policy != policy:
@@ -93,7 +95,7 @@ class Pipeline:
         return self._build(
             "encode",
             self._strategy("vision"),
-            {"network": plain(self.config.vae.network)},
+            {"network": plain(self.config.vae.network), "precision": resolve_precision(self.config.trainer)},
             parents,
             lambda folder, journal: encode.run(self.config, parents["dataset"].path, parents["vision"].weights, folder),
         )
@@ -128,7 +130,7 @@ class Pipeline:
         return self._build(
             "controller",
             self.config.transfer.name,
-            {"env": self._agents_env(), "controller": settings, "seed": self.config.seed},
+            {"env": self._agents_env(), "controller": settings, **self._rollouts()},
             parents,
             lambda folder, journal: controller.run(
                 self.config,
@@ -149,7 +151,7 @@ class Pipeline:
         artifact = self._build(
             "evaluate",
             self.config.transfer.name,
-            {"env": self._agents_env(), "evaluate": settings, "seed": self.config.seed},
+            {"env": self._agents_env(), "evaluate": settings, **self._rollouts()},
             parents,
             lambda folder, journal: evaluate.run(self.config, *agent, self.executor, journal),
         )
@@ -174,6 +176,10 @@ class Pipeline:
         if not env["heuristic"]:
             ignored |= {key for key in env if key.startswith("heuristic_")}
         return {key: value for key, value in env.items() if key not in ignored}
+
+    def _rollouts(self) -> dict[str, Any]:
+        """What an agent's episodes depend on besides the task and the weights."""
+        return {"seed": self.config.seed, "precision": rollout_precision(self.config.trainer)}
 
     def _loaded(self) -> list[str]:
         """Parts that are loaded by the stages this run goes through."""

@@ -31,6 +31,13 @@ def resolve_precision(config: TrainerConfig) -> str:
         return config.precision
     if config.accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    return rollout_precision(config)
+
+
+def rollout_precision(config: TrainerConfig) -> str:
+    """The precision of V's passes on the CPU, where rollouts are played: ``auto`` goes by the CPU."""
+    if config.precision != "auto":
+        return config.precision
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if native else "32-true"
 

@@ -1,83 +1,106 @@
-"""The agent: V sees, M remembers, C acts."""
+"""The agent: V sees, M remembers, C acts; in many episodes at once."""
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from worldmodels.config import Config, config_from_json
-from worldmodels.controller.policy import LinearController
+from worldmodels.controller.policy import LinearControllers, parameter_count
 from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
+from worldmodels.memory.network import State
 from worldmodels.parts import make_memory, make_vision
-from worldmodels.rollouts.episode import score
-from worldmodels.vision.pixels import to_unit
+from worldmodels.rollouts.engine import Feed, play
+from worldmodels.rollouts.executor import Results
+from worldmodels.training import rollout_precision
+from worldmodels.vision.inference import FrameEncoder
+
+ROWS = 16  # of a batch of V and M; part of what a return depends on, to float rounding
 
 
-def make_controller(config: Config, action_size: int) -> LinearController:
-    """C for the inputs that ``controller.inputs`` names, all zeros."""
+def controller_size(config: Config, action_size: int) -> int:
+    """Parameters of C for the inputs that ``controller.inputs`` names."""
+    return parameter_count(_input_size(config), action_size)
+
+
+def _input_size(config: Config) -> int:
     hidden = config.memory.network.hidden_size
     sizes = {"z": config.vae.network.latent_size, "h": hidden, "c": hidden}
-    return LinearController(sum(sizes[name] for name in config.controller.inputs), action_size)
+    return sum(sizes[name] for name in config.controller.inputs)
 
 
 class Agent:
-    """A policy that sees frames only. z is V's mean μ, not a sample: the same weights and seed give the same
-    episode.
+    """Players that see frames only, each with a controller of its own. z is V's mean μ, not a sample: the same weights
+    and seed give the same episode, whatever is played beside it.
     """
 
-    def __init__(self, config: Config, spec: TaskSpec, vision: Path, memory: Path) -> None:
+    sees = True
+
+    def __init__(self, config: Config, spec: TaskSpec, vision: Path, memory: Path, slots: int = 1) -> None:
         self.vision = make_vision(config, vision).eval()
+        self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval()
         self.inputs = list(config.controller.inputs)
-        self.controller = make_controller(config, spec.action_size)
+        self.controllers = LinearControllers(slots, _input_size(config), spec.action_size)
         self.action_map = ActionMap(config.env, spec)
-        self.begin()
+        self.state = self.memory.initial_state(slots)
 
-    def begin(self) -> None:
-        """Forget: h and c are zero before the first frame."""
-        self.state = self.memory.initial_state(1)
+    def begin(self, slot: int, player: np.ndarray) -> None:
+        """player: C's parameters. Forget: h and c are zero before the first frame."""
+        self.controllers.set(slot, player)
+        self.state = State(*(part.index_fill(0, torch.tensor([slot]), 0.0) for part in self.state))
 
-    @torch.no_grad()
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """frame: (64, 64, 3) uint8 -> action (A,) float32. C sees h of the frames before this one; then M takes the
+    @torch.inference_mode()
+    def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
+        """frames: (n, 64, 64, 3) uint8 -> actions (n, A) float32. C sees h of the frames before these; then M takes the
         step.
         """
-        self.z = self.vision.encode(to_unit(torch.from_numpy(frame)[None])).mu
-        known = {"z": self.z, "h": self.state.h, "c": self.state.c}
-        x = torch.cat([known[name] for name in self.inputs], dim=1)[0]
-        action = self.action_map(self.controller(x.numpy().astype(np.float64)))
+        self.z = self.encode(frames).mu
+        places = torch.tensor(slots)
+        state = State(self.state.h[places], self.state.c[places])
+        known = {"z": self.z, "h": state.h, "c": state.c}
+        x = torch.cat([known[name] for name in self.inputs], dim=1)
+        actions = self.action_map(self.controllers(slots, x.numpy().astype(np.float64)))
         if self.inputs != ["z"]:
-            self.state = self.memory.step(self.z, torch.from_numpy(action)[None], self.state)
-        return action
+            following = self._remember(self.z, torch.from_numpy(actions), state)
+            self.state = State(
+                *(old.index_copy(0, places, new) for old, new in zip(self.state, following, strict=True))
+            )
+        return actions
+
+    def _remember(self, z: torch.Tensor, actions: torch.Tensor, state: State) -> State:
+        """M's step, in batches of one shape, for the reason that `FrameEncoder` gives."""
+        parts = []
+        for z_, a_, h, c in zip(*(x.split(ROWS) for x in (z, actions, *state)), strict=True):
+            filled = [functional.pad(x, (0, 0, 0, ROWS - len(z_))) for x in (z_, a_, h, c)]
+            parts.append([x[: len(z_)] for x in self.memory.step(filled[0], filled[1], State(*filled[2:]))])
+        return State(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @dataclass(frozen=True)
-class AgentEpisode:
-    """Scores a controller in one episode; made to be sent to workers, which keep the agent and the task between
-    calls.
-    """
+class AgentEpisodes:
+    """Scores controllers, each in one episode: work for an executor. The player of an `Episode` is C's parameters."""
 
     config: str  # JSON, so that this can be a key
     vision: Path
     memory: Path
     max_steps: int | None
+    slots: int
+    patience: int | None = None
 
-    def __call__(self, item: tuple[Any, np.ndarray, int]) -> float:
-        """item: a label of the caller's, C's parameters, and the episode's seed -> return."""
-        _, parameters, seed = item
-        config, agent = _equipment(self)
-        agent.controller.parameters = parameters
-        env = make_env(config.env, max_steps=self.max_steps)  # anew: BipedalWalker's world remembers past a reset
-        try:
-            return score(env, agent, seed)
-        finally:
-            env.close()
+    def __call__(self, feed: Feed) -> Results:
+        config, agent = _equipment(replace(self, max_steps=None, patience=None))
+        env = functools.partial(make_env, config.env, max_steps=self.max_steps)
+        for episode, played in play(feed, env, agent, self.slots, patience=self.patience):
+            yield episode, played.total
 
 
 @functools.lru_cache(maxsize=1)
-def _equipment(episode: AgentEpisode) -> tuple[Config, Agent]:
-    config = config_from_json(episode.config)
-    return config, Agent(config, task_spec(config.env), episode.vision, episode.memory)
+def _equipment(work: AgentEpisodes) -> tuple[Config, Agent]:
+    """Kept between the calls of one process, for the generations of a search."""
+    config = config_from_json(work.config)
+    return config, Agent(config, task_spec(config.env), work.vision, work.memory, work.slots)

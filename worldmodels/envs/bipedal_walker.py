@@ -2,13 +2,16 @@
 
 import numpy as np
 
+from worldmodels.envs.scenes.bipedal_walker import WIDTH, BipedalWalkerScene
 from worldmodels.envs.task import Task
 
 _LEG = ("hip_angle", "hip_speed", "knee_angle", "knee_speed", "contact")
+MARGIN = 1.0  # beyond the view, in world units, that an edge's soft border may reach
 
 
 class BipedalWalker(Task):
     name = "bipedal_walker"
+    scene = BipedalWalkerScene
     state_names = (
         "hull_angle",
         "hull_angular_velocity",
@@ -19,6 +22,23 @@ class BipedalWalker(Task):
         "hull_x",
         "hull_y",
     )
+
+    def begin(self) -> None:
+        """Note from where to where each piece of ground reaches."""
+        reach = [[x for fixture in piece.fixtures for x, _ in fixture.shape.vertices] for piece in self.world.terrain]
+        self._left, self._right = (np.array([end(xs) for xs in reach]) for end in (min, max))
+
+    def picture(self, observation: np.ndarray) -> np.ndarray:
+        if not self.draws_only_what_shows:
+            return super().picture(observation)
+        world, everything = self.world, self.world.drawlist
+        shows = (self._right > world.scroll - MARGIN) & (self._left < world.scroll + WIDTH + MARGIN)
+        ground = [world.terrain[i] for i in np.flatnonzero(shows)]
+        world.drawlist = [*ground, *everything[len(world.terrain) :]]
+        try:
+            return super().picture(observation)
+        finally:
+            world.drawlist = everything
 
     def state(self, observation: np.ndarray) -> np.ndarray:
         return np.append(observation, tuple(self.world.hull.position))

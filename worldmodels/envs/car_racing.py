@@ -1,9 +1,15 @@
 """CarRacing. Its observation is its picture; the state is read from the physics and from the track's centre line."""
 
 import math
+from typing import Any
 
 import numpy as np
+import pygame
+from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, WINDOW_H, WINDOW_W
+from pygame import gfxdraw
 
+from worldmodels.envs.raster import rectangle
+from worldmodels.envs.scenes.car_racing import CarRacingScene, grass_patches
 from worldmodels.envs.task import Task
 
 LOOK_AHEAD = 5  # points of the track, 3.5 units apart, over which "curvature ahead" is taken
@@ -13,6 +19,7 @@ class CarRacing(Task):
     """Lengths in the task's world units, angles in radians, speeds per second."""
 
     name = "car_racing"
+    scene = CarRacingScene
     state_names = (
         "x",
         "y",
@@ -34,6 +41,11 @@ class CarRacing(Task):
     def render_mode(pictures: bool) -> str | None:
         return "rgb_array" if pictures else None  # the 96×96 observation is drawn in any mode
 
+    def begin(self) -> None:
+        self._track = np.array(self.world.track)  # rows (α, β, x, y); the road leads along (-sin β, cos β)
+        if self.draws_only_what_shows:
+            self.world._render_road = Ground(self.world)
+
     def picture(self, observation: np.ndarray) -> np.ndarray:
         return observation
 
@@ -45,7 +57,7 @@ class CarRacing(Task):
         hull = car.hull
         x, y = hull.position
         velocity_x, velocity_y = hull.linearVelocity
-        track = np.asarray(self.world.track)  # rows (α, β, x, y); the road leads along (-sin β, cos β)
+        track = self._track
         nearest = int(np.argmin((track[:, 2] - x) ** 2 + (track[:, 3] - y) ** 2))
         heading = track[nearest, 1]
         offset = (x - track[nearest, 2]) * math.cos(heading) + (y - track[nearest, 3]) * math.sin(heading)
@@ -68,6 +80,51 @@ class CarRacing(Task):
                 self.world.tile_visited_count,
             ]
         )
+
+
+class Ground:
+    """`CarRacing._render_road` for one track: the same calls for what is in the window, none for the rest.
+
+    The arithmetic is that of the original in the original's order, so that every corner falls on the same pixel.
+    """
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self._field = rectangle(-PLAYFIELD, -PLAYFIELD, PLAYFIELD, PLAYFIELD)[None]
+        self._patches = grass_patches()
+        self._road: np.ndarray = np.array([points for points, _ in world.road_poly])
+
+    def __call__(self, zoom: float, translation: tuple[float, float], angle: float) -> None:
+        world = self._world
+        cos, sin = pygame.math.Vector2(1, 0).rotate_rad(angle)
+
+        def placed(polygons: np.ndarray) -> np.ndarray:
+            x, y = polygons[..., 0], polygons[..., 1]
+            return np.stack(
+                [(cos * x - sin * y) * zoom + translation[0], (sin * x + cos * y) * zoom + translation[1]], axis=-1
+            )
+
+        def draw(polygon: np.ndarray, colour: Any) -> None:
+            corners = polygon.tolist()
+            gfxdraw.aapolygon(world.surf, corners, colour)
+            gfxdraw.filled_polygon(world.surf, corners, colour)
+
+        draw(placed(self._field)[0], world.bg_color)
+        patches = placed(self._patches)
+        for i in _in_window(patches):
+            draw(patches[i], world.grass_color)
+        road = placed(self._road)
+        for i in _in_window(road):
+            draw(road[i], [int(c) for c in world.road_poly[i][1]])
+
+
+def _in_window(polygons: np.ndarray) -> np.ndarray:
+    """Which polygons (N, 4, 2) may touch the window, and have a corner where the original asks for one."""
+    size = np.array([WINDOW_W, WINDOW_H])
+    low, high = polygons.min(axis=1), polygons.max(axis=1)
+    touches = ((high >= -2) & (low <= size + 2)).all(axis=1)
+    near = np.any(np.all((polygons >= -MAX_SHAPE_DIM) & (polygons <= size + MAX_SHAPE_DIM), axis=2), axis=1)
+    return np.flatnonzero(touches & near)
 
 
 def _wrap(angle: float) -> float:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import gymnasium
 import numpy as np
 
@@ -11,10 +10,10 @@ from worldmodels.config import EnvConfig
 from worldmodels.envs.bipedal_walker import BipedalWalker
 from worldmodels.envs.car_racing import CarRacing
 from worldmodels.envs.lunar_lander import LunarLander
+from worldmodels.envs.renderers import FRAME_SHAPE, RENDERERS
 from worldmodels.envs.task import Task
 from worldmodels.errors import ConfigError
 
-FRAME_SHAPE = (64, 64, 3)
 TASKS: dict[str, type[Task]] = {task.name: task for task in (CarRacing, LunarLander, BipedalWalker)}
 
 
@@ -26,7 +25,7 @@ class TaskSpec:
     action_low: np.ndarray
     action_high: np.ndarray
     state_names: tuple[str, ...]
-    fps: int
+    fps: float  # of what an agent sees
 
     @property
     def action_size(self) -> int:
@@ -37,9 +36,11 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """A task seen from pixels.
 
     Observations are (64, 64, 3) uint8: the task's picture without its lowest ``crop_bottom`` share, scaled by area
-    averaging. ``info["state"]`` is the true state, float32, named by ``spec.state_names``; agents never see it.
-    Rewards, ends and random streams are the wrapped task's own. ``max_steps`` truncates earlier than the task would;
-    None leaves the task as it is.
+    averaging, as ``env.renderer`` draws it. Rewards, ends and random streams are the wrapped task's own, whoever draws.
+    An action is repeated for ``action_repeat`` steps of the task, or to the episode's end; the rewards are summed and
+    the last picture is shown. ``max_steps`` truncates earlier than the task would; None leaves the task as it is.
+
+    ``step`` is `advance` and `look`; who does not need a picture leaves out `look`.
     """
 
     def __init__(self, config: EnvConfig, max_steps: int | None = None, pictures: bool = False) -> None:
@@ -50,42 +51,60 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.metadata = {**self.env.metadata, "render_modes": ["rgb_array"]}
         self.render_mode = "rgb_array" if pictures else None
         self.max_steps = max_steps
-        self._crop_bottom = config.crop_bottom
-        self._steps = 0
+        self._repeat = config.action_repeat
+        self._renderer = RENDERERS[config.renderer](self.task, config)
         box = self.action_space
         if not isinstance(box, gymnasium.spaces.Box):
             raise ConfigError(
                 f"env.id={config.id} with env.kwargs={dict(config.kwargs)} has actions {box}: expected a continuous "
                 "(Box) action space; for LunarLander set env.kwargs.continuous=true"
             )
-        fps = int(self.env.metadata.get("render_fps", 50))
+        fps = int(self.env.metadata.get("render_fps", 50)) / self._repeat
         self.task_spec = TaskSpec(config.name, box.low, box.high, self.task.state_names, fps)
 
-    def _frame(self, observation: np.ndarray) -> np.ndarray:
-        picture = self.task.picture(observation)
-        picture = picture[: round(len(picture) * (1 - self._crop_bottom))]
-        return cv2.resize(picture, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA)
+    def begin(self, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        """`reset` without a picture. Returns the task's info."""
+        super().reset(seed=seed)
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        self.steps = 0  # of the task since the last reset
+        self.task.begin()
+        self._renderer.reset()
+        return info
 
-    def _info(self, observation: np.ndarray, info: dict[str, Any]) -> dict[str, Any]:
-        return {**info, "state": self.task.state(observation).astype(np.float32)}
+    def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
+        """`step` without a picture. Returns (reward, terminated, truncated, info)."""
+        action = np.asarray(action, dtype=np.float32)
+        total, terminated, truncated, info = 0.0, False, False, {}
+        for _ in range(self._repeat):
+            self._observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            self.steps += 1
+            truncated = truncated or (self.max_steps is not None and self.steps >= self.max_steps and not terminated)
+            if terminated or truncated:
+                break
+        return total, terminated, truncated, info
+
+    def look(self) -> np.ndarray:
+        """The frame of now, (64, 64, 3) uint8. At most once after `begin` and after each `advance`."""
+        return self._renderer.frame(self._observation)
+
+    def state(self) -> np.ndarray:
+        """The true state, (S,) float32, named by ``task_spec.state_names``. Agents never see it."""
+        return self.task.state(self._observation).astype(np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        observation, info = self.env.reset(seed=seed, options=options)
-        self._steps = 0
-        return self._frame(observation), self._info(observation, info)
+        info = self.begin(seed, options)
+        return self.look(), info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = self.env.step(np.asarray(action, dtype=np.float32))
-        self._steps += 1
-        truncated = truncated or (self.max_steps is not None and self._steps >= self.max_steps and not terminated)
-        return self._frame(observation), float(reward), terminated, truncated, self._info(observation, info)
+        reward, terminated, truncated, info = self.advance(action)
+        return self.look(), reward, terminated, truncated, info
 
     def render(self) -> np.ndarray:
         """The picture people look at, (H, W, 3) uint8; needs ``pictures=True``."""
-        return self.task.large_picture()
+        return self._renderer.picture()
 
     def close(self) -> None:
         self.env.close()

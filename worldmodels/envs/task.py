@@ -1,4 +1,4 @@
-"""What a task contributes: its Gymnasium environment, its picture, and the names and values of its true state."""
+"""What a task contributes: its Gymnasium environment, its pictures, and the names and values of its true state."""
 
 from typing import Any, ClassVar
 
@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels.config import EnvConfig
+from worldmodels.envs.scenes import Scene
 
 
 class Task:
@@ -13,10 +14,13 @@ class Task:
 
     name: ClassVar[str]
     state_names: ClassVar[tuple[str, ...]]
+    scene: ClassVar[type[Scene]]
 
     def __init__(self, config: EnvConfig, pictures: bool) -> None:
+        self.draws_only_what_shows = config.renderer == "exact"  # Gymnasium's picture, without the work that leaves
+        # nothing in it
         self.env: gymnasium.Env[Any, Any] = gymnasium.make(
-            config.id, render_mode=self.render_mode(pictures), **config.kwargs
+            config.id, render_mode=self.render_mode(pictures), disable_env_checker=True, **config.kwargs
         )
         self.world: Any = self.env.unwrapped
 
@@ -25,10 +29,11 @@ class Task:
         """Gymnasium's render mode; ``pictures`` asks for the large picture as well as the agent's."""
         return "rgb_array"
 
+    def begin(self) -> None:
+        """Called after each reset of ``env``."""
+
     def picture(self, observation: np.ndarray) -> np.ndarray:
-        """The picture an agent sees before scaling, (H, W, 3) uint8: the rendered one, unless the task observes
-        pixels.
-        """
+        """Gymnasium's picture of now, (H, W, 3) uint8: the rendered one, unless the task observes pixels."""
         self.drawn = np.asarray(self.env.render())
         return self.drawn
 

@@ -1,6 +1,7 @@
-"""Random policies for collecting. A policy is called with a frame and returns an action."""
+"""Random policies, for collecting and for comparison."""
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -9,12 +10,10 @@ from worldmodels.envs import TaskSpec
 
 
 class Policy(Protocol):
-    """Chooses actions through one episode. ``begin`` starts a new one."""
+    """Chooses the actions of one episode, blindly."""
 
-    def begin(self) -> None: ...
-
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """frame: (64, 64, 3) uint8 -> action: (A,) float32."""
+    def act(self) -> np.ndarray:
+        """The next action, (A,) float32."""
         ...
 
 
@@ -24,9 +23,7 @@ class Uniform:
     def __init__(self, spec: TaskSpec, rng: np.random.Generator) -> None:
         self.spec, self.rng = spec, rng
 
-    def begin(self) -> None: ...
-
-    def act(self, frame: np.ndarray) -> np.ndarray:
+    def act(self) -> np.ndarray:
         return self.rng.uniform(self.spec.action_low, self.spec.action_high).astype(np.float32)
 
 
@@ -36,14 +33,11 @@ class Sticky(Uniform):
     def __init__(self, spec: TaskSpec, rng: np.random.Generator, persistence: float) -> None:
         super().__init__(spec, rng)
         self.persistence = persistence
-        self.begin()
-
-    def begin(self) -> None:
         self._action: np.ndarray | None = None
 
-    def act(self, frame: np.ndarray) -> np.ndarray:
+    def act(self) -> np.ndarray:
         if self._action is None or self.rng.random() >= self.persistence:
-            self._action = super().act(frame)
+            self._action = super().act()
         return self._action
 
 
@@ -53,18 +47,31 @@ class Brownian(Uniform):
     def __init__(self, spec: TaskSpec, rng: np.random.Generator, std: float) -> None:
         super().__init__(spec, rng)
         self._step = std * (spec.action_high - spec.action_low) / 2
-        self.begin()
-
-    def begin(self) -> None:
         self._action: np.ndarray | None = None
 
-    def act(self, frame: np.ndarray) -> np.ndarray:
+    def act(self) -> np.ndarray:
         if self._action is None:
-            self._action = super().act(frame)
+            self._action = super().act()
         else:
             walked = self._action + self.rng.normal(size=self.spec.action_size) * self._step
             self._action = np.clip(walked, self.spec.action_low, self.spec.action_high).astype(np.float32)
         return self._action
+
+
+class RandomPlayers:
+    """Random policies as players; ``make`` turns the player of an episode into its policy. They see nothing."""
+
+    sees = False
+
+    def __init__(self, slots: int, make: Callable[[Any], Policy]) -> None:
+        self._make = make
+        self._policies: list[Any] = [None] * slots
+
+    def begin(self, slot: int, player: Any) -> None:
+        self._policies[slot] = self._make(player)
+
+    def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
+        return np.stack([self._policies[slot].act() for slot in slots])
 
 
 def random_policy(config: CollectConfig, spec: TaskSpec, rng: np.random.Generator) -> Policy:

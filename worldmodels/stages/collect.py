@@ -1,5 +1,6 @@
 """Collect: random rollouts of a task."""
 
+import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from worldmodels.config import Config, config_from_json, config_to_json
-from worldmodels.envs import make_env
+from worldmodels.envs import make_env, task_spec
 from worldmodels.errors import DamagedFile
 from worldmodels.progress import Progress
-from worldmodels.rollouts.episode import record
-from worldmodels.rollouts.executor import Executor
-from worldmodels.rollouts.policies import random_policy
+from worldmodels.rollouts.engine import Episode, Feed, play
+from worldmodels.rollouts.executor import Executor, Results
+from worldmodels.rollouts.policies import Policy, RandomPlayers, random_policy
 from worldmodels.rollouts.storage import Entry, read_entry, write_index, write_rollout
 from worldmodels.seeds import episode_seed, generator
 
@@ -22,23 +23,27 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class CollectRollout:
-    """Collects rollout number i, which depends on the config and i alone."""
+class CollectRollouts:
+    """Collects rollouts by number, each of which depends on the config and its number alone: work for an executor."""
 
     config: str
     folder: Path
+    slots: int = 1  # a random policy gains nothing from company, and a rollout fills 12 MB
 
-    def __call__(self, number: int) -> Entry:
+    def __call__(self, feed: Feed) -> Results:
         config = config_from_json(self.config)
-        seed = episode_seed(config.collect.seed, "collect", number)
-        env = make_env(config.env, max_steps=config.collect.max_steps or config.env.max_steps)
-        try:
-            policy = random_policy(config.collect, env.task_spec, generator(config.collect.seed, "collect", number, 0))
-            rollout = record(env, policy, seed)
-        finally:
-            env.close()
-        total = float(rollout.rewards.sum(dtype=np.float64))
-        return write_rollout(_path(self.folder, number), rollout.arrays(), seed, total)
+        settings = config.collect
+        env = functools.partial(make_env, config.env, max_steps=settings.max_steps or config.env.max_steps)
+        spec = task_spec(config.env)
+
+        def policy(number: int) -> Policy:
+            return random_policy(settings, spec, generator(settings.seed, "collect", number, 0))
+
+        for episode, played in play(feed, env, RandomPlayers(self.slots, policy), self.slots, record=True):
+            assert played.rollout is not None
+            rollout = played.rollout
+            total = float(rollout.rewards.sum(dtype=np.float64))
+            yield episode, write_rollout(_path(self.folder, episode.label), rollout.arrays(), episode.seed, total)
 
 
 def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
@@ -48,9 +53,9 @@ def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
     kept = sum(entry.length for entry in done.values())
     with Progress("collect", wanted, "frames", kept) as progress:
         if (size := _size(done, config)) is None:
-            rollouts = executor.map(CollectRollout(config_to_json(config), folder), _missing(done, config))
-            for number, entry in rollouts:
-                done[number] = entry
+            rollouts = executor.map(CollectRollouts(config_to_json(config), folder), _missing(done, config))
+            for episode, entry in rollouts:
+                done[episode.label] = entry
                 progress.advance(entry.length)
                 if (size := _size(done, config)) is not None:
                     rollouts.close()
@@ -90,8 +95,9 @@ def _finished(folder: Path) -> dict[int, Entry]:
     return done
 
 
-def _missing(done: dict[int, Entry], config: Config) -> Iterator[int]:
-    return (number for number in range(config.collect.rollouts) if number not in done)
+def _missing(done: dict[int, Entry], config: Config) -> Iterator[Episode]:
+    numbers = (number for number in range(config.collect.rollouts) if number not in done)
+    return (Episode(i, episode_seed(config.collect.seed, "collect", i), player=i) for i in numbers)
 
 
 def _size(done: dict[int, Entry], config: Config) -> int | None:

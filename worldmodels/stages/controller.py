@@ -10,10 +10,11 @@ from safetensors.numpy import save_file
 
 from worldmodels.artifacts import WEIGHTS
 from worldmodels.config import Config, config_to_json
-from worldmodels.controller.agent import AgentEpisode, make_controller
+from worldmodels.controller.agent import AgentEpisodes, controller_size
 from worldmodels.controller.cma_es import Search
 from worldmodels.journal import Journal
 from worldmodels.progress import Progress
+from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
 from worldmodels.seeds import episode_seed
 
@@ -26,7 +27,7 @@ def run(
     """Write ``weights.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished
     generation; its ``fitness`` restores the search.
     """
-    search = Search(config.controller, make_controller(config, action_size).size, config.seed)
+    search = Search(config.controller, controller_size(config, action_size), config.seed)
     journal.rewind(generations=config.controller.generations)
     finished = journal.rows("generations")
     for row in finished:
@@ -34,10 +35,17 @@ def run(
         search.tell(row["fitness"])
     if finished:
         log.info("  going on after %d of %d generations", len(finished), config.controller.generations)
-    episode = AgentEpisode(config_to_json(config), vision, memory, config.controller.max_steps or config.env.max_steps)
+    work = AgentEpisodes(
+        config_to_json(config),
+        vision,
+        memory,
+        config.controller.max_steps or config.env.max_steps,
+        config.executor.slots,
+        config.controller.patience,
+    )
     for generation in range(len(finished) + 1, config.controller.generations + 1):
         started = time.perf_counter()
-        returns = _returns(episode, search.ask(), _seeds(config, generation), executor, f"generation {generation}")
+        returns = _returns(work, search.ask(), _seeds(config, generation), executor, f"generation {generation}")
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
         row = {
@@ -65,13 +73,15 @@ def _seeds(config: Config, generation: int) -> list[int]:
 
 
 def _returns(
-    episode: AgentEpisode, population: np.ndarray, seeds: list[int], executor: Executor, what: str
+    work: AgentEpisodes, population: np.ndarray, seeds: list[int], executor: Executor, what: str
 ) -> np.ndarray:
     """Return of each individual in each episode: (population, rollouts)."""
-    pairs = [(parameters, seed) for parameters in population for seed in seeds]
-    returns = np.empty(len(pairs))
-    with Progress(what, len(pairs), "rollouts") as progress:
-        for (number, *_), value in executor.map(episode, [(i, *pair) for i, pair in enumerate(pairs)]):
-            returns[number] = value
+    returns = np.empty((len(population), len(seeds)))
+    episodes = [
+        Episode((i, j), seed, parameters) for i, parameters in enumerate(population) for j, seed in enumerate(seeds)
+    ]
+    with Progress(what, len(episodes), "rollouts") as progress:
+        for episode, value in executor.map(work, episodes):
+            returns[episode.label] = value
             progress.advance(1)
-    return returns.reshape(len(population), len(seeds))
+    return returns

@@ -3,26 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from worldmodels.config import Config
 from worldmodels.errors import DamagedFile
 from worldmodels.parts import make_vision
 from worldmodels.progress import Progress
 from worldmodels.rollouts.storage import RolloutStore, read_entry, write_index, write_rollout
-from worldmodels.training import device
-from worldmodels.vision.pixels import to_unit
+from worldmodels.training import device, resolve_precision
+from worldmodels.vision.inference import FrameEncoder
 
 KEPT = ("actions", "rewards", "terminated", "truncated")
-BATCH = 250
+BATCH = 64
 
 
-@torch.inference_mode()
 def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, Any]:
     """Write an encoded rollout for each rollout of ``dataset``; keep those that are there. ``vision``: V's weights."""
     where = device(config.trainer)
-    network = make_vision(config, vision).to(where).eval()
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    encoder = FrameEncoder(make_vision(config, vision).to(where), resolve_precision(config.trainer), BATCH)
     store = RolloutStore(dataset)
     for path in folder.glob("*.partial"):
         path.unlink()
@@ -31,11 +27,10 @@ def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, 
         for rollout, entry in enumerate(store.entries):
             path = folder / entry.file
             if not path.exists() or not _whole(path):
-                frames = torch.from_numpy(store.read(rollout, "frames"))
-                latents = [network.encode(to_unit(batch.to(where))) for batch in frames.split(BATCH)]
+                latent = encoder(store.read(rollout, "frames"))
                 arrays = {
-                    "mu": torch.cat([latent.mu for latent in latents]).float().cpu().numpy(),
-                    "log_var": torch.cat([latent.log_var for latent in latents]).float().cpu().numpy(),
+                    "mu": latent.mu.cpu().numpy(),
+                    "log_var": latent.log_var.cpu().numpy(),
                     **{name: store.read(rollout, name) for name in KEPT},
                 }
                 write_rollout(path, arrays, entry.seed, entry.total_reward)
