@@ -277,13 +277,15 @@ class TransferConfig:
 
 @dataclass
 class TrainerConfig:
-    """The hardware. ``precision`` counts as an input of V and M. Device and ``threads`` (default: this job's share of
-    the cores) change the order of sums, which training amplifies; they are noted in the manifest and do not count.
+    """The hardware. ``precision`` counts as an input of V and M, and of what agents see. Device, ``compile`` (of V's
+    training, by `torch.compile`) and ``threads`` (default: this job's share of the cores) change the order of sums,
+    which training amplifies; they are noted in the manifest and do not count.
     """
 
     accelerator: str = "auto"
     precision: str = "auto"
     channels_last: bool = True
+    compile: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:

@@ -1,51 +1,72 @@
-"""The expected time of a run, from rates measured on two cores of a 2020s server processor."""
+"""The expected time of a run, from measured rates."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from worldmodels.config import STAGES, Config
+from worldmodels.controller.agent import ROWS
 from worldmodels.training import resolve_precision
 
 
 @dataclass(frozen=True)
-class TaskRate:
-    """Steps per second on one core with Gymnasium's renderer, and the usual length of an episode with random
-    actions.
+class Rates:
+    """Steps or frames per second. The defaults are those of two cores of a 2020s server processor with bf16:
+    experiments/performance/cpu.json.
     """
 
-    steps_per_second: float
-    random_episode: float
+    drawn: Mapping[str, Mapping[str, float]] = field(
+        default_factory=lambda: {
+            "car_racing": {"gymnasium": 150, "exact": 280, "fast": 4200},
+            "lunar_lander": {"gymnasium": 460, "exact": 460, "fast": 7400},
+            "bipedal_walker": {"gymnasium": 240, "exact": 330, "fast": 3900},
+        }
+    )  # steps of a task on one core, by renderer
+    physics: Mapping[str, float] = field(
+        default_factory=lambda: {"car_racing": 13000, "lunar_lander": 8000, "bipedal_walker": 8200}
+    )  # steps on one core, not drawn
+    agent: float = 2800  # frames through V, M and C on one core, 16 episodes at once
+    stored: float = 3000  # frames recorded, compressed and written on one core, besides playing
+    vision: float = 550  # images of V's training, on all cores
+    memory: float = 58_000  # frames of M's training, on all cores
+    encode: float = 4000  # frames, read and written, on all cores
 
 
-TASKS = {"car_racing": TaskRate(142, 1000), "lunar_lander": TaskRate(500, 110), "bipedal_walker": TaskRate(198, 350)}
-OTHER_TASK = TaskRate(200, 500)
-AGENT_SECONDS = 1 / 557 + 1 / 8600  # V and M for one frame, on one core
-VISION_FRAMES = {"32-true": 242.0, "bf16-mixed": 554.0}  # a second, training on both cores
-MEMORY_FRAMES = {"32-true": 28_000.0, "bf16-mixed": 58_000.0}
-ENCODE_FRAMES = 2_450.0
-STAGE_SECONDS = 3.0  # starting processes, checking files
+RANDOM_EPISODE = {"car_racing": 1000, "lunar_lander": 110, "bipedal_walker": 350}  # steps with random actions
+OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
+FLOAT32 = 0.45  # of the rates of training, where bf16 is not used
+STAGE_SECONDS = 2.0  # starting processes, checking files
 
 
-def stage_seconds(config: Config, workers: int) -> dict[str, float]:
+def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> dict[str, float]:
     """Seconds of each stage that this config runs, with nothing cached."""
-    task = TASKS.get(config.env.name, OTHER_TASK)
-    precision = resolve_precision(config.trainer)
-    frames = config.collect.rollouts * min(task.random_episode, config.collect.max_steps or config.env.max_steps)
+    rates = rates or Rates()
+    env, search, evaluation, transfer = config.env, config.controller, config.evaluate, config.transfer
+    name = env.name if env.name in rates.drawn else OTHER_TASK
+    drawn, blind = rates.drawn[name], rates.physics[name]
+    seen = 1 / env.action_repeat  # of the task's steps
+
+    def step_seconds(renderer: str, episodes: int) -> float:
+        """Of an agent, on all workers together; a batch that is not full takes as long as a full one."""
+        filled = min(1.0, episodes / workers / ROWS)
+        return (1 / blind + seen * (1 / drawn[renderer] - 1 / blind + 1 / (rates.agent * filled))) / workers
+
+    limit = config.collect.max_steps or env.max_steps
+    frames = config.collect.rollouts * min(RANDOM_EPISODE[name], limit) * seen
     frames = min(frames, config.collect.frames or frames)
-    agent_rate = workers / (1 / task.steps_per_second + AGENT_SECONDS)
-    search, evaluation = config.controller, config.evaluate
-    search_steps = min(search.max_steps or config.env.max_steps, 2 * task.random_episode)
-    search_steps *= search.population * search.rollouts * search.generations
+    search_steps = min(search.max_steps or env.max_steps, 2 * RANDOM_EPISODE[name])
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
-    transfer = config.transfer
+    slowdown = 1.0 if resolve_precision(config.trainer).startswith("bf16") else FLOAT32
     budget = {part: transfer.budget if part in transfer.load else 1.0 for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
+    episodes = search.population * search.rollouts
     seconds = {
-        "collect": frames / (workers * task.steps_per_second),
-        "vision": budget["vision"] * config.vae.epochs * frames / VISION_FRAMES.get(precision, 242.0),
-        "encode": frames / ENCODE_FRAMES,
-        "memory": budget["memory"] * memory_frames / MEMORY_FRAMES.get(precision, 28_000.0),
-        "controller": search_steps / agent_rate,
-        "evaluate": 3 * evaluation_steps / agent_rate,
+        "collect": frames * (1 / (drawn[env.renderer] * seen) + 1 / rates.stored) / workers,
+        "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
+        "encode": frames / (rates.encode * slowdown),
+        "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),
+        "controller": episodes * search.generations * search_steps * step_seconds(env.renderer, episodes),
+        "evaluate": evaluation_steps
+        * (2 * step_seconds("gymnasium", 2 * evaluation.episodes) + 1 / (blind * workers)),  # mean and best; random
     }
     wanted = STAGES[: STAGES.index(config.last_stage) + 1]
     return {stage: seconds[stage] + STAGE_SECONDS for stage in wanted}
@@ -53,11 +74,12 @@ def stage_seconds(config: Config, workers: int) -> dict[str, float]:
 
 def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
     """For example: ``expected time of car_racing: 4 min on 2 cores, nothing cached (collect 40 s, vision 90 s)``."""
-    parts = ", ".join(f"{stage} {_duration(value)}" for stage, value in seconds.items())
-    return f"expected time of {name}: {_duration(sum(seconds.values()))} on {workers} cores, nothing cached ({parts})"
+    parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
+    return f"expected time of {name}: {duration(sum(seconds.values()))} on {workers} cores, nothing cached ({parts})"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds for people: 40 s, 3 min, 10 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

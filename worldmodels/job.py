@@ -68,7 +68,7 @@ def source_config(config: Config) -> Config:
     overrides = [
         override.input_line
         for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-        if override.key_or_group.split(".")[0] not in NOT_INHERITED
+        if override.key_or_group.split(".")[0] not in NOT_INHERITED or override.key_or_group == "env.renderer"
     ]
     last = "memory" if "memory" in config.transfer.load else "vision"
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={last}"]

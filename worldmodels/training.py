@@ -120,6 +120,22 @@ class SaveEveryEpoch(Checkpoint):
         return state["epoch"] + 1, state["global_step"]
 
 
+def make_trainer(
+    config: TrainerConfig, callbacks: list[lightning.Callback], gradient_clip: float | None, **options: Any
+) -> lightning.Trainer:
+    """Lightning's trainer on this hardware, each gradient clipped element by element to ±``gradient_clip``."""
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    return lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=1,
+        precision=resolve_precision(config),  # type: ignore[arg-type]
+        gradient_clip_val=gradient_clip,
+        gradient_clip_algorithm="value",
+        callbacks=callbacks,
+        **(quiet | options),
+    )
+
+
 def fit(
     module: lightning.LightningModule,
     data: lightning.LightningDataModule,
@@ -141,18 +157,12 @@ def fit(
     if epoch:
         log.info("  going on after %d of %d epochs", epoch, epochs)
     recorder.journal.rewind(**{recorder.table: epoch * recorder.units, "batches": batch})
-    trainer = lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=1,
-        precision=resolve_precision(config),  # type: ignore[arg-type]
+    trainer = make_trainer(
+        config,
+        [recorder, *callbacks, saving],
+        gradient_clip,
         max_epochs=epochs,
-        gradient_clip_val=gradient_clip,
-        gradient_clip_algorithm="value",
-        logger=False,
-        callbacks=[recorder, *callbacks, saving],
         enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
         default_root_dir=folder,
     )
     before = {name: p.detach().cpu().clone() for name, p in module.named_parameters() if not p.requires_grad}

@@ -8,7 +8,6 @@ import pygame
 from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, WINDOW_H, WINDOW_W
 from pygame import gfxdraw
 
-from worldmodels.envs.raster import rectangle
 from worldmodels.envs.scenes.car_racing import CarRacingScene, grass_patches
 from worldmodels.envs.task import Task
 
@@ -85,12 +84,14 @@ class CarRacing(Task):
 class Ground:
     """`CarRacing._render_road` for one track: the same calls for what is in the window, none for the rest.
 
-    The arithmetic is that of the original in the original's order, so that every corner falls on the same pixel.
+    The arithmetic is that of the original in the original's order, so that every corner falls on the same pixel, and
+    corners keep their order, because the pixels of an edge depend on its direction.
     """
 
     def __init__(self, world: Any) -> None:
         self._world = world
-        self._field = rectangle(-PLAYFIELD, -PLAYFIELD, PLAYFIELD, PLAYFIELD)[None]
+        edge = PLAYFIELD
+        self._field = np.array([[(edge, edge), (edge, -edge), (-edge, -edge), (-edge, edge)]])
         self._patches = grass_patches()
         self._road: np.ndarray = np.array([points for points, _ in world.road_poly])
 

@@ -9,6 +9,7 @@ import numpy as np
 from worldmodels.config import EnvConfig
 from worldmodels.envs.raster import Canvas
 from worldmodels.envs.task import Task
+from worldmodels.errors import ConfigError
 
 FRAME_SHAPE = (64, 64, 3)
 LARGE_SAMPLES = 2
@@ -56,6 +57,11 @@ class FastRenderer:
     """Draws the task's scene with our own rasteriser, at the size asked for."""
 
     def __init__(self, task: Task, config: EnvConfig) -> None:
+        if task.scene is None:
+            raise ConfigError(
+                f"env.renderer=fast has no scene for env.name={config.name}: expected a task with one; "
+                "use env.renderer=gymnasium, or add a scene to worldmodels/envs/scenes"
+            )
         self._scene = task.scene(task.world)
         self._canvas = _canvas(*FRAME_SHAPE[:2], self._scene.samples, 1 - config.crop_bottom)
         self._large = _canvas(*self._scene.large_size, LARGE_SAMPLES, 1.0)

@@ -14,11 +14,11 @@ class Task:
 
     name: ClassVar[str]
     state_names: ClassVar[tuple[str, ...]]
-    scene: ClassVar[type[Scene]]
+    scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
 
     def __init__(self, config: EnvConfig, pictures: bool) -> None:
-        self.draws_only_what_shows = config.renderer == "exact"  # Gymnasium's picture, without the work that leaves
-        # nothing in it
+        # Gymnasium's picture, without the work that leaves nothing in it.
+        self.draws_only_what_shows = config.renderer == "exact"
         self.env: gymnasium.Env[Any, Any] = gymnasium.make(
             config.id, render_mode=self.render_mode(pictures), disable_env_checker=True, **config.kwargs
         )

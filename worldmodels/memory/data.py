@@ -1,6 +1,6 @@
 """Sequences for M, cut from encoded rollouts; z is drawn anew from (μ, σ²) for every batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -119,7 +119,11 @@ class SequenceDataModule(lightning.LightningDataModule):
         self.validation_batches = [Windows(chosen[i : i + size], (2, i)) for i in range(0, len(chosen), size)]
 
     def train_dataloader(self) -> DataLoader[Sequences]:
-        return DataLoader(self.data, sampler=self.sampler, batch_size=None)  # type: ignore[arg-type]
+        return self._loader(self.sampler)
 
     def val_dataloader(self) -> DataLoader[Sequences]:
-        return DataLoader(self.data, sampler=self.validation_batches, batch_size=None)  # type: ignore[arg-type]
+        return self._loader(self.validation_batches)
+
+    def _loader(self, batches: Iterable[Windows]) -> DataLoader[Sequences]:
+        pinned = torch.cuda.is_available()
+        return DataLoader(self.data, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]

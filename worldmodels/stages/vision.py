@@ -27,7 +27,7 @@ def run(config: Config, dataset: Path, source: Path | None, folder: Path, journa
         data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, budget)
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
         fit(
-            VisionModule(network, config.vae, config.seed, config.trainer.channels_last),
+            VisionModule(network, config.vae, config.seed, config.trainer.channels_last, config.trainer.compile),
             data,
             folder,
             Recorder(journal, "epochs", "epoch", units=1, every=10),

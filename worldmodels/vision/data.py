@@ -1,7 +1,7 @@
 """Frames for V, read from the rollouts as they are needed; the data set never has to fit in memory."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import lightning
 import numpy as np
@@ -97,12 +97,17 @@ class FrameDataModule(lightning.LightningDataModule):
         self.sampler = ShuffledFrames(store.lengths, self.training, config.batch_size, config.shuffle_frames, seed)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        return DataLoader(Frames(self.store, self.cached), sampler=self.sampler, batch_size=None)  # type: ignore[arg-type]
+        return self._loader(Frames(self.store, self.cached), self.sampler)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
         pairs = np.concatenate([_pairs(rollout, self.store.lengths[rollout]) for rollout in self.validation])
         batches = [_by_rollout(pairs[i : i + self.batch_size]) for i in range(0, len(pairs), self.batch_size)]
-        return DataLoader(Frames(self.store, 0), sampler=batches, batch_size=None)  # type: ignore[arg-type]
+        return self._loader(Frames(self.store, 0), batches)
+
+    def _loader(self, frames: Frames, batches: Iterable[Batch]) -> DataLoader[Tensor]:
+        """Pinned memory lets a GPU fetch a batch, still in bytes, while it works on the last one."""
+        pinned = torch.cuda.is_available()
+        return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]
 
     def count(self, rollouts: Sequence[int]) -> int:
         """Frames in these rollouts."""

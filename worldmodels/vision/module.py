@@ -22,10 +22,14 @@ class VisionModule(lightning.LightningModule):
     one.
     """
 
-    def __init__(self, network: ConvVAE, config: VisionConfig, seed: int, channels_last: bool) -> None:
+    def __init__(
+        self, network: ConvVAE, config: VisionConfig, seed: int, channels_last: bool, compiled: bool = False
+    ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        if compiled:
+            self.network.compile()
         self.config = config
         self.seed = seed
 

@@ -141,10 +141,10 @@ def _field(world: Any) -> list[Shape]:
 
 
 def grass_patches() -> np.ndarray:
-    """Corners of the lighter patches of grass, (400, 4, 2)."""
+    """Corners of the lighter patches of grass, as Gymnasium orders them: (400, 4, 2)."""
     side = car_racing.GRASS_DIM
-    corners = [(side * x, side * y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]
-    return np.array([rectangle(x, y, x + side, y + side) for x, y in corners])
+    places = np.array([(x, y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)])
+    return side * places[:, None] + side * np.array([(1, 0), (0, 0), (0, 1), (1, 1)])
 
 
 def _white_mark(phase: float) -> np.ndarray:

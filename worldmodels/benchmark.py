@@ -1,0 +1,65 @@
+"""``python -m worldmodels.benchmark``: measure this machine, stage by stage."""
+
+from dataclasses import dataclass
+
+from omegaconf import DictConfig
+
+from worldmodels.cli import command, prepare_process
+from worldmodels.config import require_at_least, require_one_of
+
+TRAINERS = ("auto", "cpu", "gpu")
+
+
+@dataclass
+class BenchmarkCommand:
+    """Schema of ``conf/benchmark.yaml``."""
+
+    trainer: str = "auto"
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        require_one_of("trainer", self.trainer, TRAINERS)
+        require_at_least("workers", self.workers, 1)
+
+
+def benchmark(composed: DictConfig) -> None:
+    """Print the tables and write ``benchmark.json``."""
+    # Imported here because worker processes import this module too, and need none of it.
+    import logging
+    import tempfile
+    import time
+    from pathlib import Path
+
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+
+    from worldmodels.artifacts import write_json
+    from worldmodels.config import Config, register_schema, to_config
+    from worldmodels.measurements import summary
+    from worldmodels.training import require_accelerator
+
+    log = logging.getLogger(__name__)
+    started = time.perf_counter()
+    request = to_config(composed)
+    register_schema()
+
+    def config(*overrides: str) -> Config:
+        return to_config(hydra.compose("config", [f"trainer={request.trainer}", *overrides]))
+
+    require_accelerator(config().trainer)
+    workers = request.workers or prepare_process()
+    prepare_process()
+    with tempfile.TemporaryDirectory() as folder:
+        measured = summary.measure(config, workers, Path(folder), log.info)
+    measured["seconds"] = round(time.perf_counter() - started, 1)
+    target = Path(HydraConfig.get().runtime.output_dir) / "benchmark.json"
+    write_json(target, measured)
+    console = Console()
+    for table in summary.tables(measured):
+        console.print(table)
+    console.print(f"{measured['seconds']:.0f} s; results: {target}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command("benchmark", benchmark, "benchmark_schema", BenchmarkCommand)
