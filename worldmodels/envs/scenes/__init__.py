@@ -8,7 +8,7 @@ from worldmodels.envs.raster import Canvas
 
 
 class Scene(Protocol):
-    """A task's picture. ``reset`` follows the task's own reset, ``update`` a step whose picture is wanted."""
+    """A task's picture. ``reset`` follows the task's own reset; ``update`` comes before a drawing of another moment."""
 
     @property
     def samples(self) -> int:

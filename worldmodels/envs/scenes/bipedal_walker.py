@@ -43,7 +43,6 @@ class BipedalWalkerScene:
         bodies = enumerate([*world.legs, world.hull], 3)
         walker = [shape for number, body in bodies for shape in body_shapes(body, number, PIXEL)]
         self._foreground = Shapes.of([*edges, *walker, *_flag()])
-        self.update()
 
     def update(self) -> None:
         """Take over where everything is now. As in the task, it is the drawing that moves the lidar's display on."""

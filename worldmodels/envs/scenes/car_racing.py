@@ -66,7 +66,6 @@ class CarRacingScene:
         parts += [Shape(fixture.shape.vertices, HULL_COLOUR, 5) for fixture in car.hull.fixtures]
         self._car = Shapes.of(parts)
         self._whites = self._car.points[:32].reshape(4, 2, 4, 2)[:, 1]
-        self.update()
 
     def update(self) -> None:
         """Take over where everything is now."""

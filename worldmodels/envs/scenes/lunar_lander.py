@@ -38,7 +38,6 @@ class LunarLanderScene:
         lander = [shape for number, body in enumerate(world.drawlist, 1) for shape in body_shapes(body, number, PIXEL)]
         flags = [shape for x in (world.helipad_x1, world.helipad_x2) for shape in _flag(x, world.helipad_y)]
         self._foreground = Shapes.of([*lander, *flags])
-        self.update()
 
     def update(self) -> None:
         """Take over where everything is now. As in the task, it is the drawing that ages the particles."""
