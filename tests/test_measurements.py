@@ -12,7 +12,7 @@ from worldmodels.envs import task_spec
 from worldmodels.envs.pixels import TASKS
 from worldmodels.envs.renderers import RENDERERS
 from worldmodels.estimate import Rates, stage_seconds
-from worldmodels.measurements import agents, drawing, summary, training
+from worldmodels.measurements import agents, drawing, summary, training, turns
 from worldmodels.rollouts.executor import SerialExecutor
 
 COMMITTED = Path(__file__).parents[1] / "experiments" / "performance" / "cpu.json"

@@ -1,5 +1,6 @@
 """Training V and M beside a plain float32 loop, and what comes before: collecting and encoding."""
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from torch import nn
 
 from worldmodels.config import Config
 from worldmodels.envs import task_spec
@@ -60,6 +62,8 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
 
     def plain() -> float:
         network = make_vision(config).to(where)
+        for layer in network.decoder.layers:
+            layer.forward = functools.partial(nn.ConvTranspose2d.forward, layer)  # type: ignore[arg-type]
         optimizer = torch.optim.Adam(network.parameters(), lr=config.vae.learning_rate)
         inputs = [to_unit(batch).contiguous().to(where) for batch in batches]
 

@@ -59,10 +59,8 @@ class MDNLSTM(nn.Module):
         return State(zeros, zeros)
 
     def mixture(self, h: Tensor) -> Mixture:
-        """h: (..., H) -> mixtures of the next z (..., Z, K), in float32 whatever the precision of h."""
-        with torch.autocast(h.device.type, enabled=False):
-            parts = self.mdn(h.float()).unflatten(-1, (3, self.latent_size, self.mixtures))
-        log_pi, mu, log_sigma = parts.unbind(-3)
+        """h: (..., H) -> mixtures of the next z (..., Z, K), in float32 whatever the precision of the dense layer."""
+        log_pi, mu, log_sigma = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures)).unbind(-3)
         return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
 
     def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:

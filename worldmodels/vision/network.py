@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from worldmodels.vision.transposed import TransposedConvolution
+
 
 class Latent(NamedTuple):
     """Diagonal Gaussian over z: (B, Z) each."""
@@ -47,7 +49,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.dense = nn.Linear(latent_size, 1024)
         self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(i, o, kernel_size=kernel, stride=2)
+            TransposedConvolution(i, o, kernel)
             for i, o, kernel in ((1024, 128, 5), (128, 64, 5), (64, 32, 6), (32, 3, 6))
         )
 
