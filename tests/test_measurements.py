@@ -60,8 +60,8 @@ def test_training_and_encoding_are_measured_on_the_same_data(compose, tmp_path):
     config = compose("scale=smoke", *SMALL)
     dataset, collected = training.data(config, tmp_path / "dataset", SerialExecutor())
     encoded = training.encoding(config, dataset, tmp_path / "encoded")
-    vision = training.vision_training(config, dataset, steps=3)
-    memory = training.memory_training(config, tmp_path / "encoded", steps=3)
+    vision = training.vision_training(config, dataset, steps=5)
+    memory = training.memory_training(config, tmp_path / "encoded", steps=5)
     assert min(collected, encoded, *vision.values(), *memory.values()) > 0
     assert set(vision) == set(memory) == {"ours", "reference", "data"}
 

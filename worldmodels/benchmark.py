@@ -15,6 +15,7 @@ class BenchmarkCommand:
     """Schema of ``conf/benchmark.yaml``."""
 
     trainer: str = "auto"
+    compile: bool = False
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -45,11 +46,13 @@ def benchmark(composed: DictConfig) -> None:
     register_schema()
 
     def config(*overrides: str) -> Config:
-        return to_config(hydra.compose("config", [f"trainer={request.trainer}", *overrides]))
+        return to_config(
+            hydra.compose("config", [f"trainer={request.trainer}", f"trainer.compile={request.compile}", *overrides])
+        )
 
     require_accelerator(config().trainer)
-    workers = request.workers or prepare_process()
-    prepare_process()
+    cores = prepare_process()
+    workers = request.workers or cores
     with tempfile.TemporaryDirectory() as folder:
         measured = summary.measure(config, workers, Path(folder), log.info)
     measured["seconds"] = round(time.perf_counter() - started, 1)

@@ -81,7 +81,11 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         require_one_of("env.renderer", self.renderer, ("gymnasium", "exact", "fast"))
-        require_at_least("env.action_repeat", self.action_repeat, 1)
+        require(
+            1 <= self.action_repeat < self.max_steps,
+            f"env.action_repeat={self.action_repeat} is out of range: expected 1 or more, and less than "
+            f"env.max_steps={self.max_steps}",
+        )
         require(0 <= self.crop_bottom <= 0.9, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 to 0.9")
         require_at_least("env.max_steps", self.max_steps, 2)
         require(
@@ -200,7 +204,9 @@ class MemoryConfig:
 @dataclass
 class ControllerConfig:
     """C and its search. ``rollouts`` is per individual; every individual of a generation meets the same episodes.
-    ``patience`` ends a hopeless one after so many steps of the task without a reward above 0.
+    ``patience`` ends a hopeless one after so many steps of the task without a reward above 0 (with ``action_repeat``:
+    without a sum above 0). It suits a task like CarRacing, where a step costs and progress pays; where a failure is
+    punished at its end, the cut would spare the agent that.
     """
 
     inputs: list[str] = field(default_factory=lambda: ["z", "h"])

@@ -33,34 +33,38 @@ class Rates:
 
 RANDOM_EPISODE = {"car_racing": 1000, "lunar_lander": 110, "bipedal_walker": 350}  # steps with random actions
 OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
-FLOAT32 = 0.45  # of the rates of training, where bf16 is not used
+FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
 STAGE_SECONDS = 2.0  # starting processes, checking files
 
 
 def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> dict[str, float]:
     """Seconds of each stage that this config runs, with nothing cached."""
+    slowdown = 1.0 if rates or resolve_precision(config.trainer).startswith("bf16") else FLOAT32
     rates = rates or Rates()
     env, search, evaluation, transfer = config.env, config.controller, config.evaluate, config.transfer
     name = env.name if env.name in rates.drawn else OTHER_TASK
     drawn, blind = rates.drawn[name], rates.physics[name]
     seen = 1 / env.action_repeat  # of the task's steps
 
+    def task_seconds(renderer: str) -> float:
+        """Of a step of the task on one core, its share of a drawing included."""
+        return 1 / blind + seen * max(0.0, 1 / drawn[renderer] - 1 / blind)
+
     def step_seconds(renderer: str, episodes: int) -> float:
         """Of an agent, on all workers together; a batch that is not full takes as long as a full one."""
         filled = min(1.0, episodes / workers / ROWS)
-        return (1 / blind + seen * (1 / drawn[renderer] - 1 / blind + 1 / (rates.agent * filled))) / workers
+        return (task_seconds(renderer) + seen / (rates.agent * slowdown * filled)) / workers
 
     limit = config.collect.max_steps or env.max_steps
     frames = config.collect.rollouts * min(RANDOM_EPISODE[name], limit) * seen
     frames = min(frames, config.collect.frames or frames)
     search_steps = min(search.max_steps or env.max_steps, 2 * RANDOM_EPISODE[name])
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
-    slowdown = 1.0 if resolve_precision(config.trainer).startswith("bf16") else FLOAT32
     budget = {part: transfer.budget if part in transfer.load else 1.0 for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     episodes = search.population * search.rollouts
     seconds = {
-        "collect": frames * (1 / (drawn[env.renderer] * seen) + 1 / rates.stored) / workers,
+        "collect": frames * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
         "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
         "encode": frames / (rates.encode * slowdown),
         "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),

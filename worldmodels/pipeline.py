@@ -60,9 +60,8 @@ class Pipeline:
     @cached_property
     def collect(self) -> Artifact:
         config = self.config
-        task = {
-            key: plain(config.env)[key] for key in ("name", "id", "kwargs", "renderer", "action_repeat", "crop_bottom")
-        }
+        keys = ("name", "id", "kwargs", "renderer", "action_repeat", "crop_bottom")
+        task = {key: self._env()[key] for key in keys}
         settings = {**plain(config.collect), "max_steps": config.collect.max_steps or config.env.max_steps}
         for policy, key in (("sticky", "persistence"), ("brownian", "brownian_std")):
             if config.collect.policy != policy:
@@ -151,7 +150,7 @@ class Pipeline:
         artifact = self._build(
             "evaluate",
             self.config.transfer.name,
-            {"env": self._agents_env(), "evaluate": settings, **self._rollouts()},
+            {"env": {**self._agents_env(), "renderer": "gymnasium"}, "evaluate": settings, **self._rollouts()},
             parents,
             lambda folder, journal: evaluate.run(self.config, *agent, self.executor, journal),
         )
@@ -171,11 +170,16 @@ class Pipeline:
 
     def _agents_env(self) -> dict[str, Any]:
         """What an agent's returns depend on of the task's config."""
-        env = plain(self.config.env)
+        env = self._env()
         ignored = {"max_steps", "default_source"}
         if not env["heuristic"]:
             ignored |= {key for key in env if key.startswith("heuristic_")}
         return {key: value for key, value in env.items() if key not in ignored}
+
+    def _env(self) -> dict[str, Any]:
+        """The task's config; the renderer by what it shows."""
+        env = plain(self.config.env)
+        return {**env, "renderer": "gymnasium" if env["renderer"] == "exact" else env["renderer"]}
 
     def _rollouts(self) -> dict[str, Any]:
         """What an agent's episodes depend on besides the task and the weights."""

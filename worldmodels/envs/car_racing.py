@@ -8,6 +8,7 @@ import pygame
 from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, WINDOW_H, WINDOW_W
 from pygame import gfxdraw
 
+from worldmodels.config import EnvConfig
 from worldmodels.envs.scenes.car_racing import CarRacingScene, grass_patches
 from worldmodels.envs.task import Task
 
@@ -36,6 +37,12 @@ class CarRacing(Task):
         "tiles_visited",
     )
 
+    def __init__(self, config: EnvConfig, pictures: bool) -> None:
+        super().__init__(config, pictures)
+        if self.draws_only_what_shows:
+            self._draw = self.world._render
+            self.world._render = self._draw_later
+
     @staticmethod
     def render_mode(pictures: bool) -> str | None:
         return "rgb_array" if pictures else None  # the 96×96 observation is drawn in any mode
@@ -45,8 +52,22 @@ class CarRacing(Task):
         if self.draws_only_what_shows:
             self.world._render_road = Ground(self.world)
 
+    def _draw_later(self, mode: str) -> np.ndarray | None:
+        """In place of the drawing in each step, which nobody may want to see."""
+        if mode != "state_pixels":
+            return self._draw(mode)
+        self._score = self.world.reward  # as the picture shows it: before the step's cost is taken off
+        return None
+
     def picture(self, observation: np.ndarray) -> np.ndarray:
-        return observation
+        if not self.draws_only_what_shows:
+            return observation
+        world, reward = self.world, self.world.reward
+        world.reward = self._score
+        try:
+            return self._draw("state_pixels")
+        finally:
+            world.reward = reward
 
     def large_picture(self) -> np.ndarray:
         return np.asarray(self.env.render())

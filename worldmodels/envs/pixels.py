@@ -123,11 +123,6 @@ def make_env(config: EnvConfig, *, max_steps: int | None = None, pictures: bool 
     """Make a task. Raises `ConfigError` where Gymnasium lacks it or what it needs."""
     try:
         return PixelEnv(config, max_steps=max_steps, pictures=pictures)
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise ConfigError(
-            f"env={config.name} needs a package that is missing ({' '.join(str(error).split())}): "
-            "expected Box2D; run pip install 'gymnasium[box2d]'"
-        ) from error
     except TypeError as error:  # Gymnasium's own answer to an argument that the task does not take
         raise ConfigError(
             f"env.kwargs={dict(config.kwargs)} does not suit env.id={config.id} ({' '.join(str(error).split())}): "

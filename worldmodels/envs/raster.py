@@ -5,7 +5,7 @@ sample's three colours lie in one 32-bit word, so that filling moves little memo
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,6 +13,15 @@ import numpy as np
 from numba import njit
 
 MAX_VERTICES = 16
+MAX_SAMPLES = 16  # along a pixel's side: the sum of their squares' colours still fits 16 bits
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compiled by Numba, and kept on disk where there is a place that can be written."""
+    try:
+        return njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # no such place
+        return njit(error_model="numpy")(function)
 
 
 class Shape(NamedTuple):
@@ -43,7 +52,8 @@ class Shapes:
         points, colours, bodies, widths = zip(*shapes, strict=True)
         vertices = [np.asarray(each, dtype=np.float64).reshape(-1, 2) for each in points]
         sizes = [len(each) for each in vertices]
-        assert max(sizes) <= MAX_VERTICES
+        if max(sizes) > MAX_VERTICES:
+            raise ValueError(f"a polygon has {max(sizes)} vertices: expected {MAX_VERTICES} at most")
         return cls(
             np.concatenate(vertices),
             np.cumsum([0, *sizes], dtype=np.int64),
@@ -63,6 +73,8 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: int, samples: int, kept: float = 1.0) -> None:
+        if samples > MAX_SAMPLES:
+            raise ValueError(f"a canvas has {samples} samples a pixel's side: expected {MAX_SAMPLES} at most")
         self._samples = np.zeros((height * samples, width * samples), dtype=np.uint32)
         self._per_pixel = samples
         self._shape = (height, width, 3)
@@ -153,7 +165,7 @@ def poses_of(bodies: Sequence[Any]) -> np.ndarray:
     return np.array(rows)
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _fill(canvas, rows, columns, points, starts, colours, bodies, widths, poses, camera):  # pyright: ignore
     """Write each shape's colour into the samples whose centres it holds.
 
@@ -228,7 +240,7 @@ def _fill(canvas, rows, columns, points, starts, colours, bodies, widths, poses,
                         samples[column] = (int(mixed_red) << 16) | (int(mixed_green) << 8) | int(mixed_blue)
 
 
-@njit(cache=True, error_model="numpy")
+@_compiled
 def _average(canvas, samples, picture):  # pyright: ignore[reportMissingParameterType]
     """Write the mean of each pixel's samples into ``picture``, rounded."""
     height, width, _ = picture.shape

@@ -35,7 +35,7 @@ def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
     with one_thread():
         rates = alternately(
             {
-                "reference": functools.partial(reference_agent, config, spec, vision, memory),
+                "reference": functools.partial(reference_agent, config, spec, vision, memory, EPISODE_STEPS),
                 "one": functools.partial(agents, config, spec, vision, memory, SerialExecutor(), slots),
                 "encoder": functools.partial(_encoder, config, vision),
             }
@@ -54,31 +54,34 @@ def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
     return rates
 
 
-def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, steps: int = 100) -> float:
-    """Agent steps per second of the usual loop: Gymnasium's drawing, one frame at a time in float32."""
+def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, steps: int) -> float:
+    """Agent steps per second of the usual loop, over one episode of that many steps with the making of its task:
+    Gymnasium's drawing, one frame at a time in float32.
+    """
     network, recurrent = make_vision(config, vision).eval(), make_memory(config, spec.action_size, memory).eval()
     weights = _controllers(config, spec, 1)[0]
     bias, weights = weights[-spec.action_size :], weights[: -spec.action_size].reshape(spec.action_size, -1)
     to_action = ActionMap(config.env, spec)
-    env = make_env(replace(config.env, renderer="gymnasium"))
+    started = time.perf_counter()
+    env = make_env(replace(config.env, renderer="gymnasium"), max_steps=steps)
     frame, _ = env.reset(seed=0)
     state = recurrent.initial_state(1)
-    started = time.perf_counter()
-    for step in range(steps):
+    done = False
+    while not done:
         with torch.no_grad():
             z = network.encode(to_unit(torch.from_numpy(frame)[None]).contiguous()).mu
             action = to_action(weights @ torch.cat([z, state.h], dim=1)[0].numpy() + bias)
             state = recurrent.step(z, torch.from_numpy(action)[None], state)
         frame, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            frame, _ = env.reset(seed=step)
-            state = recurrent.initial_state(1)
+        done = terminated or truncated
     env.close()
-    return steps / (time.perf_counter() - started)
+    return env.steps / (time.perf_counter() - started)
 
 
 def agents(config: Config, spec: TaskSpec, vision: Path, memory: Path, executor: Executor, episodes: int) -> float:
-    """Agent steps per second of the rollout engine."""
+    """Agent steps per second of the rollout engine, the making of the tasks included. CarRacing's field is too wide to
+    be left in `EPISODE_STEPS`.
+    """
     work = AgentEpisodes(config_to_json(config), vision, memory, EPISODE_STEPS, config.executor.slots)
     items = [Episode(i, i, player) for i, player in enumerate(_controllers(config, spec, episodes))]
     started = time.perf_counter()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
@@ -19,7 +20,7 @@ from worldmodels.memory import mixture
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.module import MemoryModule, masked_mean
 from worldmodels.parts import make_memory, make_vision
-from worldmodels.rollouts.executor import Executor, one_thread
+from worldmodels.rollouts.executor import Executor
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.stages import collect, encode
 from worldmodels.training import device, make_trainer
@@ -27,6 +28,8 @@ from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.losses import LOSSES
 from worldmodels.vision.module import VisionModule
 from worldmodels.vision.pixels import to_unit
+
+WARM_UP = 2  # steps in which libraries prepare themselves
 
 
 def data(config: Config, folder: Path, executor: Executor) -> tuple[Path, float]:
@@ -38,7 +41,7 @@ def data(config: Config, folder: Path, executor: Executor) -> tuple[Path, float]
 
 
 def encoding(config: Config, dataset: Path, folder: Path) -> float:
-    """Frames per second of the encode stage on one core, reading and writing files included."""
+    """Frames per second of the encode stage, reading and writing files included."""
     vision, _ = fresh_weights(config, task_spec(config.env), folder)
 
     def once() -> float:
@@ -48,8 +51,7 @@ def encoding(config: Config, dataset: Path, folder: Path) -> float:
         summary = encode.run(config, dataset, vision, folder)
         return summary["frames"] / (time.perf_counter() - started)
 
-    with one_thread():
-        return alternately({"encode": once})["encode"]
+    return alternately({"encode": once})["encode"]
 
 
 def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, float]:
@@ -129,9 +131,18 @@ class _Clock(Callback):
         self.times: list[float] = []
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int):
-        if trainer.strategy.root_device.type == "cuda":
-            torch.cuda.synchronize()
-        self.times.append(time.perf_counter())
+        self.times.append(_now())
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _rate(times: list[float]) -> float:
+    """Steps per second, by the median step after `WARM_UP` of them."""
+    return 1 / float(np.median(np.diff(times)[WARM_UP:]))
 
 
 def _fit(
@@ -141,26 +152,22 @@ def _fit(
     steps: int,
     gradient_clip: float | None = None,
 ) -> float:
-    """Steps per second as `worldmodels.training.fit` trains, the first step not counted."""
+    """Steps per second as `worldmodels.training.fit` trains."""
     clock = _Clock()
     trainer = make_trainer(
         config.trainer, [clock], gradient_clip, max_steps=steps, limit_val_batches=0, enable_checkpointing=False
     )
     trainer.fit(module, module_data)
-    return (len(clock.times) - 1) / (clock.times[-1] - clock.times[0])
+    return _rate(clock.times)
 
 
 def _timed(step: Callable[[Any], None], inputs: list[Any]) -> float:
-    """Steps per second over the inputs, the first not counted."""
-    step(inputs[0])
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    for batch in inputs[1:]:
+    """Steps per second over the inputs."""
+    times = []
+    for batch in inputs:
         step(batch)
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return (len(inputs) - 1) / (time.perf_counter() - started)
+        times.append(_now())
+    return _rate(times)
 
 
 def _endless(module_data: FrameDataModule) -> Iterator[torch.Tensor]:

@@ -125,5 +125,5 @@ class SequenceDataModule(lightning.LightningDataModule):
         return self._loader(self.validation_batches)
 
     def _loader(self, batches: Iterable[Windows]) -> DataLoader[Sequences]:
-        pinned = torch.cuda.is_available()
+        pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(self.data, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]

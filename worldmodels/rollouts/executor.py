@@ -47,7 +47,9 @@ class Work(Protocol):
     def slots(self) -> int: ...
 
     def __call__(self, feed: Feed) -> Results:
-        """Yield (item, result) pairs in any order."""
+        """Yield (item, result) pairs in any order. The item is the very object that the feed gave, and the result is
+        small: a worker that sends does not receive, nor does one that is sent to.
+        """
         ...
 
 
@@ -134,7 +136,11 @@ class ProcessExecutor:
                         again.append(entry)
                     worker.under_way.clear()
         except GeneratorExit:  # the caller has enough: keep the workers, but leave nothing under way
-            self._stop()
+            try:
+                self._stop()
+            except BaseException:  # interrupted in between: what the workers still send belongs to nobody
+                self.close()
+                raise
             raise
         except BaseException:
             self.close()
@@ -143,25 +149,24 @@ class ProcessExecutor:
     def _hand_out(self, work: Work, waiting: Iterator[tuple[int, Any]], again: deque[tuple[int, Any]]) -> None:
         """Give the workers items one at a time, until each has as many as slots, or there are no more."""
         while True:
-            while len(self._workers) < self.workers:
-                self._workers.append(self._start())
-            worker = min(self._workers, key=lambda worker: len(worker.under_way))
-            if len(worker.under_way) >= work.slots:
+            worker = min(self._workers, key=lambda worker: len(worker.under_way), default=None)
+            starts = len(self._workers) < self.workers and (worker is None or bool(worker.under_way))
+            if not starts and worker is not None and len(worker.under_way) >= work.slots:
                 return
             entry = again.popleft() if again else next(waiting, None)
             if entry is None:
                 return
+            if starts or worker is None:
+                worker = self._start()
+                self._workers.append(worker)
+            worker.under_way[entry[0]] = entry[1]
             try:
                 if worker.work is not work:
                     worker.session, worker.work = next(self._sessions), work
                     worker.pipe.send((worker.session, work))
                 worker.pipe.send((worker.session, entry))
-                worker.under_way[entry[0]] = entry[1]
-            except OSError:  # it has died
-                again.appendleft(entry)
-                if worker.under_way:
-                    return  # which is dealt with when its results are waited for
-                self._bury(worker)
+            except OSError:  # it has died, which is dealt with when its results are waited for
+                return
 
     def _receive(self, worker: _Worker) -> tuple[int, Any] | str:
         """A result with its item's number, or what went wrong."""
@@ -224,7 +229,7 @@ class _Inbox:
         self._pipe, self._session = pipe, session
         self._items: deque[Any] = deque()
         self._looked = 0.0
-        self.numbers: dict[int, int] = {}  # of the items under way, by identity
+        self._numbers: dict[int, list[int]] = {}  # of the items under way, by identity
 
     def take(self, wait: bool) -> Any:
         self._look(TAKE_SECONDS)
@@ -247,8 +252,12 @@ class _Inbox:
         if session != self._session:
             raise _NextSession(session, message)
         number, item = message
-        self.numbers[id(item)] = number
+        self._numbers.setdefault(id(item), []).append(number)
         self._items.append(item)
+
+    def number(self, item: Any) -> int:
+        """The number of an item that is done."""
+        return self._numbers[id(item)].pop()
 
 
 class _NextSession(Exception):
@@ -267,7 +276,7 @@ def _serve(pipe: Connection) -> None:
             inbox, work = _Inbox(pipe, session), message
             try:
                 for item, result in work(inbox):
-                    _send(pipe, (inbox.numbers.pop(id(item)), result))
+                    _send(pipe, (inbox.number(item), result))
             except _NextSession:
                 raise
             except Exception:

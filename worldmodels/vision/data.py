@@ -106,7 +106,7 @@ class FrameDataModule(lightning.LightningDataModule):
 
     def _loader(self, frames: Frames, batches: Iterable[Batch]) -> DataLoader[Tensor]:
         """Pinned memory lets a GPU fetch a batch, still in bytes, while it works on the last one."""
-        pinned = torch.cuda.is_available()
+        pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]
 
     def count(self, rollouts: Sequence[int]) -> int:

@@ -56,8 +56,8 @@ class BipedalWalkerScene:
         """The picture."""
         camera = np.array([[1 / WIDTH, 0, -self._left() / WIDTH], [0, -1 / HEIGHT, 1]])
         background = self._background
+        canvas.clear()
         if self.world.scroll < 0:  # the sky moves out of the view, and the ground ends where the sky does
-            canvas.clear()
             pieces = math.floor((self.world.scroll + WIDTH) / bipedal_walker.TERRAIN_STEP) + 1
             background = background.first(self._sky_shapes + 2 * pieces)
         canvas.draw(background, self._poses, camera)

@@ -16,7 +16,8 @@ HULL_COLOUR = (204, 0, 0)
 SKID_WIDTH = 2  # pixels of the window
 BAR = 1 / 8  # height of the indicator bar, and width of its part that holds the score, as shares of the picture
 CELL = 1 / 40  # of the bar's grid
-PIXEL = 0.04  # of a cell: a gauge is drawn with its last pixel
+PIXEL = 0.04  # of a cell: a gauge is drawn with its last pixel …
+SHOWN = 1e-4  # … unless its value is not above this
 DARKER = 2  # pygame's scaling, which the task's own pictures have been through, rounds down twice
 GAUGES = (  # cell in the grid, and colour
     *((5, (255, 255, 255)), (7, (0, 0, 255)), (8, (0, 0, 255)), (9, (51, 0, 255)), (10, (51, 0, 255))),
@@ -104,14 +105,15 @@ class CarRacingScene:
 
     def _read_gauges(self) -> None:
         car = self.world.car
-        speed = math.hypot(*car.hull.linearVelocity)
-        heights = [0.02 * speed, *(0.01 * wheel.omega for wheel in car.wheels)]
-        widths = [-10 * car.wheels[0].joint.angle, -0.8 * car.hull.angularVelocity]
+        upright = [math.hypot(*car.hull.linearVelocity), *(wheel.omega for wheel in car.wheels)]
+        level = [car.wheels[0].joint.angle, car.hull.angularVelocity]
         corners = []
-        for (cell, _), height in zip(GAUGES[:5], heights, strict=True):
-            corners.append((cell, 39 - max(height, 0), cell + 1 + PIXEL, 39 - min(height, 0) + PIXEL))
-        for (cell, _), width in zip(GAUGES[5:], widths, strict=True):
-            corners.append((cell + min(width, 0), 36, cell + max(width, 0) + PIXEL, 38 + PIXEL))
+        for (cell, _), value, scale in zip(GAUGES[:5], upright, (0.02, 0.01, 0.01, 0.01, 0.01), strict=True):
+            height, pixel = scale * value, PIXEL * (abs(value) > SHOWN)
+            corners.append((cell, 39 - max(height, 0), cell + 1 + PIXEL, 39 - min(height, 0) + pixel))
+        for (cell, _), value, scale in zip(GAUGES[5:], level, (-10, -0.8), strict=True):
+            width, pixel = scale * value, PIXEL * (abs(value) > SHOWN)
+            corners.append((cell + min(width, 0), 36, cell + max(width, 0) + pixel, 38 + PIXEL))
         left, top, right, bottom = np.array(corners).T * CELL
         gauges = self._bar.points[4:].reshape(-1, 4, 2)
         gauges[:, 0, 0] = gauges[:, 3, 0] = left
@@ -156,7 +158,7 @@ def _white_mark(phase: float) -> np.ndarray:
     return rectangle(-width, radius * near, width, radius * far)
 
 
-@functools.lru_cache(maxsize=10000)
+@functools.lru_cache(maxsize=2000)
 def _score(text: str, height: int, width: int) -> np.ndarray:
     """The picture's lower left corner, with ``text`` in the task's own font, `packed`: (height, width)."""
     pygame.font.init()

@@ -12,7 +12,7 @@ from worldmodels.envs.raster import Canvas, Shape, Shapes, body_shapes, circle, 
 WIDTH, HEIGHT = lunar_lander.VIEWPORT_W / lunar_lander.SCALE, lunar_lander.VIEWPORT_H / lunar_lander.SCALE
 PIXEL = 1 / lunar_lander.SCALE
 CAMERA = np.array([[1 / WIDTH, 0, 0], [0, -1 / HEIGHT, 1]])
-MAX_PARTICLES = 64
+MAX_PARTICLES = 256  # the newest; some 14 where every frame is drawn, more where actions are repeated
 AGEING = 0.15  # of a particle with each picture
 WHITE, BLACK, YELLOW = (255, 255, 255), (0, 0, 0), (204, 204, 0)
 
@@ -46,8 +46,8 @@ class LunarLanderScene:
             particle.ttl -= AGEING
         world._clean_particles(False)
         self._poses = poses_of(world.drawlist)
-        self._places = np.array([(*particle.position, 0) for particle in world.particles[:MAX_PARTICLES]])
-        for number, particle in enumerate(world.particles[:MAX_PARTICLES]):
+        self._places = np.array([(*particle.position, 0) for particle in world.particles[-MAX_PARTICLES:]])
+        for number, particle in enumerate(world.particles[-MAX_PARTICLES:]):
             fading = int(max(0.2, 0.5 * particle.ttl) * 255)
             self._particles.colours[number] = int(max(0.2, 0.15 + particle.ttl) * 255), fading, fading
 
