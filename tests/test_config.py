@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from worldmodels.benchmark import BenchmarkCommand
 from worldmodels.config import (
     Config,
     conf_dir,
@@ -27,7 +28,7 @@ from worldmodels.dream import DreamCommand
 from worldmodels.errors import ConfigError
 from worldmodels.evaluate import EvaluateCommand
 
-COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand}
+COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "benchmark": BenchmarkCommand}
 NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"]}
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(conf_dir().glob("*/*.yaml"))]
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
@@ -69,6 +70,15 @@ def test_every_command_composes(command):
         assert isinstance(composed(command), COMMANDS[command])
 
 
+@pytest.mark.parametrize("command", ["evaluate", "dream", "benchmark"])
+def test_every_key_of_a_command_can_be_set(command):
+    """A key must not bear the name of a group, or Hydra takes it for one."""
+    with tree(conf_dir()) as composed:
+        config = composed(command)
+        for key, value in plain(config).items():
+            assert composed(command, f"{key}={'null' if value is None else value}") == config
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes(group, option, compose):
     config = compose(f"{group}={option}")
@@ -99,6 +109,7 @@ def test_the_promised_defaults_hold(compose):
     assert config.memory.network._target_.endswith("MDNLSTM")
     assert config.controller.inputs == ["z", "h"]
     assert (config.transfer.name, config.transfer.source_env) == ("scratch", None)
+    assert (config.env.renderer, config.env.action_repeat, config.controller.patience) == ("fast", 1, None)
     assert (config.trainer.accelerator, config.scale, config.stage, config.seed) == ("auto", "quick", "all", 0)
     assert config.paths.outputs == "outputs"
     assert compose("transfer=pretrained").transfer.budget == 0.5
@@ -196,7 +207,7 @@ def test_a_copy_of_the_tree_in_order_composes(copied, compose):
 MISSPELT = (
     *("sed", "env.nme", "collect.rolouts", "vae.epoch", "vae.network.latents", "memory.stps", "trainer.thread"),
     *("memory.network.mixture", "controller.populatoin", "evaluate.episode", "transfer.source", "executor.worker"),
-    *("paths.output", "transfers"),
+    *("paths.output", "transfers", "env.render", "env.action_repeats", "controller.patient", "executor.slot"),
 )
 
 
@@ -219,18 +230,27 @@ def test_an_unknown_option_is_an_error(choice, compose):
         compose(choice)
 
 
-@pytest.mark.parametrize("override", ["seed=one", "vae.epochs=2.5", "env.heuristic=perhaps", "memory.steps=null"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        *("seed=one", "vae.epochs=2.5", "env.heuristic=perhaps", "memory.steps=null"),
+        *("env.action_repeat=1.5", "controller.patience=soon", "executor.slots=null"),
+    ],
+)
 def test_a_value_of_the_wrong_kind_is_an_error(override, compose):
     with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
         compose(override)
-    assert re.search(r"'one'|'2\.5'|'perhaps'|not Optional", f"{caught.value} {caught.value.__cause__}")
+    assert re.search(r"'one'|'2\.5'|'perhaps'|'1\.5'|'soon'|not Optional", f"{caught.value} {caught.value.__cause__}")
 
 
 # What is asked for, and words of the answer: what was got, and what was expected or how to mend it.
 REFUSED = [
     ("stage=fly", "stage=fly", "collect, vision, encode, memory, controller, evaluate"),
     ("seed=-1", "seed=-1", "expected 0 or more"),
-    ("env.renderer=ascii", "env.renderer=ascii", "expected one of gymnasium"),
+    ("env.renderer=ascii", "env.renderer=ascii", "expected one of gymnasium, exact, fast"),
+    ("env.action_repeat=0", "env.action_repeat=0", "expected 1 or more"),
+    ("collect.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "collect.max_steps=8: expected a smaller"),
+    ("controller.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "controller.max_steps=8: expected a smaller"),
     ("env.crop_bottom=1", "env.crop_bottom=1.0", "expected 0 to 0.9"),
     ("env.crop_bottom=-0.1", "env.crop_bottom=-0.1", "expected 0 to 0.9"),
     ("env.max_steps=1", "env.max_steps=1", "expected 2 or more"),
@@ -269,6 +289,7 @@ REFUSED = [
     ("controller.generations=0", "controller.generations=0", "expected 1 or more"),
     ("controller.sigma=0", "controller.sigma=0.0", "expected a finite number above 0"),
     ("controller.max_steps=0", "controller.max_steps=0", "expected 1 or more"),
+    ("controller.patience=0", "controller.patience=0", "expected 1 or more"),
     ("evaluate.episodes=0", "evaluate.episodes=0", "expected 1 or more"),
     ("evaluate.max_steps=0", "evaluate.max_steps=0", "expected 1 or more"),
     ("transfer=pretrained transfer.budget=0", "transfer.budget=0.0", "expected a fraction above 0 and up to 1"),
@@ -288,6 +309,7 @@ REFUSED = [
     ("trainer.threads=0", "trainer.threads=0", "expected 1 or more"),
     ("executor.name=cloud", "executor=cloud", "expected one of serial, process"),
     ("executor.workers=0", "executor.workers=0", "expected 1 or more"),
+    ("executor.slots=0", "executor.slots=0", "expected 1 or more"),
 ]
 
 
@@ -317,6 +339,8 @@ def test_nonsense_is_refused_in_one_line(overrides, got, expected):
     [
         ("evaluate", "episodes=0", "episodes=0"),
         ("evaluate", "workers=0", "workers=0"),
+        ("benchmark", "workers=0", "workers=0"),
+        ("benchmark", "device=tpu", "device=tpu"),
         ("dream", "temperature=0", "temperature=0.0"),
         ("dream", "context=0", "context=0"),
         ("dream", "steps=10", "steps=10"),  # no more than its context

@@ -61,7 +61,9 @@ def test_a_task_from_nothing_to_a_score_and_then_reused(env: str, commands: Comm
 
 def test_only_what_depends_on_a_change_is_built_anew(commands: Commands) -> None:
     commands.train("env=lunar_lander", "stage=memory")
-    commands.train("env=lunar_lander", "stage=memory", "executor=serial", "trainer.channels_last=false", "seed=0")
+    commands.train(
+        "env=lunar_lander", "stage=memory", "executor=serial", "executor.slots=3", "trainer.channels_last=false"
+    )
     commands.train("env=lunar_lander", "stage=memory", "memory.learning_rate=0.002")
     commands.train("env=lunar_lander", "stage=memory", "seed=1", "collect.seed=0")
     cached = [[stage["cached"] for stage in results["stages"].values()] for results in commands.results()]

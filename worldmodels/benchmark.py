@@ -7,19 +7,19 @@ from omegaconf import DictConfig
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import require_at_least, require_one_of
 
-TRAINERS = ("auto", "cpu", "gpu")
+DEVICES = ("auto", "cpu", "gpu")
 
 
 @dataclass
 class BenchmarkCommand:
     """Schema of ``conf/benchmark.yaml``."""
 
-    trainer: str = "auto"
+    device: str = "auto"
     compile: bool = False
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        require_one_of("trainer", self.trainer, TRAINERS)
+        require_one_of("device", self.device, DEVICES)
         require_at_least("workers", self.workers, 1)
 
 
@@ -47,7 +47,7 @@ def benchmark(composed: DictConfig) -> None:
 
     def config(*overrides: str) -> Config:
         return to_config(
-            hydra.compose("config", [f"trainer={request.trainer}", f"trainer.compile={request.compile}", *overrides])
+            hydra.compose("config", [f"trainer={request.device}", f"trainer.compile={request.compile}", *overrides])
         )
 
     require_accelerator(config().trainer)

@@ -82,7 +82,7 @@ def _explain(error: BaseException, composing: bool = False) -> int:
     while ``composing`` the config is the request's fault, whatever its type.
     """
     if interrupts.requested() or isinstance(error, KeyboardInterrupt):
-        print("interrupted: everything finished is kept; a training job goes on with the same command", file=sys.stderr)
+        print("interrupted: a training job keeps what is finished, and the same command goes on", file=sys.stderr)
         return 130
     if isinstance(error, BrokenPipeError):  # the reader of our output, say "head", has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -81,11 +81,7 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         require_one_of("env.renderer", self.renderer, ("gymnasium", "exact", "fast"))
-        require(
-            1 <= self.action_repeat < self.max_steps,
-            f"env.action_repeat={self.action_repeat} is out of range: expected 1 or more, and less than "
-            f"env.max_steps={self.max_steps}",
-        )
+        require_at_least("env.action_repeat", self.action_repeat, 1)
         require(0 <= self.crop_bottom <= 0.9, f"env.crop_bottom={self.crop_bottom} is out of range: expected 0 to 0.9")
         require_at_least("env.max_steps", self.max_steps, 2)
         require(
@@ -342,6 +338,13 @@ class Config:
     def __post_init__(self) -> None:
         require_one_of("stage", self.stage, ("all", *STAGES))
         require_at_least("seed", self.seed, 0)
+        for name, part in (("collect", self.collect), ("controller", self.controller)):
+            limit = part.max_steps or self.env.max_steps
+            require(
+                self.env.action_repeat < limit,
+                f"env.action_repeat={self.env.action_repeat} leaves one frame of {name}.max_steps={limit}: expected a "
+                f"smaller number; set env.action_repeat below {limit}",
+            )
         steps = self.memory.steps * self.transfer.budget
         require(
             "memory" not in self.transfer.load or (steps >= 1 and round(steps, 6) % self.memory.validate_every == 0),

@@ -55,7 +55,7 @@ class Progress:
             self._logged = now
             rate = (self.done - self.kept) / (now - self._started)
             left = max(0, self.total - self.done) / max(rate, 1e-9)
-            log.info("  %s: %d of %d %s, %.0f/s, %.0f s left", self.what, self.done, self.total, self.unit, rate, left)
+            log.info("  %s: %d of %d %s, %.3g/s, %.0f s left", self.what, self.done, self.total, self.unit, rate, left)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -13,6 +13,7 @@ from worldmodels.envs import PixelEnv, make_env, task_spec
 from worldmodels.errors import ConfigError
 
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
+STOCK_PIXELS = ("gymnasium", "exact")  # renderers whose pixels are Gymnasium's own
 OBSERVED = {"lunar_lander": 8, "bipedal_walker": 24}  # values of the observation that Gymnasium gives instead of pixels
 
 
@@ -28,9 +29,10 @@ def random_actions(space, count):
     return np.random.default_rng(1).uniform(space.low, space.high, (count, *space.shape)).astype(np.float32)
 
 
+@pytest.mark.parametrize("renderer", STOCK_PIXELS)
 @pytest.mark.parametrize("name", TASKS)
-def test_frames_rewards_and_ends_are_stock_gymnasiums(name, compose):
-    config = compose(f"env={name}").env
+def test_frames_rewards_and_ends_are_stock_gymnasiums(name, renderer, compose):
+    config = compose(f"env={name}", f"env.renderer={renderer}").env
     ours, theirs = make_env(config), stock(config)
     frame, _ = ours.reset(seed=5)
     observation, _ = theirs.reset(seed=5)
@@ -42,49 +44,54 @@ def test_frames_rewards_and_ends_are_stock_gymnasiums(name, compose):
         assert ours_after == theirs_after  # reward, terminated, truncated
 
 
+@pytest.mark.parametrize("renderer", ["exact", "fast"])
 @pytest.mark.parametrize("name", OBSERVED)
-def test_drawing_does_not_change_the_task(name, compose):
-    config = compose(f"env={name}").env
+def test_drawing_does_not_change_the_task(name, renderer, compose):
+    config = compose(f"env={name}", f"env.renderer={renderer}").env
     ours, theirs = make_env(config), stock(config, render_mode=None)
-    _, info = ours.reset(seed=2)
+    ours.reset(seed=2)
     observation, _ = theirs.reset(seed=2)
     done, steps = False, 0
-    for action in random_actions(theirs.action_space, 150):
-        np.testing.assert_array_equal(info["state"][: OBSERVED[name]], observation)
-        _, *ours_after, info = ours.step(action)
+    for action in random_actions(theirs.action_space, 90):
+        np.testing.assert_array_equal(ours.state()[: OBSERVED[name]], observation)
+        _, *ours_after, _ = ours.step(action)
         observation, *theirs_after, _ = theirs.step(action)
         assert ours_after == theirs_after
         steps += 1
         if done := theirs_after[1] or theirs_after[2]:
             break
-    assert done or steps == 150
+    assert done or steps == 90
 
 
+@pytest.mark.parametrize("renderer", ["gymnasium", "fast"])
 @pytest.mark.parametrize("name", TASKS)
-def test_an_observation_is_a_picture_and_the_state_is_in_info_alone(name, compose):
-    env = make_env(compose(f"env={name}").env)
+def test_an_observation_is_a_picture_and_the_state_is_asked_for(name, renderer, compose):
+    env = make_env(compose(f"env={name}", f"env.renderer={renderer}").env)
     names = env.task_spec.state_names
     assert len(set(names)) == len(names)
-    for frame, info in (env.reset(seed=1), env.step(np.zeros(env.task_spec.action_size, np.float32))[::4]):
+    for observe in (lambda: env.reset(seed=1), lambda: env.step(np.zeros(env.task_spec.action_size, np.float32))[::4]):
+        frame, info = observe()
         assert frame.shape == (64, 64, 3)
         assert frame.dtype == np.uint8
         assert env.observation_space.contains(frame)
         assert frame.std() > 0
-        assert info["state"].shape == (len(names),)
-        assert info["state"].dtype == np.float32
-        assert np.isfinite(info["state"]).all()
+        assert "state" not in info
+        assert env.state().shape == (len(names),)
+        assert env.state().dtype == np.float32
+        assert np.isfinite(env.state()).all()
 
 
 def test_state_of_the_walker_ends_with_the_hulls_position(compose):
     env = make_env(compose("env=bipedal_walker").env)
-    _, info = env.reset(seed=0)
+    env.reset(seed=0)
     assert env.task_spec.state_names[-2:] == ("hull_x", "hull_y")
-    np.testing.assert_allclose(info["state"][-2:], env.env.unwrapped.hull.position, rtol=1e-6)
+    np.testing.assert_allclose(env.state()[-2:], env.env.unwrapped.hull.position, rtol=1e-6)
 
 
+@pytest.mark.parametrize("renderer", STOCK_PIXELS)
 @pytest.mark.parametrize(("name", "rows", "kept"), [("car_racing", 96, 84), ("bipedal_walker", 400, 350)])
-def test_crop_bottom_cuts_the_lowest_rows(name, rows, kept, compose):
-    config = compose(f"env={name}", "env.crop_bottom=0.125").env
+def test_crop_bottom_cuts_the_lowest_rows(name, rows, kept, renderer, compose):
+    config = compose(f"env={name}", "env.crop_bottom=0.125", f"env.renderer={renderer}").env
     theirs = stock(config)
     observation, _ = theirs.reset(seed=3)
     picture = observation if name == "car_racing" else theirs.render()
@@ -103,9 +110,10 @@ def test_bounds_and_frame_rate_are_the_tasks_own(name, compose):
     assert spec.fps == theirs.metadata["render_fps"]
 
 
+@pytest.mark.parametrize("renderer", STOCK_PIXELS)
 @pytest.mark.parametrize("name", TASKS)
-def test_people_get_the_large_picture(name, compose):
-    config = compose(f"env={name}").env
+def test_people_get_the_large_picture(name, renderer, compose):
+    config = compose(f"env={name}", f"env.renderer={renderer}").env
     env, theirs = make_env(config, pictures=True), stock(config)
     frame, _ = env.reset(seed=4)
     theirs.reset(seed=4)
@@ -115,10 +123,11 @@ def test_people_get_the_large_picture(name, compose):
     assert frame.shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("renderer", ["gymnasium", "fast"])
 @pytest.mark.parametrize("name", TASKS)
-def test_the_large_picture_does_not_change_what_the_agent_sees(name, compose):
+def test_the_large_picture_does_not_change_what_the_agent_sees(name, renderer, compose):
     """Gymnasium's own render() moves the walker's lidar beam and fades the lander's flames."""
-    config = compose(f"env={name}").env
+    config = compose(f"env={name}", f"env.renderer={renderer}").env
     shown, plain = make_env(config, pictures=True), make_env(config)
     pairs = [(shown.reset(seed=6)[0], plain.reset(seed=6)[0])]
     for action in random_actions(shown.action_space, 12):
@@ -126,6 +135,23 @@ def test_the_large_picture_does_not_change_what_the_agent_sees(name, compose):
         pairs.append((shown.step(action)[0], plain.step(action)[0]))
     for seen, expected in pairs:
         np.testing.assert_array_equal(seen, expected)
+
+
+@pytest.mark.parametrize("renderer", ["gymnasium", "exact", "fast"])
+@pytest.mark.parametrize("name", TASKS)
+def test_a_large_picture_has_to_be_provided_for_and_looked_at(name, renderer, compose):
+    config = compose(f"env={name}", f"env.renderer={renderer}").env
+    env = make_env(config)
+    env.reset(seed=0)
+    with pytest.raises(RuntimeError, match="pictures=True"):
+        env.render()
+    env = make_env(config, pictures=True)
+    for _ in range(2):
+        env.begin(seed=0)
+        with pytest.raises(RuntimeError, match="look"):
+            env.render()
+        env.look()
+        assert env.render().shape == (400, 600, 3)
 
 
 def ends(env: PixelEnv, limit: int) -> list[tuple[bool, bool]]:
@@ -163,9 +189,10 @@ def test_a_reset_starts_the_count_of_steps_anew(name, compose):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("renderer", ["exact", "fast"])
 @pytest.mark.parametrize("name", TASKS)
-def test_gymnasiums_own_check_passes(name, compose):
-    env = make_env(compose(f"env={name}").env)
+def test_gymnasiums_own_check_passes(name, renderer, compose):
+    env = make_env(compose(f"env={name}", f"env.renderer={renderer}").env)
     check_env(env, skip_render_check=True)
     assert env.reset(seed=1)[0].shape == (64, 64, 3)  # still usable
 
@@ -174,7 +201,7 @@ def test_discrete_actions_are_refused_with_the_fix(compose):
     config = compose("env=lunar_lander", "env.kwargs.continuous=false").env
     with pytest.raises(ConfigError, match=r"continuous=false|'continuous': False") as caught:
         make_env(config)
-    assert "set env.kwargs.continuous=true" in str(caught.value)
+    assert "env.kwargs.continuous=true" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -184,6 +211,19 @@ def test_an_unknown_id_is_refused(unknown, compose):
     with pytest.raises(ConfigError, match=rf"env.id={unknown} .*expected") as caught:
         make_env(config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("other", TASKS)
+@pytest.mark.parametrize("name", TASKS)
+def test_an_id_of_another_task_is_refused(name, other, compose):
+    theirs = compose(f"env={other}").env
+    config = dataclasses.replace(compose(f"env={name}").env, id=theirs.id, kwargs=theirs.kwargs)
+    if name == other:
+        make_env(config).reset()
+    else:
+        with pytest.raises(ConfigError, match=rf"env\.name={name} .*env\.id={theirs.id}") as caught:
+            make_env(config).reset()
+        assert "\n" not in str(caught.value)
 
 
 def test_an_argument_that_the_task_does_not_take_is_refused(compose):
@@ -213,7 +253,8 @@ class CarState:
         return along / np.linalg.norm(along)
 
     def step(self, *action):
-        self.read = self.env.step(np.array(action, np.float32))[-1]["state"]
+        self.env.step(np.array(action, np.float32))
+        self.read = self.env.state()
         return self
 
     def put(self, place, angle=None):
@@ -223,7 +264,7 @@ class CarState:
             body.position = tuple(np.asarray(body.position) + shift)
         if angle is not None:
             self.bodies[0].angle = angle
-        self.read = self.env.task.state(np.empty(0))
+        self.read = self.env.state()
         return self
 
     def __getitem__(self, name):

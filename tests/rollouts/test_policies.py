@@ -5,18 +5,20 @@ import pytest
 
 from worldmodels.config import CollectConfig
 from worldmodels.envs import TaskSpec
-from worldmodels.rollouts.policies import random_policy
+from worldmodels.rollouts.engine import NO_FRAMES
+from worldmodels.rollouts.policies import RandomPlayers, random_policy
 
 SPEC = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 2], np.float32), (), 50)
-FRAME = np.zeros((64, 64, 3), np.uint8)
 POLICIES = ("uniform", "sticky", "brownian")
 
 
+def make_policy(name, seed=0, **settings):
+    return random_policy(CollectConfig(rollouts=2, policy=name, seed=0, **settings), SPEC, np.random.default_rng(seed))
+
+
 def actions(name, count=4000, seed=0, **settings):
-    config = CollectConfig(rollouts=2, policy=name, seed=0, **settings)
-    policy = random_policy(config, SPEC, np.random.default_rng(seed))
-    policy.begin()
-    return np.stack([policy.act(FRAME) for _ in range(count)])
+    policy = make_policy(name, seed, **settings)
+    return np.stack([policy.act() for _ in range(count)])
 
 
 def correlation(values):
@@ -63,12 +65,31 @@ def test_brownian_walks():
     assert [steps[inside[:, i], i].std() for i in range(3)] == pytest.approx([0.1] * 3, rel=0.15)
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_each_slot_follows_its_own_stream_whoever_plays_beside_it(name):
+    expected = {seed: actions(name, 6, seed) for seed in (1, 2, 3)}
+    players = RandomPlayers(5, lambda seed: make_policy(name, seed))
+    assert not players.sees
+    seeds = {4: 1, 0: 2, 3: 3}
+    for slot, seed in seeds.items():
+        players.begin(slot, seed)
+    rows = {slot: [] for slot in seeds}
+    for slots in ([4], [0, 4], [3, 0, 4], [4, 3], [0], [3, 0, 4], [0, 3, 4], [3, 0], [4, 0, 3], [3]):
+        chosen = players.act(slots, NO_FRAMES)
+        assert (chosen.shape, chosen.dtype) == ((len(slots), 3), np.float32)
+        for slot, action in zip(slots, chosen, strict=True):
+            rows[slot].append(action)
+    for slot, seed in seeds.items():
+        np.testing.assert_array_equal(rows[slot][:6], expected[seed])
+
+
 @pytest.mark.parametrize("name", ["sticky", "brownian"])
 def test_an_episode_does_not_go_on_with_the_last_ones_action(name):
+    rng = np.random.default_rng(0)
     config = CollectConfig(rollouts=2, policy=name, seed=0, persistence=0.999, brownian_std=1e-6)
-    policy = random_policy(config, SPEC, np.random.default_rng(0))
-    policy.begin()
-    first = policy.act(FRAME)
-    np.testing.assert_allclose(policy.act(FRAME), first, atol=1e-4)
-    policy.begin()
-    assert np.abs(policy.act(FRAME) - first).max() > 1e-2
+    players = RandomPlayers(1, lambda player: random_policy(config, SPEC, rng))
+    players.begin(0, None)
+    first = players.act([0], NO_FRAMES)
+    np.testing.assert_allclose(players.act([0], NO_FRAMES), first, atol=1e-4)
+    players.begin(0, None)
+    assert np.abs(players.act([0], NO_FRAMES) - first).max() > 1e-2

@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+from worldmodels.config import config_to_json
+from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import ProcessExecutor, SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.stages import collect
@@ -41,6 +43,20 @@ def test_the_data_set_does_not_depend_on_the_number_of_workers(config, tmp_path)
     assert sorted(serial) == [f"{number:06d}.h5" for number in range(5)] + ["index.json"]
     assert contents(tmp_path / "1") == serial
     assert contents(tmp_path / "2") == serial
+
+
+@pytest.mark.parametrize("policy", ["uniform", "sticky", "brownian"])
+def test_rollouts_do_not_depend_on_what_is_collected_beside_them(config, tmp_path, policy):
+    """Of different lengths here; each depends on its number alone."""
+    text = config_to_json(config("env.max_steps=90", "collect.max_steps=90", f"collect.policy={policy}"))
+    episodes = [Episode(number, 50 + number, player=number) for number in range(5)]
+    for slots in (1, 3):
+        folder = tmp_path / str(slots)
+        folder.mkdir()
+        results = list(SerialExecutor().map(collect.CollectRollouts(text, folder, slots), episodes))
+        assert sorted(episode.label for episode, _ in results) == list(range(5))
+    assert len({entry.length for _, entry in results}) > 1
+    assert contents(tmp_path / "3") == contents(tmp_path / "1")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ from worldmodels.transfer.weights import save_weights
 @pytest.fixture
 def made(compose, tmp_path):
     """A config, and folders with a small data set, V's weights, and the data set encoded by V."""
-    config = compose("env=lunar_lander", "scale=smoke", "collect.max_steps=9", "collect.rollouts=3", "trainer=cpu")
+    config = compose(
+        *("env=lunar_lander", "scale=smoke", "collect.max_steps=9", "collect.rollouts=3"),
+        *("trainer=cpu", "trainer.precision=32-true"),
+    )
     for name in ("dataset", "encoded"):
         (tmp_path / name).mkdir()
     collect.run(config, SerialExecutor(), tmp_path / "dataset")
@@ -29,7 +32,7 @@ def again(made):
 
 
 @torch.no_grad()
-def test_latents_are_vs_own_and_the_rest_is_carried_over(made, monkeypatch):
+def test_latents_are_vs_own_and_the_rest_is_carried_over(made):
     config, folder = made
     dataset, encoded = RolloutStore(folder / "dataset"), RolloutStore(folder / "encoded")
     assert encoded.entries == dataset.entries
@@ -53,6 +56,18 @@ def test_batches_do_not_show(made, monkeypatch):
     monkeypatch.setattr(encode, "BATCH", 4)
     again(made)
     np.testing.assert_allclose(RolloutStore(made[1] / "encoded").read(0, "mu"), whole, atol=1e-5)
+
+
+def test_the_precision_is_the_configs(made):
+    config, folder = made
+    exact = RolloutStore(folder / "encoded").read(0, "mu")
+    (folder / "encoded" / "000000.h5").unlink()
+    config.trainer.precision = "bf16-mixed"
+    again(made)
+    rounded = RolloutStore(folder / "encoded").read(0, "mu")
+    difference = np.linalg.norm(rounded - exact, axis=1) / np.linalg.norm(exact, axis=1)
+    assert difference.max() < 0.015
+    assert difference.min() > 1e-4
 
 
 def test_an_interrupted_stage_goes_on(made):

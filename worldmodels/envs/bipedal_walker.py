@@ -32,7 +32,8 @@ class BipedalWalker(Task):
         if not self.draws_only_what_shows:
             return super().picture(observation)
         world, everything = self.world, self.world.drawlist
-        shows = (self._right > world.scroll - MARGIN) & (self._left < world.scroll + WIDTH + MARGIN)
+        start = max(world.scroll, 0)  # the task's picture does not scroll further back
+        shows = (self._right > start - MARGIN) & (self._left < start + WIDTH + MARGIN)
         ground = [world.terrain[i] for i in np.flatnonzero(shows)]
         world.drawlist = [*ground, *everything[len(world.terrain) :]]
         try:

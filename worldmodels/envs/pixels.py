@@ -51,13 +51,14 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.metadata = {**self.env.metadata, "render_modes": ["rgb_array"]}
         self.render_mode = "rgb_array" if pictures else None
         self.max_steps = max_steps
-        self._repeat = config.action_repeat
+        self._repeat, self._id = config.action_repeat, config.id
+        self._looked = False
         self._renderer = RENDERERS[config.renderer](self.task, config)
         box = self.action_space
         if not isinstance(box, gymnasium.spaces.Box):
             raise ConfigError(
                 f"env.id={config.id} with env.kwargs={dict(config.kwargs)} has actions {box}: expected a continuous "
-                "(Box) action space; for LunarLander set env.kwargs.continuous=true"
+                "(Box) action space; CarRacing and LunarLander have one with env.kwargs.continuous=true"
             )
         fps = int(self.env.metadata.get("render_fps", 50)) / self._repeat
         self.task_spec = TaskSpec(config.name, box.low, box.high, self.task.state_names, fps)
@@ -67,8 +68,15 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         super().reset(seed=seed)
         self._observation, info = self.env.reset(seed=seed, options=options)
         self.steps = 0  # of the task since the last reset
-        self.task.begin()
-        self._renderer.reset()
+        self._looked = False
+        try:
+            self.task.begin()
+            self._renderer.reset()
+        except AttributeError as error:
+            raise ConfigError(
+                f"env.name={self.task.name} cannot draw env.id={self._id} ({error}): expected an id of that task; "
+                "use env.renderer=gymnasium, or an env.name that suits the id"
+            ) from error
         return info
 
     def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
@@ -86,6 +94,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def look(self) -> np.ndarray:
         """The frame of now, (64, 64, 3) uint8. At most once after `begin` and after each `advance`."""
+        self._looked = True
         return self._renderer.frame(self._observation)
 
     def state(self) -> np.ndarray:
@@ -103,7 +112,9 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return self.look(), reward, terminated, truncated, info
 
     def render(self) -> np.ndarray:
-        """The picture people look at, (H, W, 3) uint8; needs ``pictures=True``."""
+        """The last frame looked at as people see it, (H, W, 3) uint8; needs ``pictures=True``."""
+        if self.render_mode is None or not self._looked:
+            raise RuntimeError("there is no picture: expected make_env(…, pictures=True), and a look after the reset")
         return self._renderer.picture()
 
     def close(self) -> None:

@@ -26,19 +26,20 @@ class BipedalWalkerScene:
     def __init__(self, world: Any) -> None:
         self.world = world
         self._poses = np.zeros((8, 3))
+        self._sky = Shapes.of([Shape(rectangle(0, 0, WIDTH, HEIGHT), SKY, 1)])
         self._beam = Shapes.of([Shape(np.zeros((2, 2)), BEAM, width=PIXEL)])
 
     def reset(self) -> None:
         """New ground and clouds, a new walker."""
         world = self.world
-        sky = [Shape(rectangle(0, 0, WIDTH, HEIGHT), SKY, 1)]
-        for cloud, _, _ in world.cloud_poly:
-            sky += [Shape(cloud, CLOUD, 2), *outline(cloud, CLOUD, 2, PIXEL)]
+        self._clouds = [
+            (Shapes.of([Shape(cloud, CLOUD, 2), *outline(cloud, CLOUD, 2, PIXEL)]), left, right)
+            for cloud, left, right in world.cloud_poly
+        ]
         ground = []
         for piece, colour in world.terrain_poly:
             ground += [Shape(piece, colour), Shape(piece[:2], colour, width=PIXEL)]
-        self._background = Shapes.of([*sky, *ground])
-        self._sky_shapes = len(sky)
+        self._ground = Shapes.of(ground)
         edges = [shape for body in world.terrain for shape in body_shapes(body, 0, PIXEL)]
         bodies = enumerate([*world.legs, world.hull], 3)
         walker = [shape for number, body in bodies for shape in body_shapes(body, number, PIXEL)]
@@ -48,19 +49,21 @@ class BipedalWalkerScene:
         """Take over where everything is now. As in the task, it is the drawing that moves the lidar's display on."""
         world, poses = self.world, self._poses
         world.lidar_render = (world.lidar_render + 1) % BEAM_PERIOD
-        poses[1, 0] = self._left() or world.scroll
+        poses[1, 0] = self._left() if world.scroll >= 0 else world.scroll
         poses[2, 0] = world.scroll / 2
         poses[3:] = poses_of([*world.legs, world.hull])[1:]
 
     def draw(self, canvas: Canvas, large: bool) -> np.ndarray:
         """The picture."""
         camera = np.array([[1 / WIDTH, 0, -self._left() / WIDTH], [0, -1 / HEIGHT, 1]])
-        background = self._background
+        start = self.world.scroll  # where it is below 0, the view stays, and what the task leaves out can be seen
         canvas.clear()
-        if self.world.scroll < 0:  # the sky moves out of the view, and the ground ends where the sky does
-            pieces = math.floor((self.world.scroll + WIDTH) / bipedal_walker.TERRAIN_STEP) + 1
-            background = background.first(self._sky_shapes + 2 * pieces)
-        canvas.draw(background, self._poses, camera)
+        canvas.draw(self._sky, self._poses, camera)
+        for cloud, left, right in self._clouds:
+            if right >= start / 2 and left <= start / 2 + WIDTH:
+                canvas.draw(cloud, self._poses, camera)
+        pieces = math.floor((start + WIDTH) / bipedal_walker.TERRAIN_STEP) + 1
+        canvas.draw(self._ground.first(2 * pieces), self._poses, camera)
         number = self.world.lidar_render
         beams = self.world.lidar
         if number < 2 * len(beams):

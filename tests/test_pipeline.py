@@ -1,0 +1,75 @@
+"""What each stage's artifact depends on."""
+
+import pytest
+
+from worldmodels.config import STAGES
+from worldmodels.pipeline import Pipeline
+
+PRECISE = "trainer.precision=32-true"
+
+
+class Made:
+    """An artifact that nobody made."""
+
+    def __init__(self, folder):
+        self.path = folder
+        self.weights = folder / "weights.safetensors"
+        self.cached = False
+
+
+class Notes:
+    """A store that only notes what would be built, and from what."""
+
+    def __init__(self, folder):
+        self.folder, self.inputs = folder, {}
+
+    def build(self, stage, label, inputs, parents, work, facts):
+        self.inputs[stage] = inputs
+        return Made(self.folder)
+
+
+@pytest.fixture
+def inputs(compose, tmp_path):
+    """Each stage's own inputs, those of its parents not counted."""
+
+    def noted(*overrides):
+        config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
+        store = Notes(tmp_path)
+        assert list(Pipeline(config, store, None, None, None).run()) == list(STAGES)
+        return store.inputs
+
+    return noted
+
+
+CHANGES = [
+    ("env.renderer=gymnasium", {"collect", "controller"}),  # the score is of Gymnasium's pictures in any case
+    ("env.renderer=exact", {"collect", "controller"}),
+    ("env.action_repeat=2", {"collect", "controller", "evaluate"}),
+    ("env.crop_bottom=0.125", {"collect", "controller", "evaluate"}),
+    ("env.max_steps=500", set()),  # a smaller limit holds in the smoke scale
+    ("collect.max_steps=30", {"collect"}),
+    ("collect.persistence=0.5", set()),  # of another policy
+    ("vae.network.latent_size=16", {"vision", "encode"}),
+    ("memory.cached_rollouts=3", set()),
+    ("controller.patience=50", {"controller"}),
+    ("controller.sigma=0.2", {"controller"}),
+    ("evaluate.episodes=3", {"evaluate"}),
+    ("executor=serial", set()),
+    ("executor.workers=1", set()),
+    ("executor.slots=1", set()),
+    ("trainer.threads=1", set()),
+    ("trainer.compile=true", set()),
+    ("trainer.channels_last=false", set()),
+    ("trainer.precision=bf16-mixed", {"vision", "encode", "memory", "controller", "evaluate"}),
+]
+
+
+@pytest.mark.parametrize(("override", "expected"), CHANGES, ids=[override for override, _ in CHANGES])
+def test_a_stage_depends_on_what_it_reads(inputs, override, expected):
+    before, after = inputs(PRECISE), inputs(PRECISE, override)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == expected
+
+
+def test_pictures_that_are_the_same_count_as_the_same(inputs):
+    """``exact`` draws what ``gymnasium`` draws, sooner."""
+    assert inputs("env.renderer=exact") == inputs("env.renderer=gymnasium")
