@@ -16,19 +16,19 @@ class Rates:
 
     drawn: Mapping[str, Mapping[str, float]] = field(
         default_factory=lambda: {
-            "car_racing": {"gymnasium": 150, "exact": 280, "fast": 4200},
-            "lunar_lander": {"gymnasium": 460, "exact": 460, "fast": 7400},
-            "bipedal_walker": {"gymnasium": 240, "exact": 330, "fast": 3900},
+            "car_racing": {"gymnasium": 166, "exact": 309, "fast": 5060},
+            "lunar_lander": {"gymnasium": 465, "exact": 471, "fast": 7620},
+            "bipedal_walker": {"gymnasium": 264, "exact": 342, "fast": 3720},
         }
     )  # steps of a task on one core, by renderer
     physics: Mapping[str, float] = field(
-        default_factory=lambda: {"car_racing": 13000, "lunar_lander": 8000, "bipedal_walker": 8200}
+        default_factory=lambda: {"car_racing": 13600, "lunar_lander": 10500, "bipedal_walker": 8160}
     )  # steps on one core, not drawn
-    agent: float = 2800  # frames through V, M and C on one core, 16 episodes at once
-    stored: float = 3000  # frames recorded, compressed and written on one core, besides playing
-    vision: float = 550  # images of V's training, on all cores
-    memory: float = 58_000  # frames of M's training, on all cores
-    encode: float = 4000  # frames, read and written, on all cores
+    agent: float = 2320  # frames through V, M and C on one core, 16 episodes at once
+    stored: float = 6850  # frames recorded, compressed and written on one core, besides playing
+    vision: float = 761  # images of V's training, on all cores
+    memory: float = 58700  # frames of M's training, on all cores
+    encode: float = 6240  # frames, read and written, on all cores
 
 
 RANDOM_EPISODE = {"car_racing": 1000, "lunar_lander": 110, "bipedal_walker": 350}  # steps with random actions
