@@ -146,7 +146,7 @@ def test_interrupted_by_the_user_exits_with_130(commands: Commands) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert output.splitlines()[-1].startswith("interrupted: everything finished is kept")
+    assert output.splitlines()[-1].startswith("interrupted: a training job keeps what is finished")
 
 
 def test_help_names_every_group(commands: Commands) -> None:

@@ -29,7 +29,7 @@ from worldmodels.stages import vision
 from worldmodels.statistics import describe
 
 SEEDS = (0, 1, 2)
-EPOCHS = 2
+EPOCHS = 1
 STREAM = 2**20  # episodes that no stage plays
 
 
