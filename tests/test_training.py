@@ -80,6 +80,8 @@ def memory_store(folder: Path) -> RolloutStore:
             "mu": rng.normal(size=(length, 3)).astype(np.float32),
             "log_var": rng.normal(-2, 0.5, (length, 3)).astype(np.float32),
             "actions": rng.uniform(size=(length, 2)).astype(np.float32),
+            "rewards": np.arange(length, dtype=np.float32),
+            "terminated": np.arange(length) == length - 1,
         }
         entries.append(write_rollout(folder / f"{rollout:06d}.h5", arrays, seed=rollout, total_reward=0.0))
     write_index(folder, entries)

@@ -150,15 +150,20 @@ class MemoryNetworkConfig:
     _target_: str = MISSING
     hidden_size: int = 256
     mixtures: int = 5
+    reward_head: str = "none"
+    end_head: bool = False
 
     def __post_init__(self) -> None:
         require_at_least("memory.network.hidden_size", self.hidden_size, 1)
         require_at_least("memory.network.mixtures", self.mixtures, 1)
+        require_one_of("memory.network.reward_head", self.reward_head, ("none", "gaussian", "categorical"))
 
 
 @dataclass
 class MemoryConfig:
-    """M. A step is one batch of ``batch_size`` sequences of up to ``sequence_length`` frames."""
+    """M. A step is one batch of ``batch_size`` sequences of up to ``sequence_length`` frames. The loss is the NLL per
+    latent dimension, plus ``head_weight`` times that of the reward and of the end where the network has such heads.
+    """
 
     network: MemoryNetworkConfig = field(default_factory=MemoryNetworkConfig)
     steps: int = MISSING
@@ -173,6 +178,7 @@ class MemoryConfig:
     cached_rollouts: int = 2000
     dream_steps: int = 100
     temperature: float = 1.0
+    head_weight: float = 1.0
 
     def __post_init__(self) -> None:
         require_at_least("memory.steps", self.steps, 1)
@@ -195,6 +201,7 @@ class MemoryConfig:
         require_at_least("memory.cached_rollouts", self.cached_rollouts, 1)
         require_at_least("memory.dream_steps", self.dream_steps, 1)
         require_at_least("memory.temperature", self.temperature, 0.001)
+        require_positive("memory.head_weight", self.head_weight)
 
 
 @dataclass

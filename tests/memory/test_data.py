@@ -23,6 +23,8 @@ def make_store(folder: Path, lengths: list[int] = LENGTHS, log_var: float = -20.
             "mu": np.stack([np.full(length, rollout, np.float32), steps], axis=1),
             "log_var": np.full((length, 2), log_var, np.float32),
             "actions": steps[:, None],
+            "rewards": 10 * rollout + steps,
+            "terminated": np.arange(length) == length - 1,
         }
         path = folder / f"{rollout:06d}.h5"
         entries.append(write_rollout(path, arrays, seed=100 + rollout, total_reward=0.0))

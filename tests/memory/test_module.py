@@ -39,7 +39,9 @@ def random_batch(batch: int, length: int, real: list[int]) -> Sequences:
     rng = torch.Generator().manual_seed(3)
     mask = torch.stack([(torch.arange(length - 1) < count - 1).float() for count in real])
     z, actions = torch.randn(batch, length, 3, generator=rng), torch.rand(batch, length, 2, generator=rng)
-    return Sequences(z, actions, mask)
+    rows = torch.stack([(torch.arange(length) < count).float() for count in real])
+    rewards, terminated = torch.randn(batch, length, generator=rng), torch.rand(batch, length, generator=rng).round()
+    return Sequences(z, actions, mask, rewards, terminated, rows)
 
 
 def random_store(folder: Path, lengths: list[int]) -> RolloutStore:
@@ -52,6 +54,8 @@ def random_store(folder: Path, lengths: list[int]) -> RolloutStore:
             "mu": walk.astype(np.float32),
             "log_var": rng.normal(-2, 0.5, (length, 3)).astype(np.float32),
             "actions": rng.uniform(size=(length, 2)).astype(np.float32),
+            "rewards": np.arange(length, dtype=np.float32),
+            "terminated": np.arange(length) == length - 1,
         }
         path = folder / f"{rollout:06d}.h5"
         entries.append(write_rollout(path, arrays, seed=rollout, total_reward=0.0))
@@ -82,7 +86,7 @@ def test_loss_is_the_mean_nll_of_the_next_z(length: int, real: list[int]) -> Non
 
 def test_padding_has_no_influence_on_loss_or_gradient() -> None:
     module, batch = make_module(), random_batch(3, 7, [7, 2, 4])
-    other = Sequences(batch.z.clone(), batch.actions.clone(), batch.mask)
+    other = batch._replace(z=batch.z.clone(), actions=batch.actions.clone())
     for row, count in enumerate([7, 2, 4]):
         other.z[row, count:] = 50.0
         other.actions[row, count:] = -7.0
@@ -128,7 +132,7 @@ def test_persistence_nll_against_numpy(tmp_path: Path, lengths: list[int]) -> No
 
 def _changes(batch: Sequences) -> np.ndarray:
     """z_{t+1} - z_t of every real transition: (N, Z)."""
-    rows = [np.diff(z.numpy().astype(np.float64), axis=0)[m.numpy() > 0] for z, _, m in zip(*batch, strict=True)]
+    rows = [np.diff(z.numpy().astype(np.float64), axis=0)[m.numpy() > 0] for z, _, m, *_ in zip(*batch, strict=True)]
     return np.concatenate(rows)
 
 

@@ -14,18 +14,22 @@ from worldmodels.config import MemoryConfig, require
 from worldmodels.rollouts.storage import RolloutStore, split
 from worldmodels.seeds import generator, torch_generator
 
-ARRAYS = ("mu", "log_var", "actions")
+ARRAYS = ("mu", "log_var", "actions", "rewards", "terminated")
 VALIDATION_SEQUENCES = 200
 
 
 class Sequences(NamedTuple):
     """A batch of sequences of up to L frames: z (B, L, Z), actions (B, L, A), and mask (B, L - 1), 1 where a transition
-    from frame t to t + 1 is real and 0 where it is padding.
+    from frame t to t + 1 is real and 0 where it is padding. Rewards and ends (1 where terminated) of the actions, and
+    the rows' weights, 0 for padding: (B, L) each. A rollout's last row has no next frame, but it has these.
     """
 
     z: Tensor
     actions: Tensor
     mask: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    rows: Tensor
 
 
 class Window(NamedTuple):
@@ -37,10 +41,25 @@ class Window(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """A batch to be read, and the key of the noise that turns μ and σ² into z."""
+    """A batch to be read, and the key of the noise that turns μ and σ² into z; whether the places were drawn."""
 
     members: list[Window]
     noise_key: tuple[int, ...]
+    drawn: bool = False
+
+
+def row_weights(length: int, window: Window, sequence_length: int) -> np.ndarray:
+    """Weights of a window's rows, for a window drawn from a rollout of ``length`` frames as `RandomWindows` does:
+    (count,). On average every row of every rollout counts alike.
+
+    A place drawn uniformly covers the rows at a rollout's ends less often than those in its middle, and an episode's
+    end lies in the last row: unweighted, ends would seem up to ``sequence_length`` times too rare.
+    """
+    _, start, count = window
+    places = length - count + 1
+    rows = np.arange(start, start + count)
+    covering = np.minimum(rows, length - count) - np.maximum(rows - count + 1, 0) + 1
+    return (sequence_length / (length - 1) * places / covering).astype(np.float32)
 
 
 class EncodedSequences(Dataset[Sequences]):
@@ -54,16 +73,21 @@ class EncodedSequences(Dataset[Sequences]):
 
     def __getitem__(self, windows: Windows) -> Sequences:
         batch, length = len(windows.members), self.sequence_length
-        sizes = [array.shape[1] for array in self._rollout(windows.members[0].rollout)]
-        mu, log_var, actions = (np.zeros((batch, length, size), np.float32) for size in sizes)
-        mask = np.zeros((batch, length - 1), np.float32)
-        for row, (rollout, start, count) in enumerate(windows.members):
-            for target, source in zip((mu, log_var, actions), self._rollout(rollout), strict=True):
+        sizes = [array.shape[1:] for array in self._rollout(windows.members[0].rollout)]
+        targets = [np.zeros((batch, length, *size), np.float32) for size in sizes]
+        mask, rows = np.zeros((batch, length - 1), np.float32), np.zeros((batch, length), np.float32)
+        for row, window in enumerate(windows.members):
+            rollout, start, count = window
+            for target, source in zip(targets, self._rollout(rollout), strict=True):
                 target[row, :count] = source[start : start + count]
             mask[row, : count - 1] = 1
+            frames = self.store.entries[rollout].length
+            rows[row, :count] = row_weights(frames, window, length) if windows.drawn else 1
+        mu, log_var, *others = targets
         noise = torch.randn(mu.shape, generator=torch_generator(self.seed, "memory", *windows.noise_key))
         z = torch.from_numpy(mu) + torch.exp(torch.from_numpy(log_var) / 2) * noise
-        return Sequences(z, torch.from_numpy(actions), torch.from_numpy(mask))
+        actions, rewards, terminated = map(torch.from_numpy, others)
+        return Sequences(z, actions, torch.from_numpy(mask), rewards, terminated, torch.from_numpy(rows))
 
 
 class RandomWindows(Sampler[Windows]):
@@ -91,7 +115,7 @@ class RandomWindows(Sampler[Windows]):
             counts = np.minimum(self.lengths[chosen], self.config.sequence_length)
             starts = rng.integers(self.lengths[chosen] - counts + 1)
             members = [Window(*map(int, row)) for row in zip(chosen, starts, counts, strict=True)]
-            yield Windows(members, (1, *key))
+            yield Windows(members, (1, *key), drawn=True)
 
 
 class SequenceDataModule(lightning.LightningDataModule):
@@ -117,6 +141,10 @@ class SequenceDataModule(lightning.LightningDataModule):
         chosen = [windows[i] for i in keep]
         size = config.batch_size
         self.validation_batches = [Windows(chosen[i : i + size], (2, i)) for i in range(0, len(chosen), size)]
+
+    def training_rewards(self) -> np.ndarray:
+        """Every reward of the training rollouts: (N,)."""
+        return np.concatenate([self.data.store.read(rollout, "rewards") for rollout in self.training])
 
     def train_dataloader(self) -> DataLoader[Sequences]:
         return self._loader(self.sampler)

@@ -20,8 +20,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class MemoryModule(lightning.LightningModule):
-    """Trains M on `Sequences`: from z and a of step t to the mixture of z at step t + 1. ``persistence`` is a line to
-    beat.
+    """Trains M on `Sequences`: from z and a of step t to the mixture of z at step t + 1, and with M's heads to the
+    reward and end of step t, the rollout's last included. ``persistence`` is a line to beat.
     """
 
     def __init__(self, network: MDNLSTM, config: MemoryConfig, persistence: float) -> None:
@@ -31,13 +31,26 @@ class MemoryModule(lightning.LightningModule):
         self.config = config
 
     def _step(self, batch: Sequences, stage: str) -> Tensor:
-        hidden, _ = self.network.unroll(batch.z[:, :-1], batch.actions[:, :-1])
-        predicted = self.network.mixture(hidden)
+        heads = self.network.reward_head is not None or self.network.end_head is not None
+        frames = slice(None) if heads else slice(-1)
+        hidden, _ = self.network.unroll(batch.z[:, frames], batch.actions[:, frames])
+        predicted = self.network.mixture(hidden[:, : batch.mask.shape[1]])
         loss = masked_mean(mixture.nll(predicted, batch.z[:, 1:]), batch.mask)
         entropy = masked_mean(mixture.entropy(predicted), batch.mask)
         values = {f"{stage}nll": loss, f"{stage}mixture_entropy": entropy}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()))
-        return loss
+        return loss + self.config.head_weight * self._heads(hidden, batch, stage) if heads else loss
+
+    def _heads(self, hidden: Tensor, batch: Sequences, stage: str) -> Tensor:
+        """The NLL of rewards and ends in nats, the rows weighted: ()."""
+        values = {}
+        if self.network.reward_head is not None:
+            values[f"{stage}reward_nll"] = self.network.reward_head.nll(hidden, batch.rewards)
+        if self.network.end_head is not None:
+            values[f"{stage}end_nll"] = self.network.end_head.nll(hidden, batch.terminated)
+        values = {name: (value * batch.rows).sum() / batch.rows.sum() for name, value in values.items()}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=int(batch.rows.count_nonzero()))
+        return torch.stack(list(values.values())).sum()
 
     def training_step(self, batch: Sequences, batch_index: int) -> Tensor:
         return self._step(batch, "")

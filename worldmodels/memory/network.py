@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from worldmodels.memory.heads import REWARD_HEADS, End, RewardHead
 from worldmodels.memory.mixture import Mixture
 
 
@@ -45,13 +46,27 @@ class LSTM(nn.Module):
 
 
 class MDNLSTM(nn.Module):
-    """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order."""
+    """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
 
-    def __init__(self, latent_size: int, action_size: int, hidden_size: int, mixtures: int) -> None:
+    Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
+    drawn last, so that with and without them everything else starts alike.
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        action_size: int,
+        hidden_size: int,
+        mixtures: int,
+        reward_head: str = "none",
+        end_head: bool = False,
+    ) -> None:
         super().__init__()
         self.latent_size, self.mixtures = latent_size, mixtures
         self.lstm = LSTM(latent_size + action_size, hidden_size)
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
+        self.reward_head: RewardHead | None = None if reward_head == "none" else REWARD_HEADS[reward_head](hidden_size)
+        self.end_head: End | None = End(hidden_size) if end_head else None
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros: the state before the first step of a rollout."""

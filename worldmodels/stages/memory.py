@@ -12,6 +12,7 @@ from worldmodels.config import Config
 from worldmodels.journal import Journal
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.dream import dream_under
+from worldmodels.memory.heads import GaussianReward
 from worldmodels.memory.module import MemoryModule, persistence_nll
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.parts import make_memory, make_vision
@@ -35,6 +36,7 @@ def run(
     parameters = prepare(network, "memory", source, config.transfer.freeze)
     data = SequenceDataModule(RolloutStore(encoded), config.memory, config.seed)
     persistence = persistence_nll(data)
+    _standardise(network, data)
     if parameters["trainable"]:
         every = config.memory.validate_every
         budget = config.transfer.budget if source else 1.0
@@ -53,6 +55,14 @@ def run(
     save_weights(network, folder / WEIGHTS)
     _picture_dream(config, network.cpu().eval(), data, vision, journal)
     return {"parameters": parameters, "persistence_nll": persistence, "steps": journal.rows("steps")}
+
+
+def _standardise(network: MDNLSTM, data: SequenceDataModule) -> None:
+    """Give a reward head that trains the scale of the training rewards; a frozen one keeps its source's."""
+    head = network.reward_head
+    if isinstance(head, GaussianReward) and head.dense.weight.requires_grad:
+        rewards = data.training_rewards()
+        head.standardise(float(rewards.mean()), float(rewards.std()))
 
 
 @torch.no_grad()

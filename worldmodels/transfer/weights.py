@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from worldmodels.errors import ConfigError
 
 INPUT_LAYERS = frozenset({"lstm.weight_input"})  # their width follows the task's actions: fresh where it differs
+OPTIONAL = (
+    "reward_head.",
+    "end_head.",
+)  # M's heads: fresh where the source has none of the kind, left out where unused
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,9 @@ def prepare(network: nn.Module, part: str, source: Path | None, frozen: Iterable
 
 
 def mismatches(network: nn.Module, source: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What keeps source weights of these shapes from fitting, one line each; input layers may differ."""
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    """What keeps source weights of these shapes from fitting, one line each; input layers and M's heads may differ."""
+    source = {name: shape for name, shape in source.items() if not name.startswith(OPTIONAL)}
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.startswith(OPTIONAL)}
     lines = [f"{name} is missing" for name in wanted.keys() - source.keys()]
     lines += [f"{name} is not in this network" for name in source.keys() - wanted.keys()]
     for name in wanted.keys() & source.keys() - INPUT_LAYERS:
@@ -55,7 +60,8 @@ def mismatches(network: nn.Module, source: Mapping[str, tuple[int, ...]]) -> lis
 
 
 def copy_weights(network: nn.Module, source: Mapping[str, Tensor]) -> set[str]:
-    """Copy a source's weights, leaving an input layer of another width as initialised. Returns the names copied.
+    """Copy a source's weights, leaving an input layer of another width, and heads that the source has not, as
+    initialised. Returns the names copied.
 
     Raises `ConfigError` where anything else differs.
     """
@@ -63,7 +69,7 @@ def copy_weights(network: nn.Module, source: Mapping[str, Tensor]) -> set[str]:
     if problems:
         raise ConfigError(f"the source's weights do not fit: {problems[0]}")
     own = network.state_dict()
-    fitting = {name for name, value in own.items() if value.shape == source[name].shape}
+    fitting = {name for name, value in own.items() if name in source and value.shape == source[name].shape}
     network.load_state_dict({**own, **{name: source[name] for name in fitting}})
     return fitting
 
