@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from worldmodels.statistics import bootstrap_interval, describe
+from worldmodels.statistics import average_precision, bootstrap_interval, describe, ratio_estimates, resampled_ratios
 
 
 def skewed(count: int) -> np.ndarray:
@@ -58,3 +58,39 @@ def test_describe_holds_the_figures_and_every_return() -> None:
 def test_describe_one_return() -> None:
     figures = describe([5.0])
     assert (figures["mean"], figures["std"], figures["interval"]) == (5.0, 0.0, [5.0, 5.0])
+
+
+def test_a_ratio_of_sums_with_equal_denominators_is_a_mean() -> None:
+    values = skewed(200)
+    [found] = ratio_estimates(values[:, None], np.ones((200, 1)))
+    low, high = bootstrap_interval(values)
+    assert found["value"] == pytest.approx(values.mean())
+    assert found["interval"] == pytest.approx([low, high], abs=0.05 * (high - low))
+
+
+def test_ratios_of_sums_against_every_resample_of_two() -> None:
+    """1/2, (1 + 9)/(2 + 3) twice as likely, and 9/3; the second column's members have no denominators."""
+    numerators, denominators = np.array([[1.0, 0.0], [9.0, 0.0]]), np.array([[2.0, 0.0], [3.0, 0.0]])
+    resampled = resampled_ratios(numerators, denominators)
+    shares = [np.isclose(resampled[:, 0], value).mean() for value in (0.5, 2.0, 3.0)]
+    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.03) and sum(shares) == pytest.approx(1)
+    assert ratio_estimates(numerators, denominators) == [
+        {"value": 2.0, "interval": [0.5, 3.0]},
+        {"value": None, "interval": None},
+    ]
+
+
+def test_average_precision_against_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 7, 40):
+        scores = rng.integers(0, 6, count) / 5  # with ties
+        positive = rng.random(count) < 0.4
+        positive[rng.integers(count)] = True
+        times = rng.integers(0, 3, (3, count))
+        times[:, positive.argmax()] = 1
+        found = average_precision(scores, positive, times.astype(float))
+        for row, value in zip(times, found, strict=True):
+            each_score, each_positive = np.repeat(scores, row), np.repeat(positive, row)
+            expected = [each_positive[each_score >= score].mean() for score in each_score[each_positive]]
+            assert value == pytest.approx(np.mean(expected))
+    assert np.isnan(average_precision(np.ones(3), np.zeros(3)))

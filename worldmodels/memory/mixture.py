@@ -26,6 +26,12 @@ def nll(mixture: Mixture, z: Tensor) -> Tensor:
     return -torch.logsumexp(mixture.log_pi + log_density, dim=-1)
 
 
+def cdf(mixture: Mixture, z: Tensor) -> Tensor:
+    """Probability of a value up to z, in each dimension: (..., Z) -> (..., Z)."""
+    standard = (z.unsqueeze(-1) - mixture.mu) * torch.exp(-mixture.log_sigma)
+    return (mixture.log_pi.exp() * torch.special.ndtr(standard)).sum(-1)
+
+
 def mean(mixture: Mixture) -> Tensor:
     """Expected z: (..., Z)."""
     return (mixture.log_pi.exp() * mixture.mu).sum(-1)

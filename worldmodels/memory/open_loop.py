@@ -1,0 +1,172 @@
+"""Open-loop error: how far a model's own predictions, fed back under the real actions, drift from what happened."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.memory import mixture
+from worldmodels.memory.baselines import Baselines
+from worldmodels.memory.network import MDNLSTM, State
+from worldmodels.memory.trajectories import Batch, Trajectory, batches, swapped_actions
+from worldmodels.seeds import torch_generator
+
+CONTEXT = 5  # frames at least that a forecast has seen before its own
+STRIDE = 10  # frames between forecasts
+Advance = Callable[[Tensor], Tensor]  # h (N, H) -> the latent to go on with (N, Z)
+
+
+class SquaredErrors(NamedTuple):
+    """Squared error in μ, summed over the latent dimensions and over each rollout's forecasts: (R, horizons) each.
+    ``forecasts`` counts them. ``sampled`` is the error of the expectation of M's sampled futures, if asked for.
+    """
+
+    memory: np.ndarray
+    swapped: np.ndarray
+    reservoir: np.ndarray
+    persistence: np.ndarray
+    constant: np.ndarray
+    forecasts: np.ndarray
+    sampled: np.ndarray | None
+
+
+class Forecasts(NamedTuple):
+    """N forecasts, each from a frame of a batch's rollouts: the frame, the actions from there on, what came, and 1
+    where it is real.
+    """
+
+    rollout: Tensor  # (N,)
+    first: Tensor  # (N, Z)
+    actions: Tensor  # (N, K, A)
+    targets: Tensor  # (N, K, Z)
+    real: Tensor  # (N, K)
+
+
+@torch.no_grad()
+def squared_errors(
+    network: MDNLSTM,
+    baselines: Baselines,
+    trajectories: Sequence[Trajectory],
+    horizons: Sequence[int],
+    seed: int = 0,
+    samples: int = 0,
+) -> SquaredErrors:
+    """Forecasts from every `STRIDE`-th frame after `CONTEXT` frames; a model has seen all frames up to there, as μ.
+
+    M feeds its mixture's mean back, the reservoir its prediction; ``swapped`` is M after the same past, with
+    `swapped_actions` from the forecast's frame on. ``samples``: futures to draw for ``sampled``, at least two, or none.
+    """
+    reservoir = baselines.reservoir
+    device = network.mdn.weight.device
+    mean = torch.from_numpy(baselines.mean).float().to(device)
+    rng = torch_generator(seed, "figures", 6, device=device)
+    parts: list[dict[str, Tensor]] = []
+    pairs = zip(batches(trajectories, seed), batches(swapped_actions(trajectories), seed), strict=True)
+    for batch, swapped in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
+        starts = _starts(batch)
+        forecasts = _forecasts(batch, starts, max(horizons))
+        others = _forecasts(swapped, starts, max(horizons))
+        state, blank = (_states(each, batch, starts) for each in (network, reservoir.network))
+
+        def expected(h: Tensor) -> Tensor:
+            return mixture.mean(network.mixture(h))
+
+        def drawn(h: Tensor) -> Tensor:
+            return mixture.sample(network.mixture(h), 1.0, rng)
+
+        predicted = {
+            "memory": roll(network, expected, state, forecasts.first, forecasts.actions, horizons),
+            "swapped": roll(network, expected, state, forecasts.first, others.actions, horizons),
+            "reservoir": roll(
+                reservoir.network, reservoir.predict, blank, forecasts.first, forecasts.actions, horizons
+            ),
+            "persistence": forecasts.first.unsqueeze(1),
+            "constant": mean.expand(len(forecasts.first), 1, -1),
+        }
+        at = torch.tensor(horizons, device=device) - 1
+        targets, real = forecasts.targets[:, at], forecasts.real[:, at]
+        errors = {name: (each - targets).square().sum(-1) * real for name, each in predicted.items()}
+        if samples:
+            futures = (
+                roll(network, drawn, state, forecasts.first, forecasts.actions, horizons) for _ in range(samples)
+            )
+            errors["sampled"] = expectation_error(futures, targets) * real
+        sums = torch.zeros(len(batch.mu), len(horizons), dtype=torch.float64, device=device)
+        parts.append(
+            {
+                name: sums.index_add(0, forecasts.rollout, value.double())
+                for name, value in {**errors, "forecasts": real}.items()
+            }
+        )
+    whole = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
+    return SquaredErrors(**{"sampled": None, **whole})
+
+
+def roll(
+    network: MDNLSTM, advance: Advance, state: State, first: Tensor, actions: Tensor, horizons: Sequence[int]
+) -> Tensor:
+    """Predictions at the horizons, each fed back: state before the first frame, first (N, Z), actions (N, K, A) ->
+    (N, horizons, Z).
+    """
+    kept, z = {}, first
+    for k in range(max(horizons)):
+        state = network.step(z, actions[:, k], state)
+        z = advance(state.h)
+        if k + 1 in horizons:
+            kept[k + 1] = z
+    return torch.stack([kept[horizon] for horizon in horizons], dim=1)
+
+
+def expectation_error(futures: Iterable[Tensor], targets: Tensor) -> Tensor:
+    """Squared error of the futures' expectation, summed over the last dimension, from samples of it: (N, K, Z) each ->
+    (N, K). Without the variance of an average of so few, which would count the noise of unused dimensions.
+    """
+    count, total, square = 0, torch.zeros_like(targets), torch.zeros_like(targets)
+    for future in futures:
+        count, total, square = count + 1, total + future, square + future.square()
+    average = total / count
+    variance = (square / count - average.square()) / (count - 1)  # of the average
+    return ((average - targets).square() - variance).sum(-1)
+
+
+def _starts(batch: Batch) -> list[tuple[int, Tensor]]:
+    """The frames to forecast from, and at each the rollouts that have a frame after it."""
+    lengths = batch.rows.sum(1)
+    frames = range(CONTEXT, int(lengths.max()) - 1, STRIDE)
+    return [(frame, torch.nonzero(lengths > frame + 1).squeeze(1)) for frame in frames]
+
+
+def _forecasts(batch: Batch, starts: list[tuple[int, Tensor]], steps: int) -> Forecasts:
+    def after(values: Tensor, frame: int) -> Tensor:
+        """``steps`` rows from ``frame`` on, zeros after the batch's end."""
+        found = values[:, frame : frame + steps]
+        return torch.cat([found, found.new_zeros(len(found), steps - found.shape[1], *found.shape[2:])], dim=1)
+
+    empty = Forecasts(
+        *(batch.rows.new_zeros(0, dtype=torch.long), batch.mu[:0, 0]),
+        *(after(values, 0)[:0] for values in (batch.actions, batch.mu, batch.rows)),
+    )
+    parts = [empty] + [
+        Forecasts(
+            members,
+            batch.mu[members, frame],
+            after(batch.actions[members], frame),
+            after(batch.mu[members], frame + 1),
+            after(batch.rows[members], frame + 1),
+        )
+        for frame, members in starts
+    ]
+    return Forecasts(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _states(network: MDNLSTM, batch: Batch, starts: list[tuple[int, Tensor]]) -> State:
+    """A network's state before each forecast's frame, having seen all earlier frames: (N, H) each."""
+    state, seen = network.initial_state(len(batch.mu)), 0
+    found = [State(*(part[:0] for part in state))]
+    for frame, members in starts:
+        state = network.unroll(batch.mu[:, seen:frame], batch.actions[:, seen:frame], state)[1]
+        found.append(State(*(part[members] for part in state)))
+        seen = frame
+    return State(*(torch.cat(column) for column in zip(*found, strict=True)))
