@@ -148,7 +148,7 @@ def _ridge(fitting: _Moments, choosing: _Moments, size: int) -> tuple[np.ndarray
 def _solve(moments: _Moments, size: int, ridge: float) -> tuple[np.ndarray, np.ndarray]:
     covariance = moments.covariance
     inputs = covariance[:size, :size]
-    penalty = ridge * np.trace(inputs) / size
+    penalty = max(ridge * np.trace(inputs) / size, 1e-12)  # a single transition has no variance
     weight = np.linalg.solve(inputs + penalty * np.eye(size), covariance[:size, size:])
     return weight, moments.mean[size:] - moments.mean[:size] @ weight
 
