@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 
 def png_bytes(image: np.ndarray) -> bytes:
@@ -17,12 +17,12 @@ def png_bytes(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def gif_bytes(frames: Sequence[np.ndarray] | np.ndarray, fps: float) -> bytes:
+def gif_bytes(frames: Sequence[np.ndarray] | np.ndarray, fps: float, colours: int = 128) -> bytes:
     """frames: T of (H, W, 3) uint8 -> a looping GIF. GIF counts time in hundredths of a second; viewers want at least
     two.
     """
     images = [
-        Image.fromarray(frame).quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        Image.fromarray(frame).quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         for frame in frames
     ]
     buffer = io.BytesIO()
@@ -59,6 +59,19 @@ def beside(pictures: Sequence[np.ndarray], height: int, gap: int = 4) -> np.ndar
         parts += [cv2.resize(picture, (width, height), interpolation=mode), np.full((height, gap, 3), 255, np.uint8)]
     row = np.concatenate(parts[:-1], axis=1)
     return row[:, : row.shape[1] // 2 * 2]
+
+
+def lettered(text: str, height: int, width: int, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """A strip (height, width, 3) with centred black text, one or more lines, on ``ground``. Pillow's own font knows
+    Latin letters only.
+    """
+    strip = Image.new("RGB", (width, height), ground)
+    lines = text.count("\n") + 1
+    font = ImageFont.load_default(0.75 * height / lines)
+    ImageDraw.Draw(strip).text(
+        (width / 2, height / 2), text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20
+    )
+    return np.asarray(strip)
 
 
 def grid(rows: Sequence[np.ndarray], gap: int = 2, factor: int = 2) -> np.ndarray:
