@@ -9,8 +9,8 @@ from worldmodels.cli import command, prepare_process
 from worldmodels.config import require, require_at_least
 
 HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
-PICTURE, GIF_PICTURE = 192, 80  # height of a frame
-GIF_COLOURS = 48
+PICTURE, GIF_PICTURE = 192, 100  # height of a frame
+GIF_COLOURS = 64
 
 
 @dataclass
@@ -21,7 +21,7 @@ class DreamCommand:
     temperature: Any = field(default_factory=lambda: [0.5, 1.0, 1.3])
     steps: int = 200
     context: int = 10
-    gif_fps: float = 5.0
+    gif_fps: float = 6.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,7 +84,8 @@ def dream(composed: DictConfig) -> None:
     context = min(request.context, len(rollout.frames))
     columns, drifts = [Column("reality\nthe task itself", rollout.frames, False)], []
     with torch.inference_mode():
-        z = vision.encode(to_unit(torch.from_numpy(rollout.frames))).mu
+        z, log_var = vision.encode(to_unit(torch.from_numpy(rollout.frames)))
+        sigma = float(log_var.exp().mean().sqrt())
         actions = torch.from_numpy(rollout.actions)
         columns.append(Column("V\nreconstruction", to_pixels(vision.decode(z)).numpy(), False))
         for temperature in request.temperatures:
@@ -100,15 +101,16 @@ def dream(composed: DictConfig) -> None:
     small = list(film(columns, context, GIF_PICTURE, every))
     (folder / "dream.gif").write_bytes(media.gif_bytes(small, spec.fps / every, GIF_COLOURS))
     console = Console()
-    console.print(f"{len(frames)} frames; from left to right the task, V's reconstruction, and a dream for each τ")
+    console.print(f"{len(frames)} frames: the task, V's reconstruction, and a dream for each τ")
     console.print(
-        f"error of the dreamt latents after {', '.join(map(str, HORIZONS))} frames; 1 is that of the last real frame "
-        "held, – not reached"
+        f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (– not reached)"
     )
-    for temperature, ratios in zip(request.temperatures, drifts, strict=True):
-        console.print(
-            f"  τ = {temperature:<5g}", *("   –" if ratio is None else f"{ratio:.2f}" for ratio in ratios), sep="  "
-        )
+    lines = {"last real frame held": [x and x.held for x in drifts[0]]}
+    lines["z drawn as M learnt it"] = [x and sigma for x in drifts[0]]  # from N(μ, σ²): a dream has σ in it too
+    for temperature, errors in zip(request.temperatures, drifts, strict=True):
+        lines[f"dream, τ = {temperature:g}"] = [x and x.dream for x in errors]
+    for name, errors in lines.items():
+        console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
     console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)
 
 

@@ -62,15 +62,15 @@ def beside(pictures: Sequence[np.ndarray], height: int, gap: int = 4) -> np.ndar
 
 
 def lettered(text: str, height: int, width: int, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
-    """A strip (height, width, 3) with centred black text, one or more lines, on ``ground``. Pillow's own font knows
-    Latin letters only.
+    """A strip (height, width, 3) with centred black text, as large as fits, on ``ground``. Several lines are as large
+    as the longest. Pillow's own font knows Latin letters only.
     """
     strip = Image.new("RGB", (width, height), ground)
-    lines = text.count("\n") + 1
-    font = ImageFont.load_default(0.75 * height / lines)
-    ImageDraw.Draw(strip).text(
-        (width / 2, height / 2), text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20
-    )
+    pen, place = ImageDraw.Draw(strip), (width / 2, height / 2)
+    size = 0.62 * height / (text.count("\n") + 1)
+    left, _, right, _ = pen.textbbox(place, text, ImageFont.load_default(size), anchor="mm")
+    font = ImageFont.load_default(min(size, 0.95 * size * width / (right - left)))
+    pen.text(place, text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20)
     return np.asarray(strip)
 
 

@@ -112,7 +112,7 @@ class Dreams:
         self.model, self.temperature, self.end_threshold = model, temperature, end_threshold
         self.max_steps = max_steps or model.max_steps
         self.z = torch.zeros(count, model.memory.latent_size)
-        self.state = model.memory.initial_state(count)
+        self.state = State(*(part.clone() for part in model.memory.initial_state(count)))  # written into
         self.steps = np.zeros(count, np.int64)
         self._streams: list[np.random.Generator | None] = [None] * count
 

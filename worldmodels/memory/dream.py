@@ -1,6 +1,7 @@
 """The dream: M rolled forward on its own predictions, without the environment."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +29,13 @@ def dream_under(
     return torch.stack(dreamt, dim=1)
 
 
+class Drift(NamedTuple):
+    """Root mean squared errors, over dreams and latent dimensions: of the dream, and of the last real frame held."""
+
+    dream: float
+    held: float
+
+
 def drift(
     network: MDNLSTM,
     z: Tensor,
@@ -37,25 +45,25 @@ def drift(
     horizons: Sequence[int],
     generator: torch.Generator,
     stride: int = 5,
-) -> list[float | None]:
-    """How far dreams get from reality, relative to standing still: 1 is as far as the last real frame held, above 1
-    farther. For each number of dreamt frames, or None where the episode is too short for it.
+) -> list[Drift | None]:
+    """How far dreams are from reality after each number of dreamt frames; None where the episode is too short for it.
 
     z: (T, Z) and actions: (T, A) of one episode. Dreams begin ``stride`` frames apart, each after ``context`` frames of
-    its own. The ratio is of root mean squared errors, over all of them and all dimensions.
+    its own. They are samples, so even a perfect M's are as far from reality as two possible futures from each other.
     """
     possible = [horizon for horizon in horizons if context + horizon <= len(z)]
     if not possible:
         return [None for _ in horizons]
-    windows = [torch.arange(context + max(possible)) + start for start in range(0, len(z), stride)]
-    index = torch.stack([window for window in windows if window[-1] < len(z)])
-    real = z[index]
-    dreamt = dream_under(network, real, actions[index], context, temperature, generator)
+    length = context + max(possible)
+    windows = torch.stack([torch.arange(start, start + length) for start in range(0, len(z) - length + 1, stride)])
+    real = z[windows]
+    dreamt = dream_under(network, real, actions[windows], context, temperature, generator)
 
-    def error(prediction: Tensor, horizon: int) -> float:
-        return float((prediction - real[:, context - 1 + horizon]).square().mean().sqrt())
+    def error(prediction: Tensor, frame: int) -> float:
+        return float((prediction - real[:, frame]).square().mean().sqrt())
 
+    last = context - 1
     return [
-        error(dreamt[:, context - 1 + k], k) / error(real[:, context - 1], k) if k in possible else None
+        Drift(error(dreamt[:, last + k], last + k), error(real[:, last], last + k)) if k in possible else None
         for k in horizons
     ]
