@@ -103,7 +103,8 @@ def dream(composed: DictConfig) -> None:
     console = Console()
     console.print(f"{len(frames)} frames: the task, V's reconstruction, and a dream for each τ")
     console.print(
-        f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (– not reached)"
+        f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (–: not reached)",
+        soft_wrap=True,
     )
     lines = {"last real frame held": [x and x.held for x in drifts[0]]}
     lines["z drawn as M learnt it"] = [x and sigma for x in drifts[0]]  # from N(μ, σ²): a dream has σ in it too

@@ -68,8 +68,14 @@ def lettered(text: str, height: int, width: int, ground: tuple[int, int, int] = 
     strip = Image.new("RGB", (width, height), ground)
     pen, place = ImageDraw.Draw(strip), (width / 2, height / 2)
     size = 0.62 * height / (text.count("\n") + 1)
-    left, _, right, _ = pen.textbbox(place, text, ImageFont.load_default(size), anchor="mm")
-    font = ImageFont.load_default(min(size, 0.95 * size * width / (right - left)))
+
+    def wide(size: float) -> bool:
+        left, _, right, _ = pen.textbbox(place, text, ImageFont.load_default(size), anchor="mm")
+        return right - left > 0.96 * width
+
+    while wide(size) and size > 1:
+        size *= 0.95
+    font = ImageFont.load_default(size)
     pen.text(place, text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20)
     return np.asarray(strip)
 
