@@ -163,7 +163,8 @@ def test_evaluate_and_dream_follow_a_run(commands: Commands) -> None:
     commands.run("evaluate", f"run={run}", "episodes=2")
     (evaluation,) = run.glob("evaluations/*/evaluation.json")
     assert '"official": true' in evaluation.read_text()
-    commands.run("dream", f"run={run}", "steps=30", "temperature=0.8")
+    output = commands.run("dream", f"run={run}", "steps=30", "temperature=0.8")
+    assert "τ = 0.8" in output
     (dream,) = run.glob("dreams/*/dream.mp4")
     assert 10 < imageio_ffmpeg.count_frames_and_secs(str(dream))[0] <= 30
     output = commands.run("evaluate", f"run={commands.outputs}", expect=2)

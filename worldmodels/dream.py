@@ -1,11 +1,16 @@
 """``python -m worldmodels.dream``: roll M forward without the environment and watch what it dreams, beside reality."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import require, require_at_least
+
+HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
+PICTURE, GIF_PICTURE = 192, 100  # height of a frame
+GIF_COLOURS = 64
 
 
 @dataclass
@@ -13,18 +18,33 @@ class DreamCommand:
     """Schema of ``conf/dream.yaml``."""
 
     run: str = MISSING
-    temperature: float = 1.0
+    temperature: Any = field(default_factory=lambda: [0.5, 1.0, 1.3])
     steps: int = 200
     context: int = 10
+    gif_fps: float = 6.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require_at_least("temperature", self.temperature, 0.001)
+        require(bool(self.temperatures), "temperature=[] is empty: expected a number, or a list like [0.5,1.0]")
+        for temperature in self.temperatures:
+            require_at_least("temperature", temperature, 0.001)
         require_at_least("context", self.context, 1)
+        require_at_least("gif_fps", self.gif_fps, 0.1)
         require_at_least("seed", self.seed, 0)
         require(
             self.steps > self.context, f"steps={self.steps} ends within context={self.context}: expected more steps"
         )
+
+    @property
+    def temperatures(self) -> list[float]:
+        """One for each dream."""
+        given = self.temperature if isinstance(self.temperature, list) else [self.temperature]
+        for value in given:
+            require(
+                isinstance(value, int | float) and not isinstance(value, bool),
+                f"temperature={value} is no number: expected one, or a list like [0.5,1.0]",
+            )
+        return [float(value) for value in given]
 
 
 def dream(composed: DictConfig) -> None:
@@ -37,8 +57,9 @@ def dream(composed: DictConfig) -> None:
 
     from worldmodels import media
     from worldmodels.config import to_config
+    from worldmodels.dreams.film import Column, film
     from worldmodels.envs import make_env, task_spec
-    from worldmodels.memory.dream import dream_under
+    from worldmodels.memory.dream import dream_under, drift
     from worldmodels.parts import make_memory, make_vision
     from worldmodels.rollouts.engine import Episode, Items, play
     from worldmodels.rollouts.policies import RandomPlayers, random_policy
@@ -54,28 +75,43 @@ def dream(composed: DictConfig) -> None:
     policy = random_policy(config.collect, spec, generator(request.seed, "figures", 0))
     episode = Items(iter([Episode("dream", episode_seed(request.seed, "figures", 1), policy)]))
     players = RandomPlayers(1, lambda policy: policy)
-    [(_, played)] = play(episode, lambda: make_env(config.env, max_steps=request.steps), players, 1, record=True)
+    limit = request.steps * config.env.action_repeat
+    [(_, played)] = play(episode, lambda: make_env(config.env, max_steps=limit), players, 1, record=True)
     rollout = played.rollout
     assert rollout is not None
     vision = make_vision(config, run.vision.weights).eval()
     memory = make_memory(config, spec.action_size, run.memory.weights).eval()
+    context = min(request.context, len(rollout.frames))
+    columns, drifts = [Column("reality\nthe task itself", rollout.frames, False)], []
     with torch.inference_mode():
-        z = vision.encode(to_unit(torch.from_numpy(rollout.frames))).mu
-        dreamt = dream_under(
-            memory,
-            z[None],
-            torch.from_numpy(rollout.actions)[None],
-            min(request.context, len(z)),
-            request.temperature,
-            torch_generator(request.seed, "figures", 2),
-        )[0]
-        seen, imagined = (to_pixels(vision.decode(latents)).numpy() for latents in (z, dreamt))
-    frames = [media.beside(three, height=192) for three in zip(rollout.frames, seen, imagined, strict=True)]
+        z, log_var = vision.encode(to_unit(torch.from_numpy(rollout.frames)))
+        sigma = float(log_var.exp().mean().sqrt())
+        actions = torch.from_numpy(rollout.actions)
+        columns.append(Column("V\nreconstruction", to_pixels(vision.decode(z)).numpy(), False))
+        for temperature in request.temperatures:
+            rng = torch_generator(request.seed, "figures", 2)
+            dreamt = dream_under(memory, z[None], actions[None], context, temperature, rng)[0]
+            pictures = to_pixels(vision.decode(dreamt)).numpy()
+            columns.append(Column(f"dream\ntemperature {temperature:g}", pictures, True))
+            drifts.append(drift(memory, z, actions, context, temperature, HORIZONS, rng))
     folder = Path(HydraConfig.get().runtime.output_dir)
+    frames = list(film(columns, context, PICTURE))
     media.write_mp4(folder / "dream.mp4", frames, round(spec.fps))
-    (folder / "dream.gif").write_bytes(media.gif_bytes(frames, spec.fps))
+    every = max(1, round(spec.fps / request.gif_fps))
+    small = list(film(columns, context, GIF_PICTURE, every))
+    (folder / "dream.gif").write_bytes(media.gif_bytes(small, spec.fps / every, GIF_COLOURS))
     console = Console()
-    console.print(f"{len(frames)} frames; left the task, then V's reconstruction, then the dream")
+    console.print(f"{len(frames)} frames: the task, V's reconstruction, and a dream for each τ")
+    console.print(
+        f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (–: not reached)",
+        soft_wrap=True,
+    )
+    lines = {"last real frame held": [x and x.held for x in drifts[0]]}
+    lines["z drawn as M learnt it"] = [x and sigma for x in drifts[0]]  # from N(μ, σ²): a dream has σ in it too
+    for temperature, errors in zip(request.temperatures, drifts, strict=True):
+        lines[f"dream, τ = {temperature:g}"] = [x and x.dream for x in errors]
+    for name, errors in lines.items():
+        console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
     console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)
 
 

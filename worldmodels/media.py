@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import imageio_ffmpeg
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 
 def png_bytes(image: np.ndarray) -> bytes:
@@ -17,12 +17,12 @@ def png_bytes(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def gif_bytes(frames: Sequence[np.ndarray] | np.ndarray, fps: float) -> bytes:
+def gif_bytes(frames: Sequence[np.ndarray] | np.ndarray, fps: float, colours: int = 128) -> bytes:
     """frames: T of (H, W, 3) uint8 -> a looping GIF. GIF counts time in hundredths of a second; viewers want at least
     two.
     """
     images = [
-        Image.fromarray(frame).quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        Image.fromarray(frame).quantize(colours, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         for frame in frames
     ]
     buffer = io.BytesIO()
@@ -59,6 +59,25 @@ def beside(pictures: Sequence[np.ndarray], height: int, gap: int = 4) -> np.ndar
         parts += [cv2.resize(picture, (width, height), interpolation=mode), np.full((height, gap, 3), 255, np.uint8)]
     row = np.concatenate(parts[:-1], axis=1)
     return row[:, : row.shape[1] // 2 * 2]
+
+
+def lettered(text: str, height: int, width: int, ground: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """A strip (height, width, 3) with centred black text, as large as fits, on ``ground``. Several lines are as large
+    as the longest. Pillow's own font knows Latin letters only.
+    """
+    strip = Image.new("RGB", (width, height), ground)
+    pen, place = ImageDraw.Draw(strip), (width / 2, height / 2)
+    size = 0.62 * height / (text.count("\n") + 1)
+
+    def wide(size: float) -> bool:
+        left, _, right, _ = pen.textbbox(place, text, ImageFont.load_default(size), anchor="mm")
+        return right - left > 0.96 * width
+
+    while wide(size) and size > 1:
+        size *= 0.95
+    font = ImageFont.load_default(size)
+    pen.text(place, text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20)
+    return np.asarray(strip)
 
 
 def grid(rows: Sequence[np.ndarray], gap: int = 2, factor: int = 2) -> np.ndarray:

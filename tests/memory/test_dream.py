@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodels.memory.dream import dream_under
+from worldmodels.memory.dream import dream_under, drift
 from worldmodels.memory.network import MDNLSTM
 
 
@@ -73,3 +73,20 @@ def test_a_dream_follows_from_its_generator() -> None:
     assert not torch.isclose(dream(z, actions, 4, seed=2)[:, 4:], first[:, 4:]).any()
     assert not first.requires_grad
     assert torch.equal(torch.get_rng_state(), before)  # nor does making the network count: its seed is set first
+
+
+def test_drift_is_the_error_of_dreams_from_many_starts() -> None:
+    """Cold, so that it can be done by hand, a dream at a time."""
+    network, (z, actions) = make_memory(), reality(1, 20)
+    found = drift(network, z[0], actions[0], 4, 1e-10, [1, 7, 30], torch.Generator(), stride=5)
+    assert found[2] is None
+    for k, figures in ((1, found[0]), (7, found[1])):
+        dreams, held = [], []
+        for start in (0, 5):  # a dream from 10 on would need frame 20, the 21st
+            window = slice(start, start + 11)
+            dreamt = dream(z[:, window], actions[:, window], 4, 1e-10)
+            dreams.append((dreamt[0, 3 + k] - z[0, start + 3 + k]).square())
+            held.append((z[0, start + 3] - z[0, start + 3 + k]).square())
+        expected = [float(torch.stack(errors).mean().sqrt()) for errors in (dreams, held)]
+        assert figures == pytest.approx(expected, rel=1e-4)
+    assert drift(network, z[0, :4], actions[0, :4], 4, 1.0, [1], torch.Generator()) == [None]

@@ -121,3 +121,20 @@ def test_samples_follow_from_the_generator_alone() -> None:
     assert torch.equal(mixture.sample(parts, 1.0, rng(5)), first)
     assert not torch.equal(mixture.sample(parts, 1.0, rng(6)), first)
     assert torch.equal(torch.get_rng_state(), before), "the global generator must not be touched"
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.5])
+def test_given_numbers_choose_components_by_weight_and_spread_by_sigma(temperature: float) -> None:
+    """Evenly spaced ``uniform`` gives each component its share, to one draw; 0 and the last float below 1 give the
+    first and the last."""
+    parts, count = random_mixture(3, components=4), 10_000
+    even = ((torch.arange(count) + 0.5) / count)[:, None].expand(count, 3)
+    noise = torch.full((count, 3), 2.0)
+    drawn = mixture.draw(repeated(parts, count), temperature, even, noise)
+    values = parts.mu + 2 * temperature**0.5 * parts.log_sigma.exp()
+    shares = (drawn[..., None] - values).abs().lt(1e-5).float().mean(0)
+    torch.testing.assert_close(shares, (parts.log_pi / temperature).softmax(-1), rtol=0, atol=2 / count)
+    for edge, component in ((0.0, 0), (1 - 2**-24, -1)):
+        torch.testing.assert_close(
+            mixture.draw(parts, temperature, torch.full((3,), edge), torch.full((3,), 2.0)), values[:, component]
+        )

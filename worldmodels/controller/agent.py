@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from worldmodels.batches import in_batches
 from worldmodels.config import Config, config_from_json
 from worldmodels.controller.policy import LinearControllers, parameter_count
 from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
@@ -73,12 +73,8 @@ class Agent:
         return actions
 
     def _remember(self, z: torch.Tensor, actions: torch.Tensor, state: State) -> State:
-        """M's step, in batches of one shape, for the reason that `FrameEncoder` gives."""
-        parts = []
-        for z_, a_, h, c in zip(*(x.split(ROWS) for x in (z, actions, *state)), strict=True):
-            filled = [functional.pad(x, (0, 0, 0, ROWS - len(z_))) for x in (z_, a_, h, c)]
-            parts.append([x[: len(z_)] for x in self.memory.step(filled[0], filled[1], State(*filled[2:]))])
-        return State(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        """M's step, in batches of one shape."""
+        return State(*in_batches(lambda z, a, h, c: self.memory.step(z, a, State(h, c)), ROWS, z, actions, *state))
 
 
 @dataclass(frozen=True)

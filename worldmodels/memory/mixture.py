@@ -49,6 +49,19 @@ def sample(mixture: Mixture, temperature: float, generator: torch.Generator | No
     weights = torch.softmax(mixture.log_pi / temperature, dim=-1)
     flat = weights.reshape(-1, weights.shape[-1])
     chosen = torch.multinomial(flat, 1, generator=generator).reshape(*weights.shape[:-1], 1)
+    noise = torch.randn(chosen.shape[:-1], generator=generator, device=chosen.device, dtype=mixture.mu.dtype)
+    return _value(mixture, chosen, temperature, noise)
+
+
+def draw(mixture: Mixture, temperature: float, uniform: Tensor, noise: Tensor) -> Tensor:
+    """As `sample`, from random numbers of the caller's: ``uniform`` in [0, 1) chooses the component, ``noise`` is
+    standard normal; (..., Z) each.
+    """
+    weights = torch.softmax(mixture.log_pi / temperature, dim=-1)
+    below = weights.cumsum(-1)[..., :-1] <= uniform.unsqueeze(-1)
+    return _value(mixture, below.sum(-1, keepdim=True), temperature, noise)
+
+
+def _value(mixture: Mixture, chosen: Tensor, temperature: float, noise: Tensor) -> Tensor:
     mu, log_sigma = (part.gather(-1, chosen).squeeze(-1) for part in (mixture.mu, mixture.log_sigma))
-    noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
     return mu + log_sigma.exp() * math.sqrt(temperature) * noise

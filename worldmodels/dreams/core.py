@@ -1,0 +1,174 @@
+"""Many dreams side by side: M rolled forward on its own samples under given actions, in the real task's place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from gymnasium.error import ResetNeeded
+from torch import Tensor, nn
+
+from worldmodels.batches import in_batches
+from worldmodels.config import Config, require, require_at_least, require_one_of
+from worldmodels.envs import TaskSpec, task_spec
+from worldmodels.memory import mixture
+from worldmodels.memory.network import MDNLSTM, State
+from worldmodels.parts import make_memory, make_vision
+from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.runs import FinishedRun
+from worldmodels.vision.network import ConvVAE
+from worldmodels.vision.pixels import to_pixels
+
+OBSERVATIONS = ("latent", "latent_hidden", "pixels")
+ROWS = 64  # of a batch of M; part of what a dream depends on, to float rounding
+DECODED_ROWS = 4  # of a batch of V's decoder, which is slow
+STARTS = 1000  # first latents kept at most, evenly spaced among the training rollouts
+
+
+@dataclass(frozen=True)
+class DreamModel:
+    """What dreams are made of: V and M of a run, and the latents (N, Z) of real first frames."""
+
+    config: Config
+    spec: TaskSpec
+    vision: ConvVAE
+    memory: MDNLSTM
+    first_mu: np.ndarray
+    first_log_var: np.ndarray
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "DreamModel":
+        """From the folder of a run that went as far as ``stage=memory``. Raises `ConfigError`. First frames are those
+        of training rollouts only.
+        """
+        run = FinishedRun(Path(folder))
+        config = run.config
+        spec = task_spec(config.env)
+        vision = make_vision(config, run.vision.weights).eval()
+        memory = make_memory(config, spec.action_size, run.memory.weights).eval()
+        store = RolloutStore(run.artifact("encode").path)
+        training, _ = split([entry.seed for entry in store.entries], config.memory.validation_fraction)
+        kept = np.linspace(0, len(training) - 1, min(STARTS, len(training))).astype(int)
+        latents = [[store.read(training[i], name, slice(1))[0] for i in kept] for name in ("mu", "log_var")]
+        return cls(config, spec, vision, memory, *map(np.stack, latents))
+
+    @property
+    def reward_head(self) -> nn.Module | None:
+        """M's prediction of the reward, if it was trained with one."""
+        return getattr(self.memory, "reward_head", None)
+
+    @property
+    def end_head(self) -> nn.Module | None:
+        """M's prediction of the episode's end, if it was trained with one."""
+        return getattr(self.memory, "end_head", None)
+
+    @property
+    def max_steps(self) -> int:
+        """The task's own limit, in steps of an agent."""
+        return -(-self.config.env.max_steps // self.config.env.action_repeat)
+
+    @torch.inference_mode()
+    def decode(self, z: Tensor) -> np.ndarray:
+        """V's picture of z: (B, Z) -> (B, 64, 64, 3) uint8."""
+        [frames] = in_batches(lambda z: [to_pixels(self.vision.decode(z))], DECODED_ROWS, z)
+        return frames.numpy()
+
+
+class Outcome(NamedTuple):
+    """What a step led to, (n,) each: float64, bool, bool."""
+
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+
+
+class Dreams:
+    """``count`` dreams that do not know of each other: each draws from a stream of its own, and the same stream and
+    actions give the same dream, bit for bit, however many there are.
+
+    A step takes (z, a) through M and draws the next z from its mixture at ``temperature`` τ (Ha & Schmidhuber 2018,
+    section 4). The reward is the expectation that M's reward head gives, or 0 without one. An end is drawn with the
+    probability p of M's end head, so that dreams are as long as that head believes; with ``end_threshold`` it comes
+    where p reaches it, as in the paper's own code (at 0.5, after training with ends weighted tenfold). Neither is
+    touched by τ. Without an end head, and at the latest after ``max_steps``, a dream is truncated.
+    """
+
+    def __init__(
+        self,
+        model: DreamModel,
+        count: int = 1,
+        temperature: float = 1.0,
+        max_steps: int | None = None,
+        end_threshold: float | None = None,
+    ) -> None:
+        require_at_least("temperature", temperature, 0.001)
+        require_at_least("max_steps", max_steps, 1)
+        require(
+            end_threshold is None or 0 < end_threshold <= 1,
+            f"end_threshold={end_threshold} is out of range: expected a probability above 0, or None to draw the end",
+        )
+        self.model, self.temperature, self.end_threshold = model, temperature, end_threshold
+        self.max_steps = max_steps or model.max_steps
+        self.z = torch.zeros(count, model.memory.latent_size)
+        self.state = State(*(part.clone() for part in model.memory.initial_state(count)))  # written into
+        self.steps = np.zeros(count, np.int64)
+        self._streams: list[np.random.Generator | None] = [None] * count
+
+    @torch.inference_mode()
+    def begin(self, slots: Sequence[int] | np.ndarray, streams: Sequence[np.random.Generator]) -> np.ndarray:
+        """New dreams in ``slots``, each from a real first frame, z ~ N(μ, σ²). Returns the numbers of these frames."""
+        chosen = np.empty(len(slots), np.int64)
+        for i, (slot, stream) in enumerate(zip(slots, streams, strict=True)):
+            chosen[i] = stream.integers(len(self.model.first_mu))
+            mu, log_var = self.model.first_mu[chosen[i]], self.model.first_log_var[chosen[i]]
+            self.z[slot] = torch.from_numpy(mu + np.exp(log_var / 2) * stream.standard_normal(len(mu), np.float32))
+            self._streams[slot] = stream
+        for part in self.state:
+            part[list(slots)] = 0
+        self.steps[slots] = 0
+        return chosen
+
+    @torch.inference_mode()
+    def step(self, slots: Sequence[int] | np.ndarray, actions: np.ndarray) -> Outcome:
+        """One step in ``slots``, under actions (n, A), which are clipped to the task's bounds."""
+        places = list(slots)
+        size = self.model.memory.latent_size
+        uniform, noise = np.empty((2, len(places), size), np.float32)
+        fates = np.empty(len(places))
+        for i, slot in enumerate(places):
+            stream = self._streams[slot]
+            if stream is None:
+                raise ResetNeeded("a dream has not begun: expected a reset before the first step")
+            stream.random(out=uniform[i], dtype=np.float32)
+            stream.standard_normal(out=noise[i], dtype=np.float32)
+            fates[i] = stream.random()
+        clipped = np.clip(np.asarray(actions, np.float32), self.model.spec.action_low, self.model.spec.action_high)
+        before = [self.z[places], *(part[places] for part in self.state)]
+        drawn = [torch.from_numpy(array) for array in (clipped, uniform, noise)]
+        z, h, c, rewards, ends = in_batches(self._advance, ROWS, *before, *drawn)
+        self.z[places], self.state.h[places], self.state.c[places] = z, h, c
+        self.steps[places] += 1
+        probability = ends.double().numpy()
+        terminated = probability > fates if self.end_threshold is None else probability >= self.end_threshold
+        return Outcome(rewards.double().numpy(), terminated, (self.steps[places] >= self.max_steps) & ~terminated)
+
+    def _advance(self, z: Tensor, h: Tensor, c: Tensor, action: Tensor, uniform: Tensor, noise: Tensor) -> list[Tensor]:
+        model = self.model
+        state = model.memory.step(z, action, State(h, c))
+        following = mixture.draw(model.memory.mixture(state.h), self.temperature, uniform, noise)
+        none = z.new_zeros(len(z))
+        rewards = none if model.reward_head is None else model.reward_head.mean(state.h)  # type: ignore[operator]
+        ends = none if model.end_head is None else model.end_head.probability(state.h)  # type: ignore[operator]
+        return [following, *state, rewards, ends]
+
+    def look(self, slots: Sequence[int] | np.ndarray, kind: str) -> np.ndarray:
+        """What an agent sees: ``latent`` (n, Z) and ``latent_hidden`` (n, Z + H), z and h of the frames before it, both
+        float32; ``pixels`` (n, 64, 64, 3) uint8. A copy.
+        """
+        require_one_of("observation", kind, OBSERVATIONS)
+        z = self.z[list(slots)]
+        if kind == "pixels":
+            return self.model.decode(z)
+        return (z if kind == "latent" else torch.cat([z, self.state.h[list(slots)]], dim=1)).numpy()
