@@ -1,7 +1,7 @@
 """``results.json`` and the tables a run prints, from the artifacts it made or reused."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,14 @@ def assemble(
     source: Mapping[str, Artifact],
     artifacts_root: str,
     source_env: str | None = None,
+    judged: Mapping[str, Artifact] | None = None,
 ) -> dict[str, Any]:
     """The content of ``results.json`` (see the README for its units). Stages that were not run are absent.
 
     ``source``: what training the source task ``source_env`` made or reused; nothing where a finished run was taken.
+    ``judged``: the held-out rollouts and what they say of V and M.
     """
+    judged = judged or {}
     summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
     results: dict[str, Any] = {
         "env": config.env.name,
@@ -35,6 +38,11 @@ def assemble(
         "stages": _stages(artifacts),
         "source_stages": _stages(source),
     }
+    if judged:
+        results["heldout"] = {name: artifact.name for name, artifact in judged.items()}
+        results["probes"] = {
+            part: judged[f"probe_{part}"].summary for part in ("vision", "memory") if f"probe_{part}" in judged
+        }
     if "collect" in summaries:
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
@@ -69,6 +77,36 @@ def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:
         for group, values in {"": counts, **counts["groups"]}.items():
             table.add_row(f"{part}.{group}" if group else part, *(f"{values[column]:,}" for column in columns))
     console.print(table)
+
+
+def print_probes(probes: Mapping[str, Any], console: Console) -> None:
+    """What V's z and M's h carry of the true state, by linear and small-MLP probes, beside what is found in shuffled
+    targets; and how often objects survive V.
+    """
+    table = Table(
+        "from", "target", "linear R²", "95 %", "MLP R²", "95 %", "shuffled", title="probes, held-out rollouts"
+    )
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for part in probes.values():
+        for inputs, label in (("z", "z"), ("zh", "[z, h]")):
+            for target, figures in part.get(inputs, {}).items():
+                probed = (figures["linear"], figures["mlp"])
+                cells = [cell for figure in probed for cell in (_number(figure["r2"]), _interval(figure["interval"]))]
+                floor = " / ".join(_number(figures["shuffled"][kind]) for kind in ("linear", "mlp"))
+                table.add_row(label, target, *cells, floor)
+        for name, figures in part.get("objects", {}).items():
+            seen = f"{name} in {figures['frames']:,} frames"
+            table.add_row("decoded z", seen, _number(figures["recall"]), _interval(figures["interval"]), "", "", "")
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _interval(limits: Sequence[float | None]) -> str:
+    return f"[{', '.join(map(_number, limits))}]"
 
 
 def print_summary(results: Mapping[str, Any], console: Console) -> None:
