@@ -103,6 +103,7 @@ class CollectConfig:
     persistence: float = 0.9
     brownian_std: float = 0.3
     bias: float = 0.7
+    scatter: bool = False
     seed: int = MISSING
 
     def __post_init__(self) -> None:
@@ -126,6 +127,7 @@ class HeldoutConfig(CollectConfig):
     rollouts: int = 1000
     frames: int | None = 5000
     policy: str = "sticky"
+    scatter: bool = True
     seed: int = 0
 
 

@@ -13,7 +13,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from worldmodels import interrupts
 from worldmodels.artifacts import RECORD, Artifact, Store
 from worldmodels.config import STAGES, CollectConfig, Config, plain, require_one_of
-from worldmodels.envs import ActionMap, task_spec
+from worldmodels.envs import TASKS, ActionMap, task_spec
 from worldmodels.errors import ConfigError
 from worldmodels.journal import Journal
 from worldmodels.parts import make_memory, make_vision
@@ -84,6 +84,8 @@ class Pipeline:
         for key, policies in SETTINGS_OF_POLICIES.items():
             if part.policy not in policies:
                 del settings[key]
+        if not (part.scatter and TASKS[config.env.name].scatters):
+            del settings["scatter"]
         return self._build(
             node,
             part.policy,

@@ -1,11 +1,12 @@
 """``results.json`` and the tables a run prints, from the artifacts it made or reused."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from worldmodels.artifacts import RECORD, Artifact
@@ -83,30 +84,28 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
     """What V's z and M's h carry of the true state, by linear and small-MLP probes, beside what is found in shuffled
     targets; and how often objects survive V.
     """
-    table = Table(
-        "from", "target", "linear R²", "95 %", "MLP R²", "95 %", "shuffled", title="probes, held-out rollouts"
-    )
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table("target", "linear R², 95 %", "MLP R², 95 %", "shuffled", title="probes on held-out rollouts")
+    for column in table.columns:
+        column.no_wrap = True
     for part in probes.values():
-        for inputs, label in (("z", "z"), ("zh", "[z, h]")):
+        for inputs, label in (("z", "z"), ("zh", "z, h")):
             for target, figures in part.get(inputs, {}).items():
-                probed = (figures["linear"], figures["mlp"])
-                cells = [cell for figure in probed for cell in (_number(figure["r2"]), _interval(figure["interval"]))]
+                probed = [_with_interval(figures[kind], "r2") for kind in ("linear", "mlp")]
                 floor = " / ".join(_number(figures["shuffled"][kind]) for kind in ("linear", "mlp"))
-                table.add_row(label, target, *cells, floor)
-        for name, figures in part.get("objects", {}).items():
-            seen = f"{name} in {figures['frames']:,} frames"
-            table.add_row("decoded z", seen, _number(figures["recall"]), _interval(figures["interval"]), "", "", "")
+                table.add_row(f"{target} ({label})", *probed, floor)
     console.print(table)
+    for name, figures in probes.get("vision", {}).get("objects", {}).items():
+        recall = _with_interval(figures, "recall")
+        console.print(f"reconstructions that still show the {name}: {recall} of {figures['frames']:,} frames")
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _interval(limits: Sequence[float | None]) -> str:
-    return f"[{', '.join(map(_number, limits))}]"
+def _with_interval(figure: Mapping[str, Any], key: str) -> str:
+    low, high = map(_number, figure["interval"])
+    return escape(f"{_number(figure[key])} [{low}, {high}]")
 
 
 def print_summary(results: Mapping[str, Any], console: Console) -> None:

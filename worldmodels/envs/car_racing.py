@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pygame
+from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, SCALE, WINDOW_H, WINDOW_W, ZOOM
 from pygame import gfxdraw
 
@@ -50,6 +51,7 @@ class CarRacing(Task):
         "on_road",
         "tiles_visited",
     )
+    scatters = True
     places = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
     motions = ("speed", "angular_velocity")
     objects = {"car": red_of_car}  # noqa: RUF012
@@ -63,6 +65,14 @@ class CarRacing(Task):
     @staticmethod
     def render_mode(pictures: bool) -> str | None:
         return "rgb_array" if pictures else None  # the 96×96 observation is drawn in any mode
+
+    def scatter(self) -> np.ndarray:
+        """Put the car on a random point of the track: a random driver hardly leaves the straight at the start."""
+        world = self.world
+        place = world.np_random.integers(len(world.track))
+        world.car.destroy()
+        world.car = Car(world.world, *world.track[place][1:4])
+        return world.step(None)[0]  # as the task's own reset does
 
     def begin(self) -> None:
         self._track = np.array(self.world.track)  # rows (α, β, x, y); the road leads along (-sin β, cos β)

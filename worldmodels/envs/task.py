@@ -16,6 +16,7 @@ class Task:
     name: ClassVar[str]
     state_names: ClassVar[tuple[str, ...]]
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
+    scatters: ClassVar[bool] = False  # whether episodes can begin anywhere
     places: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
     motions: ClassVar[tuple[str, ...]] = ()  # targets that take more than one picture
     # What may be missing from a reconstruction: how much of it each pixel shows, (N, 64, 64, 3) uint8 -> (N, 64, 64).
@@ -33,6 +34,12 @@ class Task:
     def render_mode(pictures: bool) -> str | None:
         """Gymnasium's render mode; ``pictures`` asks for the large picture as well as the agent's."""
         return "rgb_array"
+
+    def scatter(self) -> np.ndarray | None:
+        """Called after a reset, before `begin`, where episodes are to begin anywhere. Returns what is observed there,
+        or None in a task that has one beginning.
+        """
+        return None
 
     def begin(self) -> None:
         """Called after each reset of ``env``."""

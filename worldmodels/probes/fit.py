@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 PENALTIES = 10.0 ** np.arange(-5, 4)  # of the ridge, on standardised inputs
 FOLDS = 5
@@ -48,9 +49,6 @@ class Standard(NamedTuple):
     def apply(self, values: np.ndarray) -> np.ndarray:
         return (values - self.mean) / self.std
 
-    def undo(self, values: np.ndarray) -> np.ndarray:
-        return values * self.std + self.mean
-
 
 def linear(training: Samples, inputs: np.ndarray) -> np.ndarray:
     """Ridge regression in closed form on standardised inputs: inputs (N, D) -> predictions (N, K).
@@ -82,34 +80,40 @@ def _ridge(samples: Samples) -> Callable[[np.ndarray, np.ndarray | float], np.nd
 
 
 def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: int = 0) -> np.ndarray:
-    """A net of two hidden layers for all targets: inputs (N, D) -> predictions (N, K).
+    """A net of two hidden layers beside a linear probe, whose errors it learns, for all targets together: inputs
+    (N, D) -> predictions (N, K).
 
     AdamW with a cosine decay over ``epochs``; ends when ``tuned`` has not improved for `PATIENCE` epochs, and answers
     with the weights that were best there.
     """
-    scale, target = Standard.of(fitted.inputs), Standard.of(fitted.targets)
+    scale, spread = Standard.of(fitted.inputs), Standard.of(fitted.targets).std
 
-    def tensor(values: np.ndarray) -> torch.Tensor:
+    def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float32))
 
-    x, y = tensor(scale.apply(fitted.inputs)), tensor(target.apply(fitted.targets))
-    tuned_x, tuned_y = tensor(scale.apply(tuned.inputs)), tensor(target.apply(tuned.targets))
+    places = np.cumsum([len(fitted.inputs), len(tuned.inputs)])
+    everything = np.concatenate([fitted.inputs, tuned.inputs, inputs])
+    simple = np.split(linear(fitted, everything), places)
+    x, tuned_x, asked_x = map(tensor, np.split(scale.apply(everything), places))
+    y, tuned_y = (tensor((part.targets - line) / spread) for part, line in zip((fitted, tuned), simple, strict=False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = (nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
         network = nn.Sequential(*layers, nn.Linear(HIDDEN, y.shape[1]))
+    nn.init.zeros_(network[-1].weight)  # starts as the linear probe
+    nn.init.zeros_(network[-1].bias)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    best, least, since = copy.deepcopy(network.state_dict()), float("inf"), 0
+    best, least, since = copy.deepcopy(network.state_dict()), tuned_y.square().mean().item(), 0
     for _ in range(epochs):
         for batch in torch.randperm(len(x), generator=generator).split(BATCH):
             optimizer.zero_grad()
-            nn.functional.mse_loss(network(x[batch]), y[batch]).backward()
+            functional.mse_loss(network(x[batch]), y[batch]).backward()
             optimizer.step()
         schedule.step()
         with torch.no_grad():
-            error = nn.functional.mse_loss(network(tuned_x), tuned_y).item()
+            error = functional.mse_loss(network(tuned_x), tuned_y).item()
         since += 1
         if error < least:
             best, least, since = copy.deepcopy(network.state_dict()), error, 0
@@ -117,7 +121,7 @@ def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: 
             break
     network.load_state_dict(best)
     with torch.no_grad():
-        return target.undo(network(tensor(scale.apply(inputs))).numpy().astype(np.float64))
+        return simple[-1] + spread * network(asked_x).numpy().astype(np.float64)
 
 
 def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,8 @@ class CollectRollouts:
     def __call__(self, feed: Feed) -> Results:
         config = config_from_json(self.config)
         settings: CollectConfig = getattr(config, self.node)
-        env = functools.partial(make_env, config.env, max_steps=settings.max_steps or config.env.max_steps)
+        limit = settings.max_steps or config.env.max_steps
+        env = functools.partial(make_env, config.env, max_steps=limit, scatter=settings.scatter)
         spec = task_spec(config.env)
 
         def policy(number: int) -> Policy:

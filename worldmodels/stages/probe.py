@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
 
 from worldmodels.config import Config
 from worldmodels.envs import TASKS, task_spec
@@ -60,14 +62,14 @@ def hidden_states(network: MDNLSTM, z: list[np.ndarray], actions: list[np.ndarra
     found: list[np.ndarray] = []
     for first in range(0, len(z), BATCH):
         rows = slice(first, first + BATCH)
-        padded = [
-            torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in values[rows]], batch_first=True)
-            for values in (z, actions)
-        ]
-        h, _ = network.unroll(*padded)
-        before = torch.nn.functional.pad(h, (0, 0, 1, 0)).numpy()
+        h, _ = network.unroll(_padded(z[rows]), _padded(actions[rows]))
+        before = functional.pad(h, (0, 0, 1, 0)).numpy()
         found += [row[: len(values)] for row, values in zip(before, z[rows], strict=True)]
     return found
+
+
+def _padded(rollouts: list[np.ndarray]) -> torch.Tensor:
+    return nn.utils.rnn.pad_sequence([torch.from_numpy(rollout) for rollout in rollouts], batch_first=True)
 
 
 def _held_out(config: Config, heldout: Path) -> HeldOut:
