@@ -91,8 +91,8 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
         for inputs, label in (("z", "z"), ("zh", "z, h")):
             for target, figures in part.get(inputs, {}).items():
                 probed = [_with_interval(figures[kind], "r2") for kind in ("linear", "mlp")]
-                floor = " / ".join(_number(figures["shuffled"][kind]) for kind in ("linear", "mlp"))
-                table.add_row(f"{target} ({label})", *probed, floor)
+                floor = max((value for value in figures["shuffled"].values() if value is not None), default=None)
+                table.add_row(f"{target} ({label})", *probed, _number(floor))
     console.print(table)
     for name, figures in probes.get("vision", {}).get("objects", {}).items():
         recall = _with_interval(figures, "recall")

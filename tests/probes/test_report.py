@@ -22,10 +22,7 @@ def held():
 
 def test_what_is_there_is_found_and_shuffled_targets_are_not(held):
     rng = np.random.default_rng(1)
-    inputs = [
-        np.hstack([s[:, :2], s[:, 4:5], rng.normal(size=(40, 5))]) @ np.full((8, 8), 0.1) + 0 for s in held.states
-    ]
-    inputs = [np.hstack([x, s[:, :2] * [3, -2], s[:, 4:5]]) for x, s in zip(inputs, held.states, strict=True)]
+    inputs = [np.hstack([rng.normal(size=(40, 5)), s[:, :2] * [3, -2], s[:, 4:5]]) for s in held.states]
     found = report(held, {"z": inputs}, LANDER.places, SETTINGS)
     assert set(found["z"]) == {"x", "y", "angle_sin", "angle_cos"}
     for target in ("x", "y"):
@@ -90,9 +87,7 @@ def test_recall_counts_the_frames_whose_ship_is_left(held):
         return pictures
 
     found = recall(held, frames, decoded, SETTINGS)["ship"]
-    assert found == {
-        "recall": pytest.approx(1 / 3, abs=1e-3),
-        "interval": pytest.approx([1 / 3] * 2, abs=1e-3),
-        "frames": 270,
-    }
+    assert found["recall"] == pytest.approx(1 / 3, abs=1e-3)
+    assert found["interval"] == pytest.approx([1 / 3] * 2, abs=1e-3)
+    assert found["frames"] == 270
     assert recall(held, frames, frames, SETTINGS)["ship"]["recall"] == 1

@@ -66,7 +66,7 @@ class CarRacing(Task):
     def render_mode(pictures: bool) -> str | None:
         return "rgb_array" if pictures else None  # the 96×96 observation is drawn in any mode
 
-    def scatter(self) -> np.ndarray:
+    def scatter(self) -> Any:
         """Put the car on a random point of the track: a random driver hardly leaves the straight at the start."""
         world = self.world
         place = world.np_random.integers(len(world.track))

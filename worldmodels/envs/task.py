@@ -35,11 +35,9 @@ class Task:
         """Gymnasium's render mode; ``pictures`` asks for the large picture as well as the agent's."""
         return "rgb_array"
 
-    def scatter(self) -> np.ndarray | None:
-        """Called after a reset, before `begin`, where episodes are to begin anywhere. Returns what is observed there,
-        or None in a task that has one beginning.
-        """
-        return None
+    def scatter(self) -> Any:
+        """Called after a reset, before `begin`, if the task ``scatters`` and is asked to. Returns the observation."""
+        raise NotImplementedError
 
     def begin(self) -> None:
         """Called after each reset of ``env``."""

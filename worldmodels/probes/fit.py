@@ -99,9 +99,10 @@ def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = (nn.Linear(x.shape[1], HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
-        network = nn.Sequential(*layers, nn.Linear(HIDDEN, y.shape[1]))
-    nn.init.zeros_(network[-1].weight)  # starts as the linear probe
-    nn.init.zeros_(network[-1].bias)
+        last = nn.Linear(HIDDEN, y.shape[1])
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)  # starts as the linear probe
+    network = nn.Sequential(*layers, last)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
