@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -84,7 +85,8 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
     """What V's z and M's h carry of the true state, by linear and small-MLP probes, beside what is found in shuffled
     targets; and how often objects survive V.
     """
-    table = Table("target", "linear R², 95 %", "MLP R², 95 %", "shuffled", title="probes on held-out rollouts")
+    columns = ("target", "linear R², 95 %", "MLP R², 95 %", "shuffled")
+    table = Table(*columns, title="probes on held-out rollouts", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for part in probes.values():
