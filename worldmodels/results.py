@@ -86,7 +86,7 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
     targets; and how often objects survive V.
     """
     columns = ("target", "linear R², 95 %", "MLP R², 95 %", "shuffled")
-    table = Table(*columns, title="probes on held-out rollouts", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, title="probes on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = True
     for part in probes.values():
