@@ -27,9 +27,11 @@ from worldmodels.config import (
 from worldmodels.dream import DreamCommand
 from worldmodels.errors import ConfigError
 from worldmodels.evaluate import EvaluateCommand
+from worldmodels.probe import ProbeCommand
 
-COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "benchmark": BenchmarkCommand}
-NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"]}
+COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "probe": ProbeCommand}
+COMMANDS |= {"benchmark": BenchmarkCommand}
+NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"], "probe": ["run=x"]}
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(conf_dir().glob("*/*.yaml"))]
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
 SCALES = ("smoke", "quick", "laptop", "paper")
@@ -70,7 +72,7 @@ def test_every_command_composes(command):
         assert isinstance(composed(command), COMMANDS[command])
 
 
-@pytest.mark.parametrize("command", ["evaluate", "dream", "benchmark"])
+@pytest.mark.parametrize("command", ["evaluate", "dream", "probe", "benchmark"])
 def test_every_key_of_a_command_can_be_set(command):
     """A key must not bear the name of a group, or Hydra takes it for one."""
     with tree(conf_dir()) as composed:
@@ -260,6 +262,10 @@ REFUSED = [
     ("collect.max_steps=1", "collect.max_steps=1", "expected 2 or more"),
     ("collect.policy=wise", "collect.policy=wise", "uniform, sticky, brownian"),
     ("collect.persistence=1", "collect.persistence=1.0", "expected 0 ≤ p < 1"),
+    ("heldout.rollouts=1", "heldout.rollouts=1", "expected 2 or more"),
+    ("heldout.policy=agent", "heldout.policy=agent", "biased"),
+    ("heldout.bias=2", "heldout.bias=2.0", "expected 0 to 1"),
+    ("probe.scored=0", "probe.scored=0.0", "expected a fraction"),
     ("collect.brownian_std=-1", "collect.brownian_std=-1", "expected 0 or more"),
     ("collect.seed=-1", "collect.seed=-1", "expected 0 or more"),
     ("vae.network.latent_size=0", "vae.network.latent_size=0", "expected 1 or more"),
@@ -343,6 +349,8 @@ def test_nonsense_is_refused_in_one_line(overrides, got, expected):
         ("benchmark", "device=tpu", "device=tpu"),
         ("dream", "temperature=0", "temperature=0.0"),
         ("dream", "context=0", "context=0"),
+        ("probe", "scored=1", "scored=1.0"),
+        ("probe", "epochs=0", "epochs=0"),
         ("dream", "steps=10", "steps=10"),  # no more than its context
     ],
 )
@@ -351,7 +359,7 @@ def test_the_other_commands_refuse_nonsense(command, override, got):
         composed(command, override)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "dream"])
+@pytest.mark.parametrize("command", ["evaluate", "dream", "probe"])
 def test_a_run_is_required(command):
     register_schemas()
     GlobalHydra.instance().clear()

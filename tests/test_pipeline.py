@@ -49,6 +49,12 @@ CHANGES = [
     ("env.max_steps=500", set()),  # a smaller limit holds in the smoke scale
     ("collect.max_steps=30", {"collect"}),
     ("collect.persistence=0.5", set()),  # of another policy
+    ("collect.bias=0.5", set()),
+    ("collect.scatter=true", {"collect"}),
+    ("heldout.max_steps=20", set()),
+    ("heldout.seed=3", set()),
+    ("probe.epochs=3", set()),
+    ("probe.enabled=false", set()),
     ("vae.network.latent_size=16", {"vision", "encode"}),
     ("memory.cached_rollouts=3", set()),
     ("controller.patience=50", {"controller"}),
@@ -73,3 +79,22 @@ def test_a_stage_depends_on_what_it_reads(inputs, override, expected):
 def test_pictures_that_are_the_same_count_as_the_same(inputs):
     """``exact`` draws what ``gymnasium`` draws, sooner."""
     assert inputs("env.renderer=exact") == inputs("env.renderer=gymnasium")
+
+
+def test_every_run_of_a_task_is_judged_on_the_same_rollouts(inputs):
+    before = inputs()["heldout"]
+    for override in ("seed=3", "collect.policy=biased", "collect.scatter=true", "transfer=scratch", "vae.epochs=9"):
+        assert inputs(override)["heldout"] == before
+    assert inputs("heldout.max_steps=20")["heldout"] != before
+
+
+def test_settings_of_policies_that_are_not_used_do_not_count(inputs):
+    settings = inputs("collect.policy=uniform")["collect"]["collect"]
+    assert set(settings) == {"rollouts", "frames", "max_steps", "policy", "seed"}  # as before there were others
+    assert inputs("collect.policy=biased", "collect.bias=0.1") != inputs("collect.policy=biased")
+
+
+def test_probes_are_made_after_what_they_probe_and_only_if_wanted(inputs):
+    judged = {"heldout", "heldout_encode", "probe_vision", "probe_memory"}
+    assert judged <= set(inputs())
+    assert not judged & set(inputs("probe.enabled=false"))

@@ -9,7 +9,7 @@ from rich.console import Console
 from worldmodels.artifacts import Store
 from worldmodels.config import STAGES, config_from_json
 from worldmodels.pipeline import Pipeline
-from worldmodels.results import assemble, print_parameters, print_summary
+from worldmodels.results import assemble, print_parameters, print_probes, print_summary
 from worldmodels.rollouts.executor import SerialExecutor
 
 TINY = (
@@ -36,7 +36,7 @@ def results(store, compose):
     stages = []
     for stage in pipeline.run():
         stages.append(stage)
-        partial = assemble(config, pipeline.artifacts, {}, "artifacts")
+        partial = assemble(config, pipeline.artifacts, {}, "artifacts", judged=pipeline.judged)
         assert list(partial["stages"]) == stages
     assert tuple(stages) == STAGES
     return json.loads(json.dumps(partial))
@@ -84,6 +84,21 @@ def test_the_evaluation(results):
     low, high = evaluation["interval"]
     assert low <= evaluation["mean"] <= high
     assert evaluation["official"] is False  # its episodes were cut
+
+
+def test_the_probes(results, store):
+    assert set(results["heldout"]) == {"heldout", "heldout_encode", "probe_vision", "probe_memory"}
+    for kind, name in results["heldout"].items():
+        assert (store.root / kind / name / "manifest.json").exists()
+    assert set(results["probes"]["vision"]["z"]) == {"x", "y", "angle_sin", "angle_cos"}
+    assert set(results["probes"]["vision"]["objects"]) == {"ship"}
+    motions = {"velocity_x", "velocity_y", "angular_velocity"}
+    assert set(results["probes"]["memory"]["z"]) == set(results["probes"]["memory"]["zh"]) == motions
+    printed = io.StringIO()
+    print_probes(results["probes"], Console(file=printed, width=80))
+    assert "angular_velocity (z, h)" in printed.getvalue()
+    assert "still show the ship" in printed.getvalue()
+    assert set(results["collect"]["coverage"]) == {"in_picture", "on_ground"}
 
 
 def test_parameters_are_those_of_the_published_tables(results):
@@ -139,6 +154,6 @@ def test_the_stages_of_a_source_are_named_beside_the_targets(store, compose):
 def test_everything_is_reused_the_second_time(results, store, compose):
     pipeline = Pipeline(compose(*TINY), store, SerialExecutor(), None, no_source)
     list(pipeline.run())
-    again = assemble(pipeline.config, pipeline.artifacts, {}, "artifacts")
+    again = assemble(pipeline.config, pipeline.artifacts, {}, "artifacts", judged=pipeline.judged)
     assert all(facts["cached"] for facts in again["stages"].values())
     assert {**again, "stages": None} == {**results, "stages": None}

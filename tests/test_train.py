@@ -1,5 +1,6 @@
 """The main job, as users run it: every task, reuse, sweeps, strategies, exit codes."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def test_help_names_every_group(commands: Commands) -> None:
             assert all(option.stem in output for option in group.glob("*.yaml"))
 
 
-def test_evaluate_and_dream_follow_a_run(commands: Commands) -> None:
+def test_evaluate_dream_and_probe_follow_a_run(commands: Commands) -> None:
     commands.train("env=lunar_lander")
     run = next(commands.outputs.rglob("results.json")).parent
     commands.run("evaluate", f"run={run}", "episodes=2")
@@ -167,5 +168,12 @@ def test_evaluate_and_dream_follow_a_run(commands: Commands) -> None:
     assert "τ = 0.8" in output
     (dream,) = run.glob("dreams/*/dream.mp4")
     assert 10 < imageio_ffmpeg.count_frames_and_secs(str(dream))[0] <= 30
+    before = {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")}
+    output = commands.run("probe", f"run={run}", "epochs=2")
+    assert "velocity_x (z, h)" in output
+    (probes,) = run.glob("probes/*/probes.json")
+    figures = json.loads(probes.read_text())
+    assert figures["memory"] == commands.results()[-1]["probes"]["memory"]  # same rollouts, same epochs
+    assert {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")} == before
     output = commands.run("evaluate", f"run={commands.outputs}", expect=2)
     assert "is no run" in output

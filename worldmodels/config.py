@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
@@ -20,7 +20,7 @@ from worldmodels.errors import ConfigError
 
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
-POLICIES = ("uniform", "sticky", "brownian")
+POLICIES = ("uniform", "sticky", "brownian", "biased")
 
 
 def conf_dir() -> Path:
@@ -94,24 +94,56 @@ class EnvConfig:
 class CollectConfig:
     """Random rollouts. The data set is the shortest run of ``rollouts`` rollouts that holds ``frames`` frames."""
 
+    node: ClassVar[str] = "collect"  # of the tree; the random stream has the same name
+
     rollouts: int = MISSING
     frames: int | None = None
     max_steps: int | None = None
     policy: str = MISSING
     persistence: float = 0.9
     brownian_std: float = 0.3
+    bias: float = 0.7
+    scatter: bool = False
     seed: int = MISSING
 
     def __post_init__(self) -> None:
-        require_at_least("collect.rollouts", self.rollouts, 2)
-        require_at_least("collect.frames", self.frames, 1)
-        require_at_least("collect.max_steps", self.max_steps, 2)
-        require_one_of("collect.policy", self.policy, POLICIES)
-        require(
-            0 <= self.persistence < 1, f"collect.persistence={self.persistence} is out of range: expected 0 ≤ p < 1"
-        )
-        require_at_least("collect.brownian_std", self.brownian_std, 0)
-        require_at_least("collect.seed", self.seed, 0)
+        node = self.node
+        require_at_least(f"{node}.rollouts", self.rollouts, 2)
+        require_at_least(f"{node}.frames", self.frames, 1)
+        require_at_least(f"{node}.max_steps", self.max_steps, 2)
+        require_one_of(f"{node}.policy", self.policy, POLICIES)
+        require(0 <= self.persistence < 1, f"{node}.persistence={self.persistence} is out of range: expected 0 ≤ p < 1")
+        require_at_least(f"{node}.brownian_std", self.brownian_std, 0)
+        require(0 <= self.bias <= 1, f"{node}.bias={self.bias} is out of range: expected 0 to 1")
+        require_at_least(f"{node}.seed", self.seed, 0)
+
+
+@dataclass
+class HeldoutConfig(CollectConfig):
+    """Rollouts that no model is trained on, the same for every run of a task and scale."""
+
+    node: ClassVar[str] = "heldout"
+
+    rollouts: int = 1000
+    frames: int | None = 5000
+    policy: str = "sticky"
+    scatter: bool = True
+    seed: int = 0
+
+
+@dataclass
+class ProbeConfig:
+    """Probes of V and M on the held-out rollouts, of which the share ``scored`` scores and the others fit the probes;
+    ``epochs`` bounds the training of the small MLP.
+    """
+
+    enabled: bool = True
+    scored: float = 0.3
+    epochs: int = 100
+
+    def __post_init__(self) -> None:
+        _fraction("probe.scored", self.scored)
+        require_at_least("probe.epochs", self.epochs, 1)
 
 
 @dataclass
@@ -330,10 +362,12 @@ class Config:
 
     env: EnvConfig = MISSING
     collect: CollectConfig = MISSING
+    heldout: HeldoutConfig = field(default_factory=HeldoutConfig)
     vae: VisionConfig = MISSING
     memory: MemoryConfig = MISSING
     controller: ControllerConfig = MISSING
     evaluate: EvaluateConfig = MISSING
+    probe: ProbeConfig = field(default_factory=ProbeConfig)
     transfer: TransferConfig = MISSING
     trainer: TrainerConfig = MISSING
     executor: ExecutorConfig = MISSING
@@ -345,7 +379,8 @@ class Config:
     def __post_init__(self) -> None:
         require_one_of("stage", self.stage, ("all", *STAGES))
         require_at_least("seed", self.seed, 0)
-        for name, part in (("collect", self.collect), ("controller", self.controller)):
+        limited = (("collect", self.collect), ("heldout", self.heldout), ("controller", self.controller))
+        for name, part in limited:
             limit = part.max_steps or self.env.max_steps
             require(
                 self.env.action_repeat < limit,

@@ -16,7 +16,7 @@ from worldmodels.cli import prepare_process
 from worldmodels.config import Config, to_config
 from worldmodels.estimate import describe_time, stage_seconds
 from worldmodels.pipeline import Pipeline
-from worldmodels.results import assemble, keep_films, print_parameters, print_summary
+from worldmodels.results import assemble, keep_films, print_parameters, print_probes, print_summary
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.runs import RESULTS, path_from
 
@@ -52,11 +52,13 @@ def run_job(composed: DictConfig) -> None:
         for _ in target.run():
             source = sources[0].artifacts if sources else {}
             root = path_from(folder, store.root)
-            results = assemble(config, target.artifacts, source, root, target.source_env)
+            results = assemble(config, target.artifacts, source, root, target.source_env, target.judged)
             write_json(folder / RESULTS, results)
     if "evaluate" in target.artifacts:
         keep_films(target.artifacts["evaluate"].path, folder)
     print_parameters(results["parameters"], console)
+    if "probes" in results:
+        print_probes(results["probes"], console)
     print_summary(results, console)
     console.print(f"results: {folder / RESULTS}", soft_wrap=True)
 

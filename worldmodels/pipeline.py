@@ -12,20 +12,25 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels import interrupts
 from worldmodels.artifacts import RECORD, Artifact, Store
-from worldmodels.config import STAGES, Config, plain, require_one_of
-from worldmodels.envs import ActionMap, task_spec
+from worldmodels.config import STAGES, CollectConfig, Config, plain, require_one_of
+from worldmodels.envs import TASKS, ActionMap, task_spec
 from worldmodels.errors import ConfigError
 from worldmodels.journal import Journal
 from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
-from worldmodels.stages import collect, controller, encode, evaluate, memory, vision
+from worldmodels.stages import collect, controller, encode, evaluate, memory, probe, vision
 from worldmodels.training import device, require_accelerator, resolve_precision, rollout_precision
 from worldmodels.transfer.weights import freeze, mismatches
 from worldmodels.vision.losses import LOSSES
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config
+SETTINGS_OF_POLICIES = {
+    "persistence": ("sticky", "biased"),
+    "brownian_std": ("brownian",),
+    "bias": ("biased",),
+}
 Work = Callable[[Path, Journal], dict[str, Any]]
 
 
@@ -48,30 +53,45 @@ class Pipeline:
         self.writer = writer
         self._make_source = make_source
         self.spec = task_spec(config.env)
-        self.artifacts: dict[str, Artifact] = {}
+        self.artifacts: dict[str, Artifact] = {}  # of the stages
+        self.judged: dict[str, Artifact] = {}  # held-out rollouts, and what they say of V and M
         self._check()
 
     def run(self) -> Iterator[str]:
-        """Every stage up to the last one asked for; yields the name of each when its artifact is there."""
+        """Every stage up to the last one asked for; yields the name of each when its artifact is there, and V and M
+        are probed.
+        """
         for stage in STAGES[: STAGES.index(self.config.last_stage) + 1]:
             getattr(self, stage)
+            if self.config.probe.enabled and stage in ("vision", "memory"):
+                getattr(self, f"probe_{stage}")
             yield stage
 
     @cached_property
     def collect(self) -> Artifact:
-        config = self.config
+        return self._collect(self.config.collect)
+
+    @cached_property
+    def heldout(self) -> Artifact:
+        """Rollouts that no model of any run is trained on."""
+        return self._collect(self.config.heldout)
+
+    def _collect(self, part: CollectConfig) -> Artifact:
+        config, node = self.config, part.node
         keys = ("name", "id", "kwargs", "renderer", "action_repeat", "crop_bottom")
         task = {key: self._env()[key] for key in keys}
-        settings = {**plain(config.collect), "max_steps": config.collect.max_steps or config.env.max_steps}
-        for policy, key in (("sticky", "persistence"), ("brownian", "brownian_std")):
-            if config.collect.policy != policy:
+        settings = {**plain(part), "max_steps": part.max_steps or config.env.max_steps}
+        for key, policies in SETTINGS_OF_POLICIES.items():
+            if part.policy not in policies:
                 del settings[key]
+        if not (part.scatter and TASKS[config.env.name].scatters):
+            del settings["scatter"]
         return self._build(
-            "collect",
-            config.collect.policy,
-            {"env": task, "collect": settings},
+            node,
+            part.policy,
+            {"env": task, node: settings},
             {},
-            lambda folder, journal: collect.run(config, self.executor, folder),
+            lambda folder, journal: collect.run(config, self.executor, folder, node),
         )
 
     @cached_property
@@ -90,13 +110,42 @@ class Pipeline:
 
     @cached_property
     def encode(self) -> Artifact:
-        parents = {"dataset": self.collect, "vision": self.vision}
+        return self._encode("encode", self.collect)
+
+    @cached_property
+    def heldout_encode(self) -> Artifact:
+        """The held-out rollouts as V sees them."""
+        return self._encode("heldout_encode", self.heldout)
+
+    def _encode(self, stage: str, dataset: Artifact) -> Artifact:
+        parents = {"dataset": dataset, "vision": self.vision}
         return self._build(
-            "encode",
+            stage,
             self._strategy("vision"),
             {"network": plain(self.config.vae.network), "precision": resolve_precision(self.config.trainer)},
             parents,
             lambda folder, journal: encode.run(self.config, parents["dataset"].path, parents["vision"].weights, folder),
+        )
+
+    @cached_property
+    def probe_vision(self) -> Artifact:
+        return self._probe("vision", self.vision, probe.vision, self._strategy("vision"))
+
+    @cached_property
+    def probe_memory(self) -> Artifact:
+        return self._probe("memory", self.memory, probe.memory, self._strategy("memory"))
+
+    def _probe(self, part: str, model: Artifact, work: Callable[..., dict[str, Any]], label: str) -> Artifact:
+        parents = {"heldout": self.heldout, "encoded": self.heldout_encode, part: model}
+        settings = {key: value for key, value in plain(self.config.probe).items() if key != "enabled"}
+        return self._build(
+            f"probe_{part}",
+            label,
+            {"probe": settings},
+            parents,
+            lambda folder, journal: work(
+                self.config, parents["heldout"].path, parents["encoded"].path, model.weights, journal
+            ),
         )
 
     @cached_property
@@ -215,7 +264,7 @@ class Pipeline:
     ) -> Artifact:
         interrupts.check()
         config = self.config
-        seed = config.collect.seed if stage == "collect" else config.seed
+        seed = getattr(config, stage).seed if stage in ("collect", "heldout") else config.seed
         artifact = self.store.build(
             stage,
             f"{config.env.name}-{label}-{config.scale}-seed{seed}",
@@ -231,7 +280,7 @@ class Pipeline:
         )
         if artifact.cached:
             Journal(artifact.path, self.writer, stage).show()
-        self.artifacts[stage] = artifact
+        (self.artifacts if stage in STAGES else self.judged)[stage] = artifact
         return artifact
 
     def _check(self) -> None:

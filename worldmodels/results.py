@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from worldmodels.artifacts import RECORD, Artifact
@@ -20,11 +22,14 @@ def assemble(
     source: Mapping[str, Artifact],
     artifacts_root: str,
     source_env: str | None = None,
+    judged: Mapping[str, Artifact] | None = None,
 ) -> dict[str, Any]:
     """The content of ``results.json`` (see the README for its units). Stages that were not run are absent.
 
     ``source``: what training the source task ``source_env`` made or reused; nothing where a finished run was taken.
+    ``judged``: the held-out rollouts and what they say of V and M.
     """
+    judged = judged or {}
     summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
     results: dict[str, Any] = {
         "env": config.env.name,
@@ -35,6 +40,11 @@ def assemble(
         "stages": _stages(artifacts),
         "source_stages": _stages(source),
     }
+    if judged:
+        results["heldout"] = {name: artifact.name for name, artifact in judged.items()}
+        results["probes"] = {
+            part: judged[f"probe_{part}"].summary for part in ("vision", "memory") if f"probe_{part}" in judged
+        }
     if "collect" in summaries:
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
@@ -69,6 +79,35 @@ def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:
         for group, values in {"": counts, **counts["groups"]}.items():
             table.add_row(f"{part}.{group}" if group else part, *(f"{values[column]:,}" for column in columns))
     console.print(table)
+
+
+def print_probes(probes: Mapping[str, Any], console: Console) -> None:
+    """What V's z and M's h carry of the true state, by linear and small-MLP probes, beside what is found in shuffled
+    targets; and how often objects survive V.
+    """
+    columns = ("target", "linear R², 95 %", "MLP R², 95 %", "shuffled")
+    table = Table(*columns, title="probes on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True
+    for part in probes.values():
+        for inputs, label in (("z", "z"), ("zh", "z, h")):
+            for target, figures in part.get(inputs, {}).items():
+                probed = [_with_interval(figures[kind], "r2") for kind in ("linear", "mlp")]
+                floor = max((value for value in figures["shuffled"].values() if value is not None), default=None)
+                table.add_row(f"{target} ({label})", *probed, _number(floor))
+    console.print(table)
+    for name, figures in probes.get("vision", {}).get("objects", {}).items():
+        recall = _with_interval(figures, "recall")
+        console.print(f"reconstructions that still show the {name}: {recall} of {figures['frames']:,} frames")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _with_interval(figure: Mapping[str, Any], key: str) -> str:
+    low, high = map(_number, figure["interval"])
+    return escape(f"{_number(figure[key])} [{low}, {high}]")
 
 
 def print_summary(results: Mapping[str, Any], console: Console) -> None:

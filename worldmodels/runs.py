@@ -38,6 +38,14 @@ class FinishedRun:
                 f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
             ) from None
 
+    def judged(self, name: str) -> Path | None:
+        """The folder of one of the run's artifacts of held-out rollouts, or None where it is not there. Raises
+        `DamagedFile` where its files are not what they were.
+        """
+        artifact = self.results.get("heldout", {}).get(name)
+        path = self.folder / self.results["artifacts"] / name / (artifact or "")
+        return verified(path).path if artifact and path.is_dir() else None
+
     @property
     def vision(self) -> Artifact:
         return self.artifact("vision")

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-STREAMS = ("collect", "vision", "memory", "controller", "evaluate", "transfer", "figures")
+STREAMS = ("collect", "vision", "memory", "controller", "evaluate", "transfer", "figures", "heldout")
 
 
 def sequence(seed: int, stream: str, *keys: int) -> np.random.SeedSequence:

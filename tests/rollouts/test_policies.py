@@ -9,7 +9,7 @@ from worldmodels.rollouts.engine import NO_FRAMES
 from worldmodels.rollouts.policies import RandomPlayers, random_policy
 
 SPEC = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 2], np.float32), (), 50)
-POLICIES = ("uniform", "sticky", "brownian")
+POLICIES = ("uniform", "sticky", "brownian", "biased")
 
 
 def make_policy(name, seed=0, **settings):
@@ -63,6 +63,18 @@ def test_brownian_walks():
     half = (SPEC.action_high - SPEC.action_low) / 2
     steps = np.diff(chosen, axis=0) / half
     assert [steps[inside[:, i], i].std() for i in range(3)] == pytest.approx([0.1] * 3, rel=0.15)
+
+
+def test_biased_prefers_an_action_of_its_own_that_often_lies_at_a_bound():
+    middles = np.array([np.median(actions("biased", 400, seed, bias=1.0, persistence=0.0), 0) for seed in range(200)])
+    low, high = SPEC.action_low, SPEC.action_high
+    for bound in (low, high):  # noise at a bound is clipped on one side, so that the median stays near it
+        at = (np.abs(middles - bound) < 0.02 * (high - low)).mean(axis=0)
+        np.testing.assert_allclose(at, 0.25, atol=0.1)
+    spread = actions("biased", 4000, seed=3, bias=1.0, persistence=0.0).std(axis=0) / (high - low)
+    assert (spread < 0.051).all()
+    chosen = actions("biased", bias=0.0, persistence=0.0)
+    np.testing.assert_allclose(chosen.mean(0), (low + high) / 2, atol=0.05)
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -45,7 +45,7 @@ def test_the_data_set_does_not_depend_on_the_number_of_workers(config, tmp_path)
     assert contents(tmp_path / "2") == serial
 
 
-@pytest.mark.parametrize("policy", ["uniform", "sticky", "brownian"])
+@pytest.mark.parametrize("policy", ["uniform", "sticky", "brownian", "biased"])
 def test_rollouts_do_not_depend_on_what_is_collected_beside_them(config, tmp_path, policy):
     """Of different lengths here; each depends on its number alone."""
     text = config_to_json(config("env.max_steps=90", "collect.max_steps=90", f"collect.policy={policy}"))
@@ -140,3 +140,24 @@ def test_the_index_lists_the_rollouts_in_order(config, tmp_path):
         run(config("collect.rollouts=5"), tmp_path, executor)
     names = [entry["file"] for entry in json.loads((tmp_path / "index.json").read_text())]
     assert names == [f"{number:06d}.h5" for number in range(5)]
+
+
+def test_held_out_episodes_and_actions_occur_in_no_training_set(config, tmp_path):
+    request = config(f"heldout.max_steps={STEPS}", "heldout.policy=uniform", "collect.policy=uniform", "heldout.seed=0")
+    run(request, tmp_path / "training")
+    (tmp_path / "held_out").mkdir()
+    summary = collect.run(request, SerialExecutor(), tmp_path / "held_out", "heldout")
+    assert summary["rollouts"] == 4
+    training, held_out = (RolloutStore(tmp_path / name) for name in ("training", "held_out"))
+    assert not {entry.seed for entry in training.entries} & {entry.seed for entry in held_out.entries}
+    first, second = (store.read(0, "actions") for store in (training, held_out))
+    assert not np.isin(first, second).any()
+
+
+def test_the_summary_says_what_the_rollouts_reach(config, tmp_path):
+    coverage = run(config("collect.max_steps=90"), tmp_path / "lander")["coverage"]
+    states = [RolloutStore(tmp_path / "lander").read(i, "states") for i in range(4)]
+    x, y = (np.concatenate([rows[:, column] for rows in states]) for column in (0, 1))
+    legs = np.concatenate([rows[:, 6:8].max(axis=1) for rows in states])
+    assert coverage["on_ground"] == pytest.approx((legs > 0).mean())
+    assert coverage["in_picture"] == pytest.approx(((abs(x) <= 1) & (y <= 1.41) & (y >= -0.59)).mean())

@@ -6,11 +6,11 @@ from worldmodels.errors import ConfigError
 
 try:
     from worldmodels.envs.actions import ActionMap
-    from worldmodels.envs.pixels import FRAME_SHAPE, PixelEnv, TaskSpec, make_env, task_spec
+    from worldmodels.envs.pixels import FRAME_SHAPE, TASKS, PixelEnv, TaskSpec, make_env, task_spec
 except gymnasium.error.DependencyNotInstalled as error:
     raise ConfigError(
         f"the tasks need a package that is missing ({' '.join(str(error).split())}): "
         "expected Box2D; run pip install 'gymnasium[box2d]'"
     ) from error
 
-__all__ = ["FRAME_SHAPE", "ActionMap", "PixelEnv", "TaskSpec", "make_env", "task_spec"]
+__all__ = ["FRAME_SHAPE", "TASKS", "ActionMap", "PixelEnv", "TaskSpec", "make_env", "task_spec"]

@@ -1,5 +1,7 @@
 """BipedalWalker. The state is the task's own observation, and the hull's position, which the task keeps to itself."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from worldmodels.envs.scenes.bipedal_walker import WIDTH, BipedalWalkerScene
@@ -22,6 +24,8 @@ class BipedalWalker(Task):
         "hull_x",
         "hull_y",
     )
+    places = ("hull_angle", *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part))
+    motions = ("velocity_x", "velocity_y", "hull_angular_velocity")
 
     def begin(self) -> None:
         """Note from where to where each piece of ground reaches."""
@@ -43,3 +47,16 @@ class BipedalWalker(Task):
 
     def state(self, observation: np.ndarray) -> np.ndarray:
         return np.append(observation, tuple(self.world.hull.position))
+
+    @classmethod
+    def coverage(cls, rollouts: Sequence[np.ndarray]) -> dict[str, float]:
+        """Shares of the frames with the hull less than 45° from level, and with a foot on the ground; how far the hull
+        gets, the mean of the rollouts, in world units.
+        """
+        states = np.concatenate(rollouts)
+        contacts = cls.column(states, "leg1_contact") + cls.column(states, "leg2_contact")
+        return {
+            "upright": float((np.abs(cls.column(states, "hull_angle")) < np.pi / 4).mean()),
+            "foot_on_ground": float((contacts > 0).mean()),
+            "distance": float(np.mean([np.ptp(cls.column(rollout, "hull_x")) for rollout in rollouts])),
+        }

@@ -1,18 +1,33 @@
 """CarRacing. Its observation is its picture; the state is read from the physics and from the track's centre line."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pygame
-from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, WINDOW_H, WINDOW_W
+from gymnasium.envs.box2d.car_dynamics import Car
+from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, SCALE, WINDOW_H, WINDOW_W, ZOOM
 from pygame import gfxdraw
 
 from worldmodels.config import EnvConfig
-from worldmodels.envs.scenes.car_racing import CarRacingScene, grass_patches
+from worldmodels.envs.scenes.car_racing import BAR, CarRacingScene, grass_patches
 from worldmodels.envs.task import Task
 
 LOOK_AHEAD = 5  # points of the track, 3.5 units apart, over which "curvature ahead" is taken
+PER_UNIT = SCALE * ZOOM  # pixels of the window, once the camera has come near
+# How far the picture reaches from the car, which is three quarters down; below it, the bar covers the picture's edge.
+ASIDE, AHEAD, BEHIND = WINDOW_W / 2 / PER_UNIT, 3 / 4 * WINDOW_H / PER_UNIT, (1 / 4 - BAR) * WINDOW_H / PER_UNIT
+CAR_ROWS, CAR_COLUMNS = slice(43, 53), slice(28, 36)  # of 64: the car's place in every picture, with a margin
+
+
+def red_of_car(frames: np.ndarray) -> np.ndarray:
+    """The hull's red where the camera keeps the car: red above the mean of green and blue, in 0–1, elsewhere 0."""
+    red, green, blue = np.moveaxis(frames.astype(np.float32) / 255, -1, 0)
+    shown = np.zeros_like(red)
+    place = (slice(None), CAR_ROWS, CAR_COLUMNS)
+    shown[place] = np.maximum(red - (green + blue) / 2, 0)[place]
+    return shown
 
 
 class CarRacing(Task):
@@ -36,6 +51,10 @@ class CarRacing(Task):
         "on_road",
         "tiles_visited",
     )
+    scatters = True
+    places = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
+    motions = ("speed", "angular_velocity")
+    objects = {"car": red_of_car}  # noqa: RUF012
 
     def __init__(self, config: EnvConfig, pictures: bool) -> None:
         super().__init__(config, pictures)
@@ -46,6 +65,14 @@ class CarRacing(Task):
     @staticmethod
     def render_mode(pictures: bool) -> str | None:
         return "rgb_array" if pictures else None  # the 96×96 observation is drawn in any mode
+
+    def scatter(self) -> Any:
+        """Put the car on a random point of the track: a random driver hardly leaves the straight at the start."""
+        world = self.world
+        place = world.np_random.integers(len(world.track))
+        world.car.destroy()
+        world.car = Car(world.world, *world.track[place][1:4])
+        return world.step(None)[0]  # as the task's own reset does
 
     def begin(self) -> None:
         self._track = np.array(self.world.track)  # rows (α, β, x, y); the road leads along (-sin β, cos β)
@@ -100,6 +127,34 @@ class CarRacing(Task):
                 self.world.tile_visited_count,
             ]
         )
+
+    @classmethod
+    def shown(cls, states: np.ndarray, fps: float) -> np.ndarray:
+        """Frames where a picture can tell how the car stands to the road:
+
+        * after the first second, in which the camera comes near;
+        * the nearest point of the centre line is in the picture, not under the bar. With d the offset and δ the angle
+          to the road, it lies -d cos δ to the car's right and d sin δ ahead of it;
+        * |δ| < π/2, because a road looks the same in both directions.
+        """
+        offset, angle = cls.column(states, "centre_offset"), cls.column(states, "centre_angle")
+        ahead = offset * np.sin(angle)
+        in_picture = (np.abs(offset * np.cos(angle)) <= ASIDE) & (ahead <= AHEAD) & (ahead >= -BEHIND)
+        return (np.arange(len(states)) >= fps) & in_picture & (np.abs(angle) < np.pi / 2)
+
+    @classmethod
+    def coverage(cls, rollouts: Sequence[np.ndarray]) -> dict[str, float]:
+        """Mean and 95th percentile of the speed, share of the frames with a wheel on the road, and tiles of the track
+        visited, the mean of the rollouts.
+        """
+        states = np.concatenate(rollouts)
+        speed = cls.column(states, "speed")
+        return {
+            "speed_mean": float(speed.mean()),
+            "speed_95": float(np.quantile(speed, 0.95)),
+            "on_road": float(cls.column(states, "on_road").mean()),
+            "tiles": float(np.mean([cls.column(rollout, "tiles_visited")[-1] for rollout in rollouts])),
+        }
 
 
 class Ground:

@@ -40,10 +40,14 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     An action is repeated for ``action_repeat`` steps of the task, or to the episode's end; the rewards are summed and
     the last picture is shown. ``max_steps`` truncates earlier than the task would; None leaves the task as it is.
 
+    With ``scatter`` an episode begins anywhere, in a task that can do so.
+
     ``step`` is `advance` and `look`; who does not need a picture leaves out `look`.
     """
 
-    def __init__(self, config: EnvConfig, max_steps: int | None = None, pictures: bool = False) -> None:
+    def __init__(
+        self, config: EnvConfig, max_steps: int | None = None, pictures: bool = False, scatter: bool = False
+    ) -> None:
         self.task = _task(config)(config, pictures)
         self.env = self.task.env
         self.observation_space = gymnasium.spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
@@ -51,6 +55,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.metadata = {**self.env.metadata, "render_modes": ["rgb_array"]}
         self.render_mode = "rgb_array" if pictures else None
         self.max_steps = max_steps
+        self._scatter = scatter and self.task.scatters
         self._repeat, self._id = config.action_repeat, config.id
         self._looked = False
         self._renderer = RENDERERS[config.renderer](self.task, config)
@@ -67,6 +72,8 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """`reset` without a picture. Returns the task's info."""
         super().reset(seed=seed)
         self._observation, info = self.env.reset(seed=seed, options=options)
+        if self._scatter:
+            self._observation = self.task.scatter()
         self.steps = 0  # of the task since the last reset
         self._looked = False
         try:
@@ -130,10 +137,12 @@ def _task(config: EnvConfig) -> type[Task]:
         ) from None
 
 
-def make_env(config: EnvConfig, *, max_steps: int | None = None, pictures: bool = False) -> PixelEnv:
+def make_env(
+    config: EnvConfig, *, max_steps: int | None = None, pictures: bool = False, scatter: bool = False
+) -> PixelEnv:
     """Make a task. Raises `ConfigError` where Gymnasium lacks it or what it needs."""
     try:
-        return PixelEnv(config, max_steps=max_steps, pictures=pictures)
+        return PixelEnv(config, max_steps, pictures, scatter)
     except TypeError as error:  # Gymnasium's own answer to an argument that the task does not take
         raise ConfigError(
             f"env.kwargs={dict(config.kwargs)} does not suit env.id={config.id} ({' '.join(str(error).split())}): "

@@ -8,6 +8,8 @@ import numpy as np
 from worldmodels.config import CollectConfig
 from worldmodels.envs import TaskSpec
 
+BIAS_NOISE = 0.1
+
 
 class Policy(Protocol):
     """Chooses the actions of one episode, blindly."""
@@ -23,8 +25,12 @@ class Uniform:
     def __init__(self, spec: TaskSpec, rng: np.random.Generator) -> None:
         self.spec, self.rng = spec, rng
 
-    def act(self) -> np.ndarray:
+    def draw(self) -> np.ndarray:
+        """A new action, (A,) float32."""
         return self.rng.uniform(self.spec.action_low, self.spec.action_high).astype(np.float32)
+
+    def act(self) -> np.ndarray:
+        return self.draw()
 
 
 class Sticky(Uniform):
@@ -37,7 +43,7 @@ class Sticky(Uniform):
 
     def act(self) -> np.ndarray:
         if self._action is None or self.rng.random() >= self.persistence:
-            self._action = super().act()
+            self._action = self.draw()
         return self._action
 
 
@@ -51,11 +57,32 @@ class Brownian(Uniform):
 
     def act(self) -> np.ndarray:
         if self._action is None:
-            self._action = super().act()
+            self._action = self.draw()
         else:
             walked = self._action + self.rng.normal(size=self.spec.action_size) * self._step
             self._action = np.clip(walked, self.spec.action_low, self.spec.action_high).astype(np.float32)
         return self._action
+
+
+class Biased(Sticky):
+    """Prefers one action, which it draws at its beginning, so that rollouts differ: cars that drive, landers that
+    hover. A new action is, with probability ``bias``, the preferred one give or take `BIAS_NOISE` of half the action
+    range, else uniform; it is kept as by `Sticky`. The preferred action is drawn from twice the range and clipped, so
+    that each of its parts is at either bound in a quarter of the rollouts: no brake at all, full gas.
+    """
+
+    def __init__(self, spec: TaskSpec, rng: np.random.Generator, persistence: float, bias: float) -> None:
+        super().__init__(spec, rng, persistence)
+        self.bias = bias
+        centre, half = (spec.action_high + spec.action_low) / 2, (spec.action_high - spec.action_low) / 2
+        self._preferred = np.clip(rng.uniform(centre - 2 * half, centre + 2 * half), spec.action_low, spec.action_high)
+        self._noise = BIAS_NOISE * half
+
+    def draw(self) -> np.ndarray:
+        if self.rng.random() >= self.bias:
+            return super().draw()
+        action = self._preferred + self.rng.normal(size=self.spec.action_size) * self._noise
+        return np.clip(action, self.spec.action_low, self.spec.action_high).astype(np.float32)
 
 
 class RandomPlayers:
@@ -78,6 +105,8 @@ def random_policy(config: CollectConfig, spec: TaskSpec, rng: np.random.Generato
     """The policy that ``collect.policy`` names."""
     if config.policy == "sticky":
         return Sticky(spec, rng, config.persistence)
+    if config.policy == "biased":
+        return Biased(spec, rng, config.persistence, config.bias)
     if config.policy == "brownian":
         return Brownian(spec, rng, config.brownian_std)
     return Uniform(spec, rng)

@@ -1,4 +1,4 @@
-"""Collect: random rollouts of a task."""
+"""Collect: random rollouts of a task, to train on or to be held out."""
 
 import functools
 import logging
@@ -9,35 +9,40 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.config import Config, config_from_json, config_to_json
-from worldmodels.envs import make_env, task_spec
+from worldmodels.config import CollectConfig, Config, config_from_json, config_to_json
+from worldmodels.envs import TASKS, make_env, task_spec
 from worldmodels.errors import DamagedFile
 from worldmodels.progress import Progress
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results
 from worldmodels.rollouts.policies import Policy, RandomPlayers, random_policy
-from worldmodels.rollouts.storage import Entry, read_entry, write_index, write_rollout
+from worldmodels.rollouts.storage import Entry, RolloutStore, read_entry, write_index, write_rollout
 from worldmodels.seeds import episode_seed, generator
 
 log = logging.getLogger(__name__)
+COVERED = 500  # rollouts
 
 
 @dataclass(frozen=True)
 class CollectRollouts:
-    """Collects rollouts by number, each of which depends on the config and its number alone: work for an executor."""
+    """Collects rollouts by number, each of which depends on the config and its number alone: work for an executor.
+    ``node`` of the config says which rollouts.
+    """
 
     config: str
     folder: Path
     slots: int = 1  # a random policy gains nothing from company, and a rollout fills 12 MB
+    node: str = CollectConfig.node
 
     def __call__(self, feed: Feed) -> Results:
         config = config_from_json(self.config)
-        settings = config.collect
-        env = functools.partial(make_env, config.env, max_steps=settings.max_steps or config.env.max_steps)
+        settings: CollectConfig = getattr(config, self.node)
+        limit = settings.max_steps or config.env.max_steps
+        env = functools.partial(make_env, config.env, max_steps=limit, scatter=settings.scatter)
         spec = task_spec(config.env)
 
         def policy(number: int) -> Policy:
-            return random_policy(settings, spec, generator(settings.seed, "collect", number, 0))
+            return random_policy(settings, spec, generator(settings.seed, self.node, number, 0))
 
         for episode, played in play(feed, env, RandomPlayers(self.slots, policy), self.slots, record=True):
             assert played.rollout is not None
@@ -46,18 +51,22 @@ class CollectRollouts:
             yield episode, write_rollout(_path(self.folder, episode.label), rollout.arrays(), episode.seed, total)
 
 
-def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
-    """Write rollouts and their index; keep those that are there. Returns the summary."""
+def run(config: Config, executor: Executor, folder: Path, node: str = CollectConfig.node) -> dict[str, Any]:
+    """Write the rollouts that ``node`` of the config describes, and their index; keep those that are there. Returns the
+    summary.
+    """
+    settings: CollectConfig = getattr(config, node)
     done = _finished(folder)
-    wanted = config.collect.frames or config.collect.rollouts * (config.collect.max_steps or config.env.max_steps)
+    wanted = settings.frames or settings.rollouts * (settings.max_steps or config.env.max_steps)
     kept = sum(entry.length for entry in done.values())
-    with Progress("collect", wanted, "frames", kept) as progress:
-        if (size := _size(done, config)) is None:
-            rollouts = executor.map(CollectRollouts(config_to_json(config), folder), _missing(done, config))
+    with Progress(node, wanted, "frames", kept) as progress:
+        if (size := _size(done, settings)) is None:
+            work = CollectRollouts(config_to_json(config), folder, node=node)
+            rollouts = executor.map(work, _missing(done, settings))
             for episode, entry in rollouts:
                 done[episode.label] = entry
                 progress.advance(entry.length)
-                if (size := _size(done, config)) is not None:
+                if (size := _size(done, settings)) is not None:
                     rollouts.close()
     assert size is not None
     for path in [*folder.glob("*.partial"), *(_path(folder, number) for number in done if number >= size)]:
@@ -73,9 +82,18 @@ def run(config: Config, executor: Executor, folder: Path) -> dict[str, Any]:
         "frames": sum(entry.length for entry in entries),
         "return_mean": float(np.mean(returns)),
         "return_std": float(np.std(returns, ddof=1)),
+        "coverage": _coverage(config, folder),
     }
     log.info("  %(rollouts)d rollouts, %(frames)d frames, return %(return_mean).1f ± %(return_std).1f", summary)
+    log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
     return summary
+
+
+def _coverage(config: Config, folder: Path) -> dict[str, float]:
+    """What the rollouts reach, by their states; of many, the first, which are as random as the rest."""
+    store = RolloutStore(folder)
+    states = [store.read(rollout, "states") for rollout in range(min(len(store), COVERED))]
+    return TASKS[config.env.name].coverage(states)
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -95,20 +113,20 @@ def _finished(folder: Path) -> dict[int, Entry]:
     return done
 
 
-def _missing(done: dict[int, Entry], config: Config) -> Iterator[Episode]:
-    numbers = (number for number in range(config.collect.rollouts) if number not in done)
-    return (Episode(i, episode_seed(config.collect.seed, "collect", i), player=i) for i in numbers)
+def _missing(done: dict[int, Entry], settings: CollectConfig) -> Iterator[Episode]:
+    numbers = (number for number in range(settings.rollouts) if number not in done)
+    return (Episode(i, episode_seed(settings.seed, settings.node, i), player=i) for i in numbers)
 
 
-def _size(done: dict[int, Entry], config: Config) -> int | None:
+def _size(done: dict[int, Entry], settings: CollectConfig) -> int | None:
     """Rollouts in the data set: the first n, as few as hold the frames asked for, two at least; None while one is
     missing.
     """
     frames = 0
-    for number in range(config.collect.rollouts):
+    for number in range(settings.rollouts):
         if number not in done:
             return None
         frames += done[number].length
-        if config.collect.frames is not None and frames >= config.collect.frames and number >= 1:
+        if settings.frames is not None and frames >= settings.frames and number >= 1:
             return number + 1
-    return config.collect.rollouts
+    return settings.rollouts

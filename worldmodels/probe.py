@@ -1,0 +1,78 @@
+"""``python -m worldmodels.probe``: how much of the true state a finished run's V and M carry, on held-out rollouts."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING, DictConfig
+
+from worldmodels.cli import command, prepare_process
+from worldmodels.config import require, require_at_least
+
+
+@dataclass
+class ProbeCommand:
+    """Schema of ``conf/probe.yaml``."""
+
+    run: str = MISSING
+    scored: float = 0.3
+    epochs: int = 100
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        require(0 < self.scored < 1, f"scored={self.scored} is out of range: expected a fraction between 0 and 1")
+        require_at_least("epochs", self.epochs, 1)
+        require_at_least("workers", self.workers, 1)
+
+
+def probe(composed: DictConfig) -> None:
+    """Probe V, and M if the run has one, and write ``probes.json``. Nothing of the run is changed."""
+    # Imported here because worker processes import this module too, and need none of it.
+    import contextlib
+    import dataclasses
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    from worldmodels.artifacts import write_json
+    from worldmodels.config import ProbeConfig, to_config
+    from worldmodels.journal import Journal
+    from worldmodels.results import print_probes
+    from worldmodels.rollouts.executor import make_executor
+    from worldmodels.runs import FinishedRun
+    from worldmodels.stages import collect, encode
+    from worldmodels.stages import probe as stage
+
+    request = to_config(composed)
+    run = FinishedRun(Path(request.run))
+    config = dataclasses.replace(run.config, probe=ProbeConfig(True, request.scored, request.epochs))
+    vision = run.vision.weights
+    memory = run.memory.weights if "memory" in run.results["stages"] else None
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    workers = request.workers or prepare_process()
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
+        writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
+        heldout = run.judged("heldout")
+        if heldout is None:
+            heldout = folder / "heldout"
+            heldout.mkdir()
+            collect.run(config, executor, heldout, "heldout")
+        encoded = run.judged("heldout_encode")
+        if encoded is None:
+            encoded = folder / "heldout_encode"
+            encoded.mkdir()
+            encode.run(config, heldout, vision, encoded)
+        journal = Journal(folder, writer, "probe_vision")
+        probes = {"vision": stage.vision(config, heldout, encoded, vision, journal)}
+        if memory is not None:
+            journal = Journal(folder, writer, "probe_memory")
+            probes["memory"] = stage.memory(config, heldout, encoded, memory, journal)
+    write_json(folder / "probes.json", {"run": str(run.folder.resolve()), "env": config.env.name, **probes})
+    console = Console()
+    print_probes(probes, console)
+    console.print(f"results: {folder / 'probes.json'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command("probe", probe, "probe_schema", ProbeCommand)
