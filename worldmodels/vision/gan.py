@@ -1,0 +1,123 @@
+"""V trained against a discriminator, whose features take the place of pixels: VAE/GAN of Larsen, Sønderby, Larochelle &
+Winther 2016 (arXiv:1512.09300). Encoder and decoder are those of `ConvVAE`.
+"""
+
+import itertools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodels.seeds import sequence
+from worldmodels.vision.losses import Given, floored, kl_divergence, squared_error
+from worldmodels.vision.module import VisionModule
+
+
+class Judgement(NamedTuple):
+    """``features`` (B, 8192) of the third layer, Dis_l of the paper; ``logits`` (B,) that a frame is real."""
+
+    features: Tensor
+    logits: Tensor
+
+
+class Discriminator(nn.Module):
+    """Four convolutions, kernel 4, stride 2, and a dense layer: frames (B, 3, 64, 64) in 0–1 -> `Judgement`.
+
+    Each frame is normalised by itself (Wu & He 2018, arXiv:1803.08494), so the judgement of one does not depend on the
+    others of its batch, and the features stay on one scale.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = (3, 32, 64, 128, 128)
+        self.layers = nn.ModuleList(nn.Conv2d(i, o, 4, stride=2, padding=1) for i, o in itertools.pairwise(channels))
+        self.norms = nn.ModuleList(nn.GroupNorm(8, size) for size in channels[2:])
+        self.dense = nn.Linear(2048, 1)
+
+    def forward(self, frames: Tensor) -> Judgement:
+        first, second, third, last = self.layers
+        x = functional.leaky_relu(first(frames), 0.2)
+        x = functional.leaky_relu(self.norms[0](second(x)), 0.2)
+        features = self.norms[1](third(x)).float()
+        x = functional.leaky_relu(self.norms[2](last(functional.leaky_relu(features, 0.2))), 0.2)
+        with torch.autocast(frames.device.type, enabled=False):
+            return Judgement(features.flatten(1), self.dense(x.float().flatten(1)).squeeze(1))
+
+
+class AdversarialLosses(NamedTuple):
+    """Means over the batch, each (). ``total`` is the encoder's loss; ``reconstruction`` and ``kl`` are those of every
+    loss; ``features`` is the squared error in the discriminator's, halved; ``generator`` and ``discriminator`` are the
+    two players' cross-entropies in nats, each summed over the kinds of frames it is about.
+    """
+
+    total: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+    features: Tensor
+    generator: Tensor
+    discriminator: Tensor
+
+
+class AdversarialModule(VisionModule):
+    """Algorithm 1 of the paper. With L the error in features and G the cross-entropy of passing off reconstructions and
+    samples of the prior as real (Goodfellow et al. 2014, section 3: the form that does not saturate), the encoder
+    minimises KL + L, the decoder γ·L + G, and the discriminator its own cross-entropy over all three kinds.
+
+    The three gradients are taken at the same point and applied in one step of one optimizer, so a step is a batch, as
+    everywhere else.
+    """
+
+    def _prepare(self, given: Given) -> None:
+        self.automatic_optimization = False
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(sequence(given.seed, "vision", 5).generate_state(1)[0]))
+            self.discriminator = Discriminator().to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+
+    def _losses(self, frames: Tensor, generator: torch.Generator) -> AdversarialLosses:
+        latent = self.network.encode(frames)
+        z = latent.mu + torch.exp(latent.log_var / 2) * self._noise(frames, generator)
+        drawn = self.network.decode(torch.cat([z, self._noise(frames, generator)]))
+        judged = self.discriminator(torch.cat([frames, drawn]))
+        real, rebuilt, _ = judged.features.chunk(3)
+        real_logits, *fake_logits = judged.logits.chunk(3)
+        kl = kl_divergence(latent)
+        features = (rebuilt - real).square().sum(1) / 2
+        fakes = [(functional.softplus(-logits), functional.softplus(logits)) for logits in fake_logits]
+        passing, caught = (torch.stack(each).sum(0) for each in zip(*fakes, strict=True))
+        return AdversarialLosses(
+            total=(features + floored(kl, self.config.kl_floor, latent.mu.shape[1])).mean(),
+            reconstruction=squared_error(drawn[: len(frames)], frames).mean(),
+            kl=kl.mean(),
+            features=features.mean(),
+            generator=passing.mean(),
+            discriminator=(functional.softplus(-real_logits) + caught).mean(),
+        )
+
+    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+        losses = self._step(batch, "", 0, self.global_step)
+        encoder = nn.ModuleList([self.network.encoder, self.network.bottleneck])
+        wanted: Mapping[nn.Module, Tensor] = {
+            encoder: losses.total,
+            self.network.decoder: self.config.gan_gamma * losses.features + losses.generator,
+            self.discriminator: losses.discriminator,
+        }
+        for part, loss in wanted.items():
+            trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+            if trained:
+                for parameter, gradient in zip(
+                    trained, torch.autograd.grad(loss, trained, retain_graph=True), strict=True
+                ):
+                    parameter.grad = gradient
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.step()
+        return losses.total
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = super().configure_optimizers()
+        optimizer.add_param_group(
+            {"params": list(self.discriminator.parameters()), "lr": self.config.gan_learning_rate}
+        )
+        return optimizer
