@@ -139,7 +139,7 @@ class VisionConfig:
     shuffle_frames: int = 30000
     perceptual_weight: float = 0.5
     perceptual_run: str | None = None
-    gan_gamma: float = 1e-2
+    gan_gamma: float = 1.0
     gan_learning_rate: float = 2e-4
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from worldmodels.vision.module import VisionModule
 
 
 class Judgement(NamedTuple):
-    """``features`` (B, 8192) of the third layer, Dis_l of the paper; ``logits`` (B,) that a frame is real."""
+    """``features`` (B, 4096) of the third layer, Dis_l of the paper; ``logits`` (B,) that a frame is real."""
 
     features: Tensor
     logits: Tensor
@@ -31,10 +31,10 @@ class Discriminator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        channels = (3, 32, 64, 128, 128)
+        channels = (3, 16, 32, 64, 64)
         self.layers = nn.ModuleList(nn.Conv2d(i, o, 4, stride=2, padding=1) for i, o in itertools.pairwise(channels))
         self.norms = nn.ModuleList(nn.GroupNorm(8, size) for size in channels[2:])
-        self.dense = nn.Linear(2048, 1)
+        self.dense = nn.Linear(1024, 1)
 
     def forward(self, frames: Tensor) -> Judgement:
         first, second, third, last = self.layers
