@@ -40,6 +40,7 @@ def test_each_part_follows_its_own_loss(module: AdversarialModule, batch: int) -
 
     module.optimizers = Optimizer  # type: ignore[method-assign]
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    module.eval()  # or each pass changes the estimate of the weights' norms
     module.training_step(frames(batch), 0)
 
     network, judge = module.network, module.discriminator
@@ -48,7 +49,8 @@ def test_each_part_follows_its_own_loss(module: AdversarialModule, batch: int) -
     x = frames(batch).permute(0, 3, 1, 2) / 255
     reconstruction, (mu, log_var) = network(x, noise)
     sample = network.decode(prior)
-    error = 0.5 * (judge(reconstruction).features - judge(x).features).square().sum(1).mean()
+    error = 4.5 * (judge(reconstruction).features - judge(x).features).square().sum(1).mean()
+    error = error + (reconstruction - x).square().sum((1, 2, 3)).mean()
     kl = 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum(1).mean()
 
     def entropy(image: Tensor, real: float) -> Tensor:
@@ -69,7 +71,7 @@ def test_each_part_follows_its_own_loss(module: AdversarialModule, batch: int) -
 
 def test_a_judgement_does_not_depend_on_the_batch_and_is_in_float32() -> None:
     torch.manual_seed(0)
-    judge, images = Discriminator(), torch.rand(3, 3, 64, 64)
+    judge, images = Discriminator().eval(), torch.rand(3, 3, 64, 64)
     together = judge(images)
     for i in range(3):
         alone = judge(images[i : i + 1])
@@ -86,3 +88,18 @@ def test_one_optimizer_holds_v_and_the_discriminator_each_at_its_own_rate(module
     assert [group["lr"] for group in groups] == [1e-3, 2e-4]
     held = [{id(parameter) for parameter in group["params"]} for group in groups]
     assert held == [{id(p) for p in part.parameters()} for part in (module.network, module.discriminator)]
+
+
+def test_the_discriminator_rests_while_it_is_ahead(module: AdversarialModule) -> None:
+    """Its gradient is then none at all, rather than that of the step before."""
+
+    class Optimizer:
+        def step(self) -> None: ...
+
+    module.optimizers = Optimizer  # type: ignore[method-assign]
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    for limit, rests in ((0.0, False), (100.0, True)):
+        module.RESTS_BELOW = limit
+        module.training_step(frames(2), 0)
+        assert all((parameter.grad is None) == rests for parameter in module.discriminator.parameters())
+        assert all(parameter.grad is not None for parameter in module.network.parameters())
