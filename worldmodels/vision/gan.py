@@ -116,9 +116,8 @@ class AdversarialModule(VisionModule):
         self.zero_grad()  # what gets no gradient below stays as it is
         for part, loss in wanted.items():
             trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-            gradients = torch.autograd.grad(loss, trained, retain_graph=True) if trained else ()
-            for parameter, gradient in zip(trained, gradients, strict=True):
-                parameter.grad = gradient
+            if trained:  # `backward` gives a gradient its parameter's memory order, which a fused optimizer relies on
+                loss.backward(inputs=trained, retain_graph=True)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.step()
