@@ -68,8 +68,8 @@ class AdversarialModule(VisionModule):
     three kinds.
 
     Unlike the paper's, L is the error in features plus that in pixels, and the discriminator rests while it is far
-    ahead: without these two, the frames of the tasks, large flat areas of black and white, are told from a decoder's at
-    once, and the reconstruction is lost.
+    ahead. The tasks' frames, large flat areas of black and white, are told from a decoder's at once: with features
+    alone the reconstruction is lost, and without rests the error in features grows.
 
     The three gradients are taken at the same point and applied in one step of one optimizer, so a step is a batch, as
     everywhere else.
