@@ -29,19 +29,23 @@ def gradients(loss: Tensor, *parts: nn.Module) -> list[Tensor]:
     return list(torch.autograd.grad(loss, wanted, retain_graph=True))
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_each_part_follows_its_own_loss(module: AdversarialModule, batch: int) -> None:
-    """Algorithm 1, a pass for each part, with binary cross-entropy written out."""
-    taken: dict[str, Tensor] = {}
+def without_optimizer(module: AdversarialModule) -> None:
+    """Leave the gradients of a step as they are."""
 
     class Optimizer:
-        def step(self) -> None:
-            taken.update({name: parameter.grad.clone() for name, parameter in module.named_parameters()})  # type: ignore
+        def step(self) -> None: ...
 
     module.optimizers = Optimizer  # type: ignore[method-assign]
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_each_part_follows_its_own_loss(module: AdversarialModule, batch: int) -> None:
+    """Algorithm 1, a pass for each part, with binary cross-entropy written out."""
+    without_optimizer(module)
     module.eval()  # or each pass changes the estimate of the weights' norms
     module.training_step(frames(batch), 0)
+    taken = {name: parameter.grad for name, parameter in module.named_parameters()}
 
     network, judge = module.network, module.discriminator
     generator = torch_generator(0, "vision", 0, 0)
@@ -66,6 +70,7 @@ def test_each_part_follows_its_own_loss(module: AdversarialModule, batch: int) -
     ]
     assert len(taken) == len(expected)
     for (name, got), wanted in zip(taken.items(), expected, strict=True):
+        assert got is not None
         torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4 * wanted.abs().max().item(), msg=name)
 
 
@@ -92,14 +97,21 @@ def test_one_optimizer_holds_v_and_the_discriminator_each_at_its_own_rate(module
 
 def test_the_discriminator_rests_while_it_is_ahead(module: AdversarialModule) -> None:
     """Its gradient is then none at all, rather than that of the step before."""
-
-    class Optimizer:
-        def step(self) -> None: ...
-
-    module.optimizers = Optimizer  # type: ignore[method-assign]
-    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    without_optimizer(module)
     for limit, rests in ((0.0, False), (100.0, True)):
         module.RESTS_BELOW = limit
         module.training_step(frames(2), 0)
         assert all((parameter.grad is None) == rests for parameter in module.discriminator.parameters())
         assert all(parameter.grad is not None for parameter in module.network.parameters())
+
+
+def test_gradients_lie_in_memory_as_their_parameters_do(module: AdversarialModule) -> None:
+    """A fused optimizer goes through both by address."""
+    module = AdversarialModule(module.network, module.config, Given(seed=0), channels_last=True)
+    without_optimizer(module)
+    module.RESTS_BELOW = 0.0
+    with torch.autocast("cpu", torch.bfloat16):
+        module.training_step(frames(2), 0)
+    assert any(not parameter.is_contiguous() for parameter in module.parameters())
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None and parameter.grad.stride() == parameter.stride(), name

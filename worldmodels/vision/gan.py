@@ -68,8 +68,8 @@ class AdversarialModule(VisionModule):
     three kinds.
 
     Unlike the paper's, L is the error in features plus that in pixels, and the discriminator rests while it is far
-    ahead: without these two, the frames of the tasks, large flat areas of black and white, are told from a decoder's at
-    once, and the reconstruction is lost.
+    ahead. The tasks' frames, large flat areas of black and white, are told from a decoder's at once: with features
+    alone the reconstruction is lost, and without rests the error in features grows.
 
     The three gradients are taken at the same point and applied in one step of one optimizer, so a step is a batch, as
     everywhere else.
@@ -116,9 +116,8 @@ class AdversarialModule(VisionModule):
         self.zero_grad()  # what gets no gradient below stays as it is
         for part, loss in wanted.items():
             trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-            gradients = torch.autograd.grad(loss, trained, retain_graph=True) if trained else ()
-            for parameter, gradient in zip(trained, gradients, strict=True):
-                parameter.grad = gradient
+            if trained:  # `backward` gives a gradient its parameter's memory order, which a fused optimizer relies on
+                loss.backward(inputs=trained, retain_graph=True)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.step()
