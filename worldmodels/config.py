@@ -167,8 +167,12 @@ class VisionConfig:
     epochs: int = MISSING
     batch_size: int = MISSING
     learning_rate: float = 1e-3
+    min_learning_rate: float | None = None
     validation_fraction: float = 0.1
     shuffle_frames: int = 30000
+    salient_weight: float = 100.0
+    salient_glimpse: float = 0.0
+    salient_place: float = 0.0
     perceptual_weight: float = 0.5
     perceptual_run: str | None = None
     gan_gamma: float = 1.0
@@ -179,7 +183,15 @@ class VisionConfig:
         require_at_least("vae.epochs", self.epochs, 1)
         require_at_least("vae.batch_size", self.batch_size, 1)
         require_positive("vae.learning_rate", self.learning_rate)
+        require(
+            self.min_learning_rate is None or 0 <= self.min_learning_rate <= self.learning_rate,
+            f"vae.min_learning_rate={self.min_learning_rate} is out of range: expected 0 to vae.learning_rate="
+            f"{self.learning_rate}, or null for a constant rate",
+        )
         _fraction("vae.validation_fraction", self.validation_fraction)
+        require_at_least("vae.salient_weight", self.salient_weight, 1)
+        require_at_least("vae.salient_glimpse", self.salient_glimpse, 0)
+        require_at_least("vae.salient_place", self.salient_place, 0)
         require_at_least("vae.shuffle_frames", self.shuffle_frames, 1)
         require(
             0 <= self.perceptual_weight <= 1,

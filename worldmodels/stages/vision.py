@@ -27,10 +27,10 @@ def run(
     compares with. Returns the summary.
     """
     network = make_vision(config)
+    data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, config.transfer.budget if source else 1.0)
     parameters = prepare(network, "vision", source, config.transfer.freeze)
+    network.prepare(data.training_rollouts())
     if parameters["trainable"]:
-        budget = config.transfer.budget if source else 1.0
-        data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, budget)
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
         given = Given(config.seed, data.training_rollouts(), features)
         make_module, trainer = MODULES[config.vae.loss], config.trainer

@@ -6,11 +6,13 @@ import itertools
 from typing import NamedTuple
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from worldmodels.seeds import sequence
+from worldmodels.training import adam
 from worldmodels.vision.losses import Given, floored, kl_divergence, squared_error
 from worldmodels.vision.module import VisionModule
 
@@ -121,11 +123,13 @@ class AdversarialModule(VisionModule):
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.step()
+        if self.config.min_learning_rate is not None:
+            self.lr_schedulers().step()  # type: ignore[union-attr]
         return losses.total.detach()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = super().configure_optimizers()
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = adam(self.network, self.config.learning_rate, fused=True)
         optimizer.add_param_group(
             {"params": list(self.discriminator.parameters()), "lr": self.config.gan_learning_rate}
         )
-        return optimizer
+        return self._scheduled(optimizer)

@@ -22,7 +22,9 @@ class FrameEncoder:
     def __init__(self, vision: ConvVAE, precision: str, rows: int) -> None:
         self._dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float32
         self._device = next(vision.parameters()).device
-        self._convolutions = copy.deepcopy(vision.encoder).eval().to(dtype=self._dtype)
+        self._convolutions = copy.deepcopy(vision.encoder).eval()
+        for parameter in self._convolutions.parameters():  # what is counted rather than trained stays as it is
+            parameter.data = parameter.data.to(self._dtype)
         self._convolutions.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._dense = vision.bottleneck.eval()
         self._rows = rows

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from worldmodels.config import VisionConfig
 from worldmodels.errors import ConfigError
-from worldmodels.seeds import torch_generator
+from worldmodels.seeds import sequence, torch_generator
 from worldmodels.vision.network import Encoder, Latent
 from worldmodels.vision.pixels import to_unit
+from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
 
 
 class Losses(NamedTuple):
@@ -39,6 +40,9 @@ class Given(NamedTuple):
     source: Path | None = None
 
 
+OUTLINE = 0.25  # power of the salience that cuts a thing out of its surroundings: unusual is unusual, more or less
+
+
 def squared_error(reconstruction: Tensor, frames: Tensor) -> Tensor:
     """Squared error summed over a frame's 12,288 values in 0–1: (B, 3, 64, 64) -> (B,)."""
     return (reconstruction.float() - frames.float()).square().flatten(1).sum(1)
@@ -60,8 +64,8 @@ def floored(kl: Tensor, kl_floor: float, latent_size: int) -> Tensor:
 class Loss(nn.Module):
     """Some measure of a reconstruction's error, plus KL. A loss says which by overriding `distance`.
 
-    What it prepares from ``given`` it keeps in buffers, ``persistent=False``: nothing of it is trained, it goes to the
-    device with the module, and a resumed run prepares it again. A setting of ``vae`` that only one loss reads bears its
+    What it prepares from ``given`` it keeps in buffers, so that it goes to the device with the module. Parameters, if
+    it has any, are trained with V and thrown away. A setting of ``vae`` that only one loss reads bears its
     name (``perceptual_weight``) and counts as an input of V with that loss alone.
     """
 
@@ -69,21 +73,23 @@ class Loss(nn.Module):
         super().__init__()
         self.kl_floor = config.kl_floor
 
-    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
-        """(B, 3, 64, 64) twice and their `squared_error` (B,) -> what is minimised beside KL, (B,) or the mean ()."""
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor, z: Tensor) -> Tensor:
+        """(B, 3, 64, 64) twice, their `squared_error` (B,), and the z (B, Z) that was decoded -> what is minimised
+        beside KL, (B,) or the mean ().
+        """
         raise NotImplementedError
 
-    def forward(self, reconstruction: Tensor, frames: Tensor, latent: Latent) -> Losses:
+    def forward(self, reconstruction: Tensor, frames: Tensor, latent: Latent, z: Tensor) -> Losses:
         """Frames (B, 3, 64, 64) in 0–1, latents (B, Z)."""
         error, kl = squared_error(reconstruction, frames), kl_divergence(latent)
-        cost = self.distance(reconstruction, frames, error) + floored(kl, self.kl_floor, latent.mu.shape[1])
+        cost = self.distance(reconstruction, frames, error, z) + floored(kl, self.kl_floor, latent.mu.shape[1])
         return Losses(cost.mean(), error.mean(), kl.mean())
 
 
 class MSE(Loss):
     """Squared error plus KL: Ha & Schmidhuber 2018, App. A.1."""
 
-    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor, z: Tensor) -> Tensor:
         return error
 
 
@@ -97,7 +103,7 @@ class Sigma(Loss):
 
     SMALLEST = 1 / (12 * 255**2)
 
-    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor, z: Tensor) -> Tensor:
         values = frames[0].numel()
         variance = (error.mean() / values).clamp(min=self.SMALLEST)
         return values / 2 * (torch.log(2 * math.pi * variance) + 1)
@@ -133,7 +139,7 @@ class Perceptual(Loss):
                 x = nn.functional.conv2d(x, getattr(self, f"weight{i}"), getattr(self, f"bias{i}"), stride=2).relu()
         return x
 
-    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor, z: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = self.features(frames)
         difference = squared_error(self.features(reconstruction), wanted)
@@ -181,4 +187,42 @@ def _sample(rollouts: Iterable[Tensor], count: int) -> Tensor:
     return torch.cat(kept)
 
 
-LOSSES: dict[str, type[Loss]] = {"mse": MSE, "sigma": Sigma, "perceptual": Perceptual}
+class Salient(Loss):
+    """Squared error in which an unusual pixel weighs up to ``salient_weight`` times as much as a usual one: see
+    `Salience`.
+
+    Beside it, where something unusual is in a frame, two linear readouts of z: ``salient_glimpse`` times the squared
+    error of a glimpse of it, centred, and ``salient_place`` times that of its place, in -1 to 1 from edge to edge. They
+    ask for what a linear controller needs, in a form that it can read: a feature prediction in the sense of Pihlgren,
+    Sandin & Liwicki 2021 (arXiv:2103.12445), of features that are counted rather than trained. The readouts are thrown
+    away after training.
+    """
+
+    def __init__(self, config: VisionConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self.weight, self.glimpse, self.place = config.salient_weight, config.salient_glimpse, config.salient_place
+        self.salience = Salience()
+        self.salience.prepare(given.rollouts)
+        if self.glimpse or self.place:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(sequence(given.seed, "vision", 6).generate_state(1)[0]))
+                self.what = nn.Linear(config.network.latent_size, 3 * GLIMPSE**2)
+                self.where = nn.Linear(config.network.latent_size, 2)
+
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor, z: Tensor) -> Tensor:
+        frames, salience = frames.float(), self.salience(frames)
+        weight = 1 + (self.weight - 1) * salience
+        cost = (weight * (reconstruction.float() - frames).square()).flatten(1).sum(1)
+        return cost + self._read(frames, salience, z) if self.glimpse or self.place else cost
+
+    def _read(self, frames: Tensor, salience: Tensor, z: Tensor) -> Tensor:
+        fixation = fixate(salience)
+        shown = glimpse(frames * salience**OUTLINE, fixation, GLIMPSE).flatten(1)
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.float()
+            what = (self.what(z) - shown).square().sum(1)
+            where = (self.where(z) - fixation.place).square().sum(1)
+        return fixation.there * (self.glimpse * what + self.place * where)
+
+
+LOSSES: dict[str, type[Loss]] = {"mse": MSE, "sigma": Sigma, "salient": Salient, "perceptual": Perceptual}

@@ -1,11 +1,13 @@
 """V's LightningModule, and the pictures V shows of itself after every epoch."""
 
+import math
 from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
 import torch
-from torch import Tensor
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
 
 from worldmodels import media
 from worldmodels.config import VisionConfig
@@ -41,8 +43,9 @@ class VisionModule(lightning.LightningModule):
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
         """What is logged of frames (B, 3, 64, 64), by name; ``total`` is what a step returns."""
-        reconstruction, latent = self.network(frames, self._noise(frames, generator))
-        return self.loss(reconstruction, frames, latent)
+        noise = self._noise(frames, generator)
+        reconstruction, latent = self.network(frames, noise)
+        return self.loss(reconstruction, frames, latent, latent.sample(noise))
 
     def _noise(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Standard normal (B, Z)."""
@@ -61,8 +64,22 @@ class VisionModule(lightning.LightningModule):
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
         self._step(batch, "val_", 1, batch_index)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return adam(self.network, self.config.learning_rate, fused=True)
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        trained = nn.ModuleList([self.network, self.loss])
+        return self._scheduled(adam(trained, self.config.learning_rate, fused=True))
+
+    def _scheduled(self, optimizer: torch.optim.Optimizer) -> OptimizerLRScheduler:
+        """The rate of every group as it is, or down half a cosine (Loshchilov & Hutter 2017, eq. 5, one cycle)."""
+        if self.config.min_learning_rate is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        least = self.config.min_learning_rate / self.config.learning_rate
+
+        def share(step: int) -> float:
+            return least + (1 - least) * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class VisionPictures(lightning.Callback):

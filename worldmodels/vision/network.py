@@ -1,6 +1,7 @@
 """The convolutional VAE of Ha & Schmidhuber 2018 (App. A.1), layer for layer."""
 
 import itertools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,10 @@ class Latent(NamedTuple):
 
     mu: Tensor
     log_var: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard normal -> (B, Z)."""
+        return self.mu + torch.exp(self.log_var / 2) * noise
 
 
 class Encoder(nn.Module):
@@ -31,12 +36,12 @@ class Encoder(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Two dense layers, μ and log σ²: (B, 1024) -> (B, Z) twice."""
+    """Two dense layers, μ and log σ²: (B, features) -> (B, Z) twice."""
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: int, features: int = 1024) -> None:
         super().__init__()
-        self.mu = nn.Linear(1024, latent_size)
-        self.log_var = nn.Linear(1024, latent_size)
+        self.mu = nn.Linear(features, latent_size)
+        self.log_var = nn.Linear(features, latent_size)
 
     def forward(self, x: Tensor) -> Latent:
         return Latent(self.mu(x), self.log_var(x))
@@ -69,6 +74,11 @@ class ConvVAE(nn.Module):
         self.bottleneck = Bottleneck(latent_size)
         self.decoder = Decoder(latent_size)
 
+    def prepare(self, rollouts: Iterable[Tensor]) -> None:
+        """Take from the training rollouts, (T, 64, 64, 3) uint8 each, what is counted rather than trained. Nothing
+        here.
+        """
+
     def encode(self, frames: Tensor) -> Latent:
         return self.bottleneck(self.encoder(frames))
 
@@ -77,8 +87,6 @@ class ConvVAE(nn.Module):
         return self.decoder(z).float().sigmoid()
 
     def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
-        """Reconstruct through a sampled z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard
-        normal.
-        """
+        """Reconstruct through a sampled z. noise: (B, Z) standard normal."""
         latent = self.encode(frames)
-        return self.decode(latent.mu + torch.exp(latent.log_var / 2) * noise), latent
+        return self.decode(latent.sample(noise)), latent

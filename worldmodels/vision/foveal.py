@@ -1,0 +1,62 @@
+"""A V with a fovea: the convolutional VAE whose encoder also looks closely at what is unusual in a frame."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from worldmodels.vision.network import Bottleneck, ConvVAE, Encoder
+from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
+
+
+class Fovea(nn.Module):
+    """What and where: (B, 3, 64, 64) in 0–1 -> (B, features + 3), features of a glimpse of the most salient place, that
+    place, and a 1; all 0 where nothing is salient.
+
+    A glimpse of one place at a time is Mnih et al. 2014 (arXiv:1406.6247); here the place is not learnt but the most
+    salient one (Itti, Koch & Niebur 1998).
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.salience = Salience()
+        self.layers = nn.ModuleList([nn.Conv2d(4, 16, kernel_size=3), nn.Conv2d(16, 32, kernel_size=4, stride=2)])
+        self.dense = nn.Linear(32 * 4 * 4, features)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        salience = self.salience(frames)
+        fixation = fixate(salience)
+        x = glimpse(torch.cat([frames.float(), salience], dim=1), fixation, GLIMPSE).to(frames.dtype)
+        for layer in self.layers:
+            x = layer(x).relu()
+        there = fixation.there.unsqueeze(1)
+        what = self.dense(x.flatten(1)).relu().float()
+        return torch.cat([what * there, fixation.place * there, there], dim=1)
+
+
+class FovealEncoder(Encoder):
+    """The encoder of the paper beside a fovea: (B, 3, 64, 64) -> (B, 1024 + features + 3).
+
+    Four convolutions without padding end in 2×2 places, so that the paper's encoder has to learn a small thing's shape
+    anew for every place; a glimpse shows it always in the middle.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.fovea = Fovea(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([super().forward(x).float(), self.fovea(x)], dim=1)
+
+
+class FovealVAE(ConvVAE):
+    """V with a `FovealEncoder`; bottleneck and decoder are as in the paper."""
+
+    def __init__(self, latent_size: int, features: int = 64) -> None:
+        super().__init__(latent_size)
+        self.encoder = FovealEncoder(features)
+        self.bottleneck = Bottleneck(latent_size, features=1024 + features + 3)
+
+    def prepare(self, rollouts: Iterable[Tensor]) -> None:
+        """Count the usual colours."""
+        self.encoder.fovea.salience.prepare(rollouts)

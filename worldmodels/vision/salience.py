@@ -1,0 +1,118 @@
+"""What is unusual in a frame, and where: pixels whose colour is seldom seen at their place."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SIZE = 64
+BLOCK = 4  # pixels: colours are counted in blocks of this edge
+LEVELS = 8  # of each of red, green and blue
+RARE = 0.003  # share of a block's pixels at which a colour counts half as unusual
+SAMPLE = 20_000  # frames, at most, that are counted
+WINDOW = 5  # pixels: the most salient window of this edge is the place
+REACH = 9  # pixels: edge of the window whose centre of salience refines the place
+ROUNDS = 3  # of refining
+SOMETHING = 0.1  # mean salience of the window from which on there is something to look at
+GLIMPSE = 12  # pixels: edge of what is looked at closely
+
+
+class Fixation(NamedTuple):
+    """The most salient place of a frame: ``row`` and ``column`` of its centre in pixels, and the mean salience
+    ``strength`` of the window there, 0–1; (B,) each.
+    """
+
+    row: Tensor
+    column: Tensor
+    strength: Tensor
+
+    @property
+    def there(self) -> Tensor:
+        """1 where there is something to look at, else 0: (B,)."""
+        return (self.strength > SOMETHING).float()
+
+    @property
+    def place(self) -> Tensor:
+        """Row and column in -1 to 1 from edge to edge: (B, 2)."""
+        return torch.stack([self.row, self.column], dim=1) * (2 / (SIZE - 1)) - 1
+
+
+class Salience(nn.Module):
+    """Frames (B, 3, 64, 64) in 0–1 -> salience (B, 1, 64, 64) in 0–1: how far a pixel departs from the task's usual
+    picture, ε / (ε + p), where p is the share of pixels of its colour among the pixels seen around its place and
+    ε = `RARE`. 0 is usual; 1 was never seen.
+
+    With a fixed camera this is background subtraction with several backgrounds at each place (Stauffer & Grimson 1999):
+    sky and hill may both be usual. With a moving camera road and grass are usual nearly everywhere, and a car in the
+    middle of the picture is usual there. Counts are smoothed over neighbouring blocks and colours.
+    """
+
+    table: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.ones((SIZE // BLOCK) ** 2 * LEVELS**3))
+
+    @torch.no_grad()
+    def prepare(self, rollouts: Iterable[Tensor]) -> None:
+        """Count the colours of ``rollouts``, (T, 64, 64, 3) uint8 each."""
+        counts = torch.zeros_like(self.table, device="cpu", dtype=torch.float64)
+        every = max(1, -(-sum(len(rollout) for rollout in rollouts) // SAMPLE))
+        for rollout in rollouts:
+            for part in rollout[::every].split(1000):
+                cells = _cells(part.permute(0, 3, 1, 2).float() / 255)
+                counts += torch.bincount(cells.flatten(), minlength=len(counts))
+        if total := counts.sum().item():
+            share = _smooth((counts / total * (SIZE // BLOCK) ** 2).float())
+            self.table.copy_(RARE / (RARE + share))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.table[_cells(frames)].unsqueeze(1).float()
+
+
+def _cells(frames: Tensor) -> Tensor:
+    """(B, 3, 64, 64) in 0–1 -> (B, 64, 64), the place of each pixel's block and colour in the table."""
+    levels = (frames.float() * 255 + 0.5).long().clamp(0, 255).div(256 // LEVELS, rounding_mode="floor")
+    red, green, blue = levels.unbind(1)
+    block = torch.arange(SIZE, device=frames.device) // BLOCK
+    place = block[:, None] * (SIZE // BLOCK) + block
+    return ((place * LEVELS + red) * LEVELS + green) * LEVELS + blue
+
+
+def _smooth(share: Tensor) -> Tensor:
+    """Each colour's neighbours count half as much for each step away, so do the blocks beside a block."""
+    kernel = torch.tensor([0.5, 1.0, 0.5])
+    cube = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
+    blocks = SIZE // BLOCK
+    colours = functional.conv3d(share.view(-1, 1, LEVELS, LEVELS, LEVELS), cube[None, None], padding=1)
+    places = colours.view(blocks, blocks, LEVELS**3).permute(2, 0, 1).unsqueeze(1)
+    square = (kernel[:, None] * kernel / 4)[None, None]
+    padded = functional.pad(places, (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, square).squeeze(1).permute(1, 2, 0).flatten()
+
+
+@torch.no_grad()
+def fixate(salience: Tensor) -> Fixation:
+    """Winner takes all (Itti, Koch & Niebur 1998): the most salient window, and its centre of salience."""
+    means = functional.avg_pool2d(salience, WINDOW, 1, WINDOW // 2).squeeze(1)
+    strength, place = means.flatten(1).max(1)
+    row, column = (place // SIZE).float(), (place % SIZE).float()
+    offsets = torch.arange(REACH, device=salience.device) - (REACH - 1) / 2
+    for _ in range(ROUNDS):
+        window = glimpse(salience, Fixation(row, column, strength), REACH).squeeze(1)
+        total = window.sum((1, 2)).clamp(min=1e-6)
+        row = row + (window.sum(2) * offsets).sum(1) / total
+        column = column + (window.sum(1) * offsets).sum(1) / total
+    return Fixation(row, column, strength)
+
+
+def glimpse(image: Tensor, fixation: Fixation, size: int) -> Tensor:
+    """The square of ``size`` pixels about a place, between pixels by interpolation, 0 beyond the edge: (B, C, 64, 64)
+    -> (B, C, size, size).
+    """
+    offsets = torch.arange(size, device=image.device) - (size - 1) / 2
+    y, x = ((place[:, None] + offsets) * 2 / SIZE + 1 / SIZE - 1 for place in (fixation.row, fixation.column))
+    grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
+    return functional.grid_sample(image.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
