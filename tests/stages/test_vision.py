@@ -29,12 +29,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Four rollouts of two frames each."""
+    """Four rollouts of two frames each, of so many colours that each is unusual: the fovea has something to see."""
     folder, rng = tmp_path / "dataset", np.random.default_rng(0)
     folder.mkdir()
     entries = []
     for rollout in range(4):
-        frames = rng.choice(np.array([20, 90, 200], np.uint8), (2, 64, 64, 3))
+        frames = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
         path = folder / f"{rollout:06d}.h5"
         entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
     write_index(folder, entries)
