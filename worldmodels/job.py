@@ -65,13 +65,15 @@ def run_job(composed: DictConfig) -> None:
 
 def source_config(config: Config) -> Config:
     """The config of the source task: composed from the same command line with ``transfer=scratch`` on
-    ``source_env``.
+    ``source_env``, and with the target's V.
     """
     overrides = [
         override.input_line
         for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
         if override.key_or_group.split(".")[0] not in NOT_INHERITED or override.key_or_group == "env.renderer"
     ]
+    if not any(override is not None and override.startswith("vae=") for override in overrides):
+        overrides.append(f"vae={HydraConfig.get().runtime.choices['vae']}")  # the target's, not the source task's own
     last = "memory" if "memory" in config.transfer.load else "vision"
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={last}"]
     job = HydraConfig.get().job
