@@ -147,6 +147,24 @@ class ProbeConfig:
 
 
 @dataclass
+class MeasureConfig:
+    """Measures of M on the held-out rollouts. ``training_frames``: of M's training rollouts, at most about as many fit
+    the baselines; ``samples``: futures drawn for each forecast, none or at least two.
+    """
+
+    enabled: bool = True
+    training_frames: int = 20_000
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least("measure.training_frames", self.training_frames, 2)
+        require(
+            self.samples == 0 or self.samples >= 2,
+            f"measure.samples={self.samples} gives no variance: expected 0, or 2 or more",
+        )
+
+
+@dataclass
 class VisionNetworkConfig:
     _target_: str = MISSING
     latent_size: int = 32
@@ -184,6 +202,7 @@ class MemoryNetworkConfig:
     mixtures: int = 5
     reward_head: str = "none"
     end_head: bool = False
+    residual: bool = False
 
     def __post_init__(self) -> None:
         require_at_least("memory.network.hidden_size", self.hidden_size, 1)
@@ -368,6 +387,7 @@ class Config:
     controller: ControllerConfig = MISSING
     evaluate: EvaluateConfig = MISSING
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     transfer: TransferConfig = MISSING
     trainer: TrainerConfig = MISSING
     executor: ExecutorConfig = MISSING

@@ -29,9 +29,10 @@ def config(validate_every: int = 5, **changes: float) -> MemoryConfig:
     )
 
 
-def make_module(**changes: float) -> MemoryModule:
+def make_module(residual: bool = False, **changes: float) -> MemoryModule:
     torch.manual_seed(0)
-    return MemoryModule(MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4), config(**changes), 0.0)
+    network = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4, residual=residual)
+    return MemoryModule(network, config(**changes), 0.0)
 
 
 def random_batch(batch: int, length: int, real: list[int]) -> Sequences:
@@ -69,16 +70,17 @@ def test_masked_mean_against_numpy() -> None:
     assert masked_mean(values, mask).item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize(("length", "real"), [(2, [2]), (7, [7]), (2, [2, 2, 2]), (7, [7, 2, 4])])
-def test_loss_is_the_mean_nll_of_the_next_z(length: int, real: list[int]) -> None:
+def test_loss_is_the_mean_nll_of_the_next_z(length: int, real: list[int], residual: bool) -> None:
     """Step by step, transition by transition, with torch's mixture."""
-    module, batch = make_module(), random_batch(len(real), length, real)
+    module, batch = make_module(residual), random_batch(len(real), length, real)
     terms = []
     for row, count in enumerate(real):
         state = module.network.initial_state(1)
         for t in range(count - 1):
             state = module.network.step(batch.z[row, t][None], batch.actions[row, t][None], state)
-            parts = module.network.mixture(state.h)
+            parts = module.network.mixture(state.h, batch.z[row, t][None])
             density = MixtureSameFamily(Categorical(logits=parts.log_pi), Normal(parts.mu, parts.log_sigma.exp()))
             terms.append(-density.log_prob(batch.z[row, t + 1]))
     torch.testing.assert_close(module.training_step(batch, 0), torch.cat(terms).mean())

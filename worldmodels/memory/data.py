@@ -118,6 +118,14 @@ class RandomWindows(Sampler[Windows]):
             yield Windows(members, (1, *key), drawn=True)
 
 
+def training_and_validation(store: RolloutStore, config: MemoryConfig) -> tuple[list[int], list[int]]:
+    """M's rollouts: those it is trained on, and the others. Raises `ConfigError` where there are too few."""
+    usable = np.flatnonzero(store.lengths >= 2)  # a transition needs two frames
+    require(len(usable) >= 2, f"memory needs two rollouts of two frames or more: got {len(usable)}; collect more")
+    training, validation = split([store.entries[i].seed for i in usable], config.validation_fraction)
+    return usable[training].tolist(), usable[validation].tolist()
+
+
 class SequenceDataModule(lightning.LightningDataModule):
     """Training batches without end, and a fixed set of validation windows from held-out rollouts."""
 
@@ -126,10 +134,7 @@ class SequenceDataModule(lightning.LightningDataModule):
         self.config = config
         lengths = store.lengths
         self.length = min(config.sequence_length, int(lengths.max()))
-        usable = np.flatnonzero(lengths >= 2)  # a transition needs two frames
-        require(len(usable) >= 2, f"memory needs two rollouts of two frames or more: got {len(usable)}; collect more")
-        parts = split([store.entries[i].seed for i in usable], config.validation_fraction)
-        self.training, self.validation = (usable[part].tolist() for part in parts)
+        self.training, self.validation = training_and_validation(store, config)
         self.data = EncodedSequences(store, seed, self.length, config.cached_rollouts)
         self.sampler = RandomWindows(lengths, self.training, config, seed)
         windows = [
