@@ -110,9 +110,8 @@ def print_measures(measures: Mapping[str, Any], console: Console) -> None:
     figures = measures["memory"]
     forecasts, nll = figures["open_loop"], figures["nll"]
     models = {"persistence": "persistence", "reservoir": "reservoir", "swapped": "shuffled actions"}
-    table = Table(
-        "", "M, 95 %", *models.values(), title="M on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    columns = ("", "M, 95 %", *models.values())
+    table = Table(*columns, title="M on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.no_wrap = True
 
@@ -121,16 +120,16 @@ def print_measures(measures: Mapping[str, Any], console: Console) -> None:
         if found["memory"]["value"] is None:
             return
         beaten = {name: (found[f"memory_minus_{name}"]["interval"] or [0, 0])[1] < 0 for name in models}
-        others = [f"{_number(found[name]['value'], '.3g')}{' ✓' if beaten[name] else ''}" for name in models]
+        others = [_number(found[name]["value"], ".3g") + (" ✓" if beaten[name] else "") for name in models]
         table.add_row(label, _with_interval(found["memory"], "value", ".3g"), *others)
 
     for place, horizon in enumerate(forecasts["horizons"]):
-        columns = {name: each[place] for name, each in forecasts.items() if isinstance(each[place], dict)}
-        add(f"{horizon} {'step' if horizon == 1 else 'steps'}", columns)
+        there = {name: each[place] for name, each in forecasts.items() if isinstance(each[place], dict)}
+        add(f"{horizon} {'step' if horizon == 1 else 'steps'}", there)
     add("NLL", nll)
     console.print(table)
     console.print(
-        "n steps: open-loop error as a share of the variance of μ; NLL: nats per latent dimension\n"
+        "n steps: open-loop error as a share of the variance of μ; NLL: nats per dimension\n"
         "✓: M is better, by the 95 % interval of the difference",
         highlight=False,
     )

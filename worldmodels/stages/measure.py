@@ -52,11 +52,9 @@ def _read(store: RolloutStore, rollout: int) -> Trajectory:
 def _show(found: Mapping[str, Any], journal: Journal, steps: int) -> None:
     """In TensorBoard a horizon is a step of the open loop; what has none is shown at M's last training step."""
     journal.rewind(**{HORIZONS: 0, ONE_STEP: 0})
-    errors = found["open_loop"]
-    for place, horizon in enumerate(errors["horizons"]):
-        journal.row(
-            HORIZONS, "horizon", {"horizon": horizon, **{name: errors[name][place]["value"] for name in MODELS}}
-        )
+    for place, horizon in enumerate(found["open_loop"]["horizons"]):
+        errors = {name: found["open_loop"][name][place]["value"] for name in MODELS}
+        journal.row(HORIZONS, "horizon", {"horizon": horizon, **errors})
     row: dict[str, Any] = {f"nll_{name}": found["nll"][name]["value"] for name in MODELS}
     for part in ("calibration", "reward", "end"):
         figures = (found.get(part) or {}).items()
