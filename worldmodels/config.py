@@ -202,7 +202,6 @@ class MemoryNetworkConfig:
     mixtures: int = 5
     reward_head: str = "none"
     end_head: bool = False
-    residual: bool = False
 
     def __post_init__(self) -> None:
         require_at_least("memory.network.hidden_size", self.hidden_size, 1)
@@ -214,6 +213,8 @@ class MemoryNetworkConfig:
 class MemoryConfig:
     """M. A step is one batch of ``batch_size`` sequences of up to ``sequence_length`` frames. The loss is the NLL per
     latent dimension, plus ``head_weight`` times that of the reward and of the end where the network has such heads.
+    ``mean_inputs``: share of the sequences in which M is given μ, as an agent gives it, and not a z ~ N(μ, σ²), as a
+    dream does; what it has to foretell is z in either case.
     """
 
     network: MemoryNetworkConfig = field(default_factory=MemoryNetworkConfig)
@@ -230,6 +231,7 @@ class MemoryConfig:
     dream_steps: int = 100
     temperature: float = 1.0
     head_weight: float = 1.0
+    mean_inputs: float = 0.0
 
     def __post_init__(self) -> None:
         require_at_least("memory.steps", self.steps, 1)
@@ -253,6 +255,7 @@ class MemoryConfig:
         require_at_least("memory.dream_steps", self.dream_steps, 1)
         require_at_least("memory.temperature", self.temperature, 0.001)
         require_positive("memory.head_weight", self.head_weight)
+        require(0 <= self.mean_inputs <= 1, f"memory.mean_inputs={self.mean_inputs} is out of range: expected 0 to 1")
 
 
 @dataclass

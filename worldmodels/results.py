@@ -129,7 +129,7 @@ def print_measures(measures: Mapping[str, Any], console: Console) -> None:
     add("NLL", nll)
     console.print(table)
     console.print(
-        "n steps: open-loop error as a share of the variance of μ; NLL: nats per dimension\n"
+        "n steps: open-loop error, a share of μ's variance; NLL: nats per dimension\n"
         "✓: M is better, by the 95 % interval of the difference",
         highlight=False,
     )

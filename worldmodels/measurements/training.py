@@ -25,7 +25,7 @@ from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.stages import collect, encode
 from worldmodels.training import device, make_trainer
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.losses import LOSSES
+from worldmodels.vision.losses import LOSSES, Given
 from worldmodels.vision.module import VisionModule
 from worldmodels.vision.pixels import to_unit
 
@@ -60,6 +60,7 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
     """
     module_data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, 1.0)
     batches = [batch for _, batch in zip(range(steps), _endless(module_data), strict=False)]
+    given = Given(config.seed, module_data.training_rollouts())
     where = device(config.trainer)
 
     def plain() -> float:
@@ -67,12 +68,13 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
         for layer in network.decoder.layers:
             layer.forward = functools.partial(nn.ConvTranspose2d.forward, layer)  # type: ignore[arg-type]
         optimizer = torch.optim.Adam(network.parameters(), lr=config.vae.learning_rate)
+        criterion = LOSSES[config.vae.loss](config.vae, given).to(where)
         inputs = [to_unit(batch).contiguous().to(where) for batch in batches]
 
         def step(frames: torch.Tensor) -> None:
             noise = torch.randn(len(frames), config.vae.network.latent_size, device=where)
             reconstruction, latent = network(frames, noise)
-            loss = LOSSES[config.vae.loss](reconstruction, frames, latent, config.vae.kl_floor).total
+            loss = criterion(reconstruction, frames, latent).total
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -81,7 +83,7 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
 
     def ours() -> float:
         trainer = config.trainer
-        module = VisionModule(make_vision(config), config.vae, config.seed, trainer.channels_last, trainer.compile)
+        module = VisionModule(make_vision(config), config.vae, given, trainer.channels_last, trainer.compile)
         return _fit(module, module_data, config, steps) * config.vae.batch_size
 
     rates = alternately({"reference": plain, "ours": ours})
@@ -106,7 +108,7 @@ def memory_training(config: Config, encoded: Path, steps: int) -> dict[str, floa
         def step(batch: tuple[torch.Tensor, ...]) -> None:
             z, taken, mask, *_ = batch
             hidden, _ = network.unroll(z[:, :-1], taken[:, :-1])
-            loss = masked_mean(mixture.nll(network.mixture(hidden, z[:, :-1]), z[:, 1:]), mask)
+            loss = masked_mean(mixture.nll(network.mixture(hidden), z[:, 1:]), mask)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_value_(network.parameters(), config.memory.gradient_clip)

@@ -48,8 +48,6 @@ class LSTM(nn.Module):
 class MDNLSTM(nn.Module):
     """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
 
-    ``residual``: the mixture's means are offsets from z_t, so that M starts from "nothing changes".
-
     Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
     drawn last, so that with and without them everything else starts alike.
     """
@@ -62,10 +60,9 @@ class MDNLSTM(nn.Module):
         mixtures: int,
         reward_head: str = "none",
         end_head: bool = False,
-        residual: bool = False,
     ) -> None:
         super().__init__()
-        self.latent_size, self.mixtures, self.residual = latent_size, mixtures, residual
+        self.latent_size, self.mixtures = latent_size, mixtures
         self.lstm = LSTM(latent_size + action_size, hidden_size)
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
         self.reward_head: RewardHead | None = None if reward_head == "none" else REWARD_HEADS[reward_head](hidden_size)
@@ -76,13 +73,9 @@ class MDNLSTM(nn.Module):
         zeros = self.mdn.weight.new_zeros(batch_size, self.lstm.hidden_size)
         return State(zeros, zeros)
 
-    def mixture(self, h: Tensor, z: Tensor) -> Mixture:
-        """Mixtures of the next z, (..., Z, K), from the z of the step and h after it: (..., H) and (..., Z). In float32
-        whatever the precision of the dense layer.
-        """
+    def mixture(self, h: Tensor) -> Mixture:
+        """h: (..., H) -> mixtures of the next z (..., Z, K), in float32 whatever the precision of the dense layer."""
         log_pi, mu, log_sigma = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures)).unbind(-3)
-        if self.residual:
-            mu = mu + z.float().unsqueeze(-1)
         return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
 
     def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -15,7 +15,7 @@ from worldmodels.seeds import torch_generator
 
 CONTEXT = 5  # frames at least that a forecast has seen before its own
 STRIDE = 10  # frames between forecasts
-Advance = Callable[[Tensor, Tensor], Tensor]  # h after a step, and its z: (N, H), (N, Z) -> the next z (N, Z)
+Advance = Callable[[Tensor], Tensor]  # h (N, H) -> the latent to go on with (N, Z)
 
 
 class SquaredErrors(NamedTuple):
@@ -70,19 +70,18 @@ def squared_errors(
         others = _forecasts(swapped, starts, max(horizons))
         state, blank = (_states(each, batch, starts) for each in (network, reservoir.network))
 
-        def expected(h: Tensor, z: Tensor) -> Tensor:
-            return mixture.mean(network.mixture(h, z))
+        def expected(h: Tensor) -> Tensor:
+            return mixture.mean(network.mixture(h))
 
-        def drawn(h: Tensor, z: Tensor) -> Tensor:
-            return mixture.sample(network.mixture(h, z), 1.0, rng)
-
-        def read(h: Tensor, z: Tensor) -> Tensor:
-            return reservoir.predict(h)
+        def drawn(h: Tensor) -> Tensor:
+            return mixture.sample(network.mixture(h), 1.0, rng)
 
         predicted = {
             "memory": roll(network, expected, state, forecasts.first, forecasts.actions, horizons),
             "swapped": roll(network, expected, state, forecasts.first, others.actions, horizons),
-            "reservoir": roll(reservoir.network, read, blank, forecasts.first, forecasts.actions, horizons),
+            "reservoir": roll(
+                reservoir.network, reservoir.predict, blank, forecasts.first, forecasts.actions, horizons
+            ),
             "persistence": forecasts.first.unsqueeze(1),
             "constant": mean.expand(len(forecasts.first), 1, -1),
         }
@@ -114,7 +113,7 @@ def roll(
     kept, z = {}, first
     for k in range(max(horizons)):
         state = network.step(z, actions[:, k], state)
-        z = advance(state.h, z)
+        z = advance(state.h)
         if k + 1 in horizons:
             kept[k + 1] = z
     return torch.stack([kept[horizon] for horizon in horizons], dim=1)
