@@ -38,7 +38,7 @@ SCALES = ("smoke", "quick", "laptop", "paper")
 STRATEGIES = ("scratch", "pretrained", "freeze2", "freeze_encoder", "freeze_lstm", "freeze_mdn")
 INTERFACE = {
     "env": TASKS,
-    "vae": ("cvae",),
+    "vae": ("cvae", "vae_gan"),
     "memory": ("mdn_lstm",),
     "controller": ("cma_es",),
     "transfer": (*STRATEGIES, "pretrained_vision", "pretrained_memory"),
@@ -278,6 +278,9 @@ REFUSED = [
     ("vae.learning_rate=0", "vae.learning_rate=0", "expected a finite number above 0"),
     ("vae.validation_fraction=1", "vae.validation_fraction=1", "expected a fraction between 0 and 1"),
     ("vae.shuffle_frames=0", "vae.shuffle_frames=0", "expected 1 or more"),
+    ("vae.perceptual_weight=1.5", "vae.perceptual_weight=1.5", "expected 0 to 1"),
+    ("vae.gan_gamma=0", "vae.gan_gamma=0.0", "expected a finite number above 0"),
+    ("vae.gan_learning_rate=0", "vae.gan_learning_rate=0.0", "expected a finite number above 0"),
     ("memory.network.hidden_size=0", "memory.network.hidden_size=0", "expected 1 or more"),
     ("memory.network.mixtures=0", "memory.network.mixtures=0", "expected 1 or more"),
     ("memory.steps=0", "memory.steps=0", "expected 1 or more"),

@@ -3,6 +3,7 @@
 import pytest
 
 from worldmodels.config import STAGES
+from worldmodels.errors import ConfigError
 from worldmodels.pipeline import Pipeline
 
 PRECISE = "trainer.precision=32-true"
@@ -59,6 +60,11 @@ CHANGES = [
     ("measure.enabled=false", set()),
     ("memory.mean_inputs=0.5", {"memory"}),
     ("vae.network.latent_size=16", {"vision", "encode"}),
+    ("vae.loss=sigma", {"vision"}),
+    ("vae=vae_gan", {"vision"}),
+    ("vae.perceptual_weight=0.1", set()),  # of another loss
+    ("vae.gan_gamma=2", set()),
+    ("vae.perceptual_run=nowhere", set()),
     ("memory.cached_rollouts=3", set()),
     ("controller.patience=50", {"controller"}),
     ("controller.sigma=0.2", {"controller"}),
@@ -109,3 +115,16 @@ def test_measures_are_made_only_if_wanted(inputs):
     assert {"measure_memory", "heldout_encode"} <= set(inputs("probe.enabled=false"))
     assert inputs("probe.epochs=3")["measure_memory"] == before["measure_memory"]
     assert inputs("measure.training_frames=50")["measure_memory"] != before["measure_memory"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "key"), [("perceptual", "perceptual_weight"), ("gan", "gan_gamma"), ("gan", "gan_learning_rate")]
+)
+def test_a_losss_own_settings_count_with_it(inputs, loss, key):
+    before, after = inputs(f"vae.loss={loss}"), inputs(f"vae.loss={loss}", f"vae.{key}=0.125")
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"vision"}
+
+
+def test_features_must_be_of_a_finished_run(inputs):
+    with pytest.raises(ConfigError, match=r"nowhere is no run"):
+        inputs("vae.loss=perceptual", "vae.perceptual_run=nowhere")

@@ -24,11 +24,14 @@ from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.module import MemoryModule
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.seeds import torch_generator
 from worldmodels.training import CHECKPOINT, Recorder, adam, device, fit, resolve_precision
 from worldmodels.transfer.weights import freeze
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.module import VisionModule
+from worldmodels.vision.losses import Given
+from worldmodels.vision.module import VisionPictures
 from worldmodels.vision.network import ConvVAE
+from worldmodels.vision.objectives import MODULES
 
 CPU = TrainerConfig(accelerator="cpu", precision="32-true", threads=1)
 BATCHES = 4  # an epoch
@@ -128,6 +131,11 @@ def train_memory(tmp_path: Path) -> Callable[..., Journal]:
     return train
 
 
+def vision_config(**settings: Any) -> VisionConfig:
+    network = VisionNetworkConfig("worldmodels.vision.network.ConvVAE", 4)
+    return VisionConfig(network=network, epochs=2, batch_size=4, **settings)
+
+
 @pytest.fixture
 def train_vision(tmp_path: Path) -> Callable[..., Journal]:
     """Trains a V on a small data set, in a folder of a given name; returns its journal."""
@@ -141,16 +149,23 @@ def train_vision(tmp_path: Path) -> Callable[..., Journal]:
         entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
     write_index(store_folder, entries)
 
-    def train(network: ConvVAE, *callbacks: lightning.Callback, name: str = "run", epochs: int = 2) -> Journal:
-        config = VisionConfig(
-            network=VisionNetworkConfig("worldmodels.vision.network.ConvVAE", 4), epochs=2, batch_size=4
-        )
+    def train(
+        network: ConvVAE,
+        *callbacks: lightning.Callback,
+        name: str = "run",
+        epochs: int = 2,
+        trainer: TrainerConfig = CPU,
+        **settings: Any,
+    ) -> Journal:
+        config = vision_config(**settings)
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         journal = Journal(folder, None, "vision")
         data = FrameDataModule(RolloutStore(store_folder), config, seed=0, budget=1.0)
         recorder = Recorder(journal, "epochs", "epoch", units=1, every=1)
-        fit(VisionModule(network, config, 0, True), data, folder, recorder, callbacks, CPU, epochs)
+        pictures = VisionPictures(journal, data.examples(2), seed=0)
+        module = MODULES[config.loss](network, config, Given(0, data.training_rollouts()), True)
+        fit(module, data, folder, recorder, [*callbacks, pictures], trainer, epochs)
         return journal
 
     return train
@@ -313,14 +328,50 @@ def test_v_gets_new_noise_in_every_step_and_the_same_for_every_validation(train_
     assert not any(torch.isclose(validations[0], each).any() for each in steps)
 
 
-def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable[..., Journal]) -> None:
+@pytest.mark.parametrize("loss", MODULES)
+def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable[..., Journal], loss: str) -> None:
     whole, second = make_vision(), make_vision()
-    expected = train_vision(whole, name="whole")
+    expected = train_vision(whole, name="whole", loss=loss)
     with pytest.raises(Interruption):
-        train_vision(make_vision(), Raise(Interruption(), 3), name="cut")
-    got = train_vision(second, name="cut")
+        train_vision(make_vision(), Raise(Interruption(), 3), name="cut", loss=loss)
+    got = train_vision(second, name="cut", loss=loss)
     assert changed(second, copy_of(whole)) == set()
     assert without_time(got.rows("epochs")) == without_time(expected.rows("epochs"))
+    assert got.rows("batches") == expected.rows("batches")
+    assert [row["batch"] for row in got.rows("batches")] == [1, 2, 3, 4]
+
+
+def test_mse_trains_as_the_study_does_bit_for_bit(train_vision: Callable[..., Journal], tmp_path: Path) -> None:
+    """Against a plain loop: squared error summed over a frame, plus KL of at least half a nat for each of 4 numbers."""
+    trained, expected = make_vision(), make_vision().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train_vision(trained)
+    data = FrameDataModule(RolloutStore(tmp_path / "rollouts"), vision_config(), seed=0, budget=1.0)
+    optimizer, step = torch.optim.Adam(expected.parameters(), lr=1e-3, fused=True), 0
+    for epoch in range(2):
+        data.sampler.set_epoch(epoch)
+        for batch in data.train_dataloader():
+            x = (batch.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+            noise = torch.randn(len(x), 4, generator=torch_generator(0, "vision", 0, step))
+            y, (mu, log_var) = expected(x, noise)
+            error = ((y - x) ** 2).flatten(1).sum(1)
+            kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(1)
+            optimizer.zero_grad()
+            (error + kl.clamp(min=0.5 * 4)).mean().backward()
+            optimizer.step()
+            step += 1
+    assert step == 4
+    assert changed(trained, copy_of(expected)) == set()
+
+
+@pytest.mark.parametrize("loss", MODULES)
+def test_every_loss_trains_in_bf16_beside_a_frozen_part(train_vision: Callable[..., Journal], loss: str) -> None:
+    network = make_vision(("vision.encoder",))
+    before = copy_of(network)
+    trainer = TrainerConfig(accelerator="cpu", precision="bf16-mixed", threads=1)
+    journal = train_vision(network, trainer=trainer, loss=loss)
+    assert changed(network, before) == {name for name in before if not name.startswith("encoder.")}
+    rows = journal.rows("epochs")
+    assert len(rows) == 2 and np.isfinite([value for row in rows for value in row.values()]).all()
 
 
 def test_a_resumed_run_keeps_frozen_parts_frozen(train_memory: Callable[..., Journal]) -> None:

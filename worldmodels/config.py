@@ -175,7 +175,9 @@ class VisionNetworkConfig:
 
 @dataclass
 class VisionConfig:
-    """V. ``loss`` names an entry of `worldmodels.vision.losses.LOSSES`."""
+    """V. ``loss`` names an entry of `worldmodels.vision.objectives.MODULES`; a key that begins with a loss's name is
+    read with that loss alone. ``perceptual_run`` is the folder of a finished run.
+    """
 
     network: VisionNetworkConfig = field(default_factory=VisionNetworkConfig)
     loss: str = "mse"
@@ -185,6 +187,10 @@ class VisionConfig:
     learning_rate: float = 1e-3
     validation_fraction: float = 0.1
     shuffle_frames: int = 30000
+    perceptual_weight: float = 0.5
+    perceptual_run: str | None = None
+    gan_gamma: float = 1.0
+    gan_learning_rate: float = 2e-4
 
     def __post_init__(self) -> None:
         require_at_least("vae.kl_floor", self.kl_floor, 0)
@@ -193,6 +199,12 @@ class VisionConfig:
         require_positive("vae.learning_rate", self.learning_rate)
         _fraction("vae.validation_fraction", self.validation_fraction)
         require_at_least("vae.shuffle_frames", self.shuffle_frames, 1)
+        require(
+            0 <= self.perceptual_weight <= 1,
+            f"vae.perceptual_weight={self.perceptual_weight} is out of range: expected 0 to 1",
+        )
+        require_positive("vae.gan_gamma", self.gan_gamma)
+        require_positive("vae.gan_learning_rate", self.gan_learning_rate)
 
 
 @dataclass

@@ -22,7 +22,8 @@ from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
 from worldmodels.training import device, require_accelerator, resolve_precision, rollout_precision
 from worldmodels.transfer.weights import freeze, mismatches
-from worldmodels.vision.losses import LOSSES
+from worldmodels.vision.losses import Given, feature_weights
+from worldmodels.vision.objectives import MODULES, relevant
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config
@@ -99,14 +100,20 @@ class Pipeline:
     @cached_property
     def vision(self) -> Artifact:
         config, source = self.config, self._source("vision")
-        parents = {"dataset": self.collect, **source}
+        features = {"features": self._features} if self._features else {}
+        parents = {"dataset": self.collect, **source, **features}
         return self._build(
             "vision",
             self._strategy("vision"),
-            {"vae": plain(config.vae), **self._training("vision")},
+            {"vae": relevant(config.vae), **self._training("vision")},
             parents,
             lambda folder, journal: vision.run(
-                config, parents["dataset"].path, _weights(source.get("source")), folder, journal
+                config,
+                parents["dataset"].path,
+                _weights(source.get("source")),
+                _weights(self._features),
+                folder,
+                journal,
             ),
         )
 
@@ -234,6 +241,14 @@ class Pipeline:
         log.info("source task: %s, from scratch", source.config.env.name)
         return source
 
+    @cached_property
+    def _features(self) -> Artifact | None:
+        """The finished V whose features the loss compares, if it names one."""
+        vae = self.config.vae
+        if vae.loss != "perceptual" or vae.perceptual_run is None:
+            return None
+        return FinishedRun(Path(vae.perceptual_run)).vision
+
     def _agents_env(self) -> dict[str, Any]:
         """What an agent's returns depend on of the task's config."""
         env = self._env()
@@ -303,7 +318,9 @@ class Pipeline:
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
         ActionMap(self.config.env, self.spec)
-        require_one_of("vae.loss", self.config.vae.loss, LOSSES)
+        require_one_of("vae.loss", self.config.vae.loss, MODULES)
+        if self._features:
+            feature_weights(Given(self.config.seed, source=_weights(self._features)))
         require_accelerator(self.config.trainer)
         transfer = self.config.transfer
         networks = {"vision": make_vision(self.config), "memory": make_memory(self.config, self.spec.action_size)}

@@ -23,7 +23,7 @@ from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.envs import PixelEnv, make_env
 from worldmodels.parts import make_vision
 from worldmodels.rollouts.policies import Sticky
-from worldmodels.vision.losses import LOSSES
+from worldmodels.vision.losses import MSE, Given
 from worldmodels.vision.pixels import to_unit
 
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
@@ -89,6 +89,7 @@ def train(config: Config, frames: np.ndarray) -> torch.nn.Module:
     """A V trained on ``frames``."""
     network = make_vision(config).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    mse = MSE(config.vae, Given(seed=0))
     generator = torch.Generator().manual_seed(0)
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(frames), generator=generator).split(BATCH):
@@ -96,7 +97,7 @@ def train(config: Config, frames: np.ndarray) -> torch.nn.Module:
             noise = torch.randn(len(batch), config.vae.network.latent_size, generator=generator)
             with torch.autocast("cpu", torch.bfloat16):
                 reconstruction, latent = network(inputs, noise)
-            loss = LOSSES["mse"](reconstruction, inputs, latent, config.vae.kl_floor).total
+            loss = mse(reconstruction, inputs, latent).total
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

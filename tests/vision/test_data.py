@@ -171,3 +171,10 @@ def test_examples_are_distinct_validation_frames(tmp_path: Path, count: int) -> 
     examples = read([data.examples(count)])
     assert len(examples) == len(set(examples)) == min(count, len(held_out))
     assert set(examples) <= set(held_out)
+
+
+def test_training_rollouts_are_whole_and_leave_out_validation(tmp_path: Path) -> None:
+    data = FrameDataModule(make_store(tmp_path), config(), seed=0, budget=1.0)
+    rollouts = data.training_rollouts()
+    for _ in range(2):  # as often as one likes
+        assert read(list(rollouts)) == all_frames(data.training)

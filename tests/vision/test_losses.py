@@ -1,13 +1,19 @@
 """The losses of V against `torch.distributions` and plain sums."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
-from worldmodels.vision.losses import LOSSES, kl_divergence, mse, squared_error
-from worldmodels.vision.network import Latent
+from worldmodels.config import VisionConfig, VisionNetworkConfig
+from worldmodels.errors import ConfigError
+from worldmodels.transfer.weights import save_weights
+from worldmodels.vision.losses import LOSSES, MSE, Given, Losses, Perceptual, Sigma, kl_divergence, squared_error
+from worldmodels.vision.network import ConvVAE, Latent
 
 
 def random_latent(batch: int, scale: float = 1.0) -> Latent:
@@ -19,6 +25,20 @@ def random_latent(batch: int, scale: float = 1.0) -> Latent:
 
 def random_images(batch: int, seed: int) -> Tensor:
     return torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+
+
+def settings(kl_floor: float, **values: float) -> VisionConfig:
+    network = VisionNetworkConfig("worldmodels.vision.network.ConvVAE")
+    return VisionConfig(network=network, epochs=1, batch_size=1, kl_floor=kl_floor, **values)  # type: ignore[arg-type]
+
+
+def mse(reconstruction: Tensor, frames: Tensor, latent: Latent, kl_floor: float) -> Losses:
+    return MSE(settings(kl_floor), Given(seed=0))(reconstruction, frames, latent)
+
+
+def rollouts(*lengths: int) -> list[Tensor]:
+    rng = torch.Generator().manual_seed(5)
+    return [torch.randint(0, 256, (length, 64, 64, 3), dtype=torch.uint8, generator=rng) for length in lengths]
 
 
 def gradients(loss: Tensor, latent: Latent) -> list[Tensor]:
@@ -89,6 +109,77 @@ def test_the_floor_holds_for_each_frame_by_itself() -> None:
 def test_every_loss_reports_the_same_figures() -> None:
     a, b, latent = random_images(2, 0), random_images(2, 1), random_latent(2)
     for name, loss in LOSSES.items():
-        losses = loss(a, b, latent, 0.5)
+        losses = loss(settings(kl_floor=0.5), Given(0, rollouts(3)))(a, b, latent)
         torch.testing.assert_close(losses.reconstruction, squared_error(a, b).mean(), msg=name)
         torch.testing.assert_close(losses.kl, kl_divergence(latent).mean(), msg=name)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_of_a_loss_is_trained_or_stored_and_it_is_prepared_alike_again(name: str) -> None:
+    first, again = (LOSSES[name](settings(kl_floor=0.5), Given(3, rollouts(1, 4))) for _ in range(2))
+    assert not list(first.parameters()) and not first.state_dict()
+    for a, b in zip(first.buffers(), again.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_sigma_is_the_likelihood_under_the_best_variance(batch: int) -> None:
+    """Of many Gaussians with one variance for all values, none fits the batch better."""
+    a, b, latent = random_images(batch, 0), random_images(batch, 1), random_latent(batch)
+    total = Sigma(settings(kl_floor=0.0), Given(seed=0))(a, b, latent).total
+    variance = (a - b).square().mean().item()
+    nll = [
+        -Normal(a, (factor * variance) ** 0.5).log_prob(b).sum() / batch + kl_divergence(latent).mean()
+        for factor in (0.9, 1.0, 1.1)
+    ]
+    torch.testing.assert_close(total, nll[1])
+    assert total < nll[0] and total < nll[2]
+
+
+def test_sigma_of_a_perfect_batch_is_finite_and_leaves_kl_its_gradient() -> None:
+    images, latent = random_images(2, 0), random_latent(2, scale=2.0)
+    perfect = images.clone().requires_grad_()
+    losses = Sigma(settings(kl_floor=0.0), Given(seed=0))(perfect, images, latent)
+    gradient, *of_latent = torch.autograd.grad(losses.total, [perfect, *latent])
+    assert losses.total.isfinite() and gradient.count_nonzero() == 0
+    for got, expected in zip(of_latent, gradients(kl_divergence(latent).mean(), latent), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_perceptual_mixes_features_of_a_finished_v_and_pixels(batch: int, tmp_path: Path) -> None:
+    """The features by the V's own layers; their scale by NumPy over all frames of the rollouts."""
+    torch.manual_seed(1)
+    source = ConvVAE(32)
+    save_weights(source, tmp_path / "v.safetensors")
+
+    @torch.no_grad()
+    def features(frames: Tensor) -> np.ndarray:
+        first, second = source.encoder.layers[:2]
+        return second(first(frames).relu()).relu().flatten(1).double().numpy()
+
+    seen = rollouts(3, 1, 4)
+    loss = Perceptual(settings(0.5, perceptual_weight=0.3), Given(0, seen, tmp_path / "v.safetensors"))
+    pixels = torch.cat(seen).permute(0, 3, 1, 2) / 255
+    scale = pixels.flatten(1).double().numpy().var(0).sum() / features(pixels).var(0).sum()
+    a, b, latent = random_images(batch, 0), random_images(batch, 1), random_latent(batch)
+    distance = 0.3 * scale * ((features(a) - features(b)) ** 2).sum(1) + 0.7 * squared_error(a, b).numpy()
+    expected = distance.mean() + kl_divergence(latent).clamp(min=16).mean().item()
+    assert loss(a, b, latent).total.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_random_features_follow_the_seed_and_see_small_differences_in_any_precision() -> None:
+    a, latent = random_images(2, 0), random_latent(2)
+    b = a + 1e-3 * random_images(2, 1)
+    given = [Given(seed, rollouts(3)) for seed in (0, 1)]
+    first, other = (Perceptual(settings(0.5, perceptual_weight=1.0), each) for each in given)
+    assert first(b, a, latent).total != other(b, a, latent).total
+    with torch.autocast("cpu", torch.bfloat16):
+        low = first.distance(b, a, squared_error(b, a))
+    torch.testing.assert_close(low, first.distance(b, a, squared_error(b, a)))
+
+
+def test_features_of_another_network_are_refused(tmp_path: Path) -> None:
+    save_weights(torch.nn.Linear(2, 2), tmp_path / "m.safetensors")
+    with pytest.raises(ConfigError, match=r"vae\.perceptual_run: .*m\.safetensors .*expected a run with vae=cvae"):
+        Perceptual(settings(0.5), Given(0, (), tmp_path / "m.safetensors"))

@@ -12,27 +12,35 @@ from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.training import Recorder, fit
 from worldmodels.transfer.weights import prepare, save_weights
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.module import VisionModule, VisionPictures
+from worldmodels.vision.losses import Given
+from worldmodels.vision.module import VisionPictures
+from worldmodels.vision.objectives import MODULES
 
 log = logging.getLogger(__name__)
 PICTURED = 10  # frames in an epoch's pictures
 
 
-def run(config: Config, dataset: Path, source: Path | None, folder: Path, journal: Journal) -> dict[str, Any]:
-    """Write ``weights.safetensors``. ``source``: weights to start from. Returns the summary."""
+def run(
+    config: Config, dataset: Path, source: Path | None, features: Path | None, folder: Path, journal: Journal
+) -> dict[str, Any]:
+    """Write ``weights.safetensors``. ``source``: weights to start from; ``features``: those of the V that a loss
+    compares with. Returns the summary.
+    """
     network = make_vision(config)
     parameters = prepare(network, "vision", source, config.transfer.freeze)
     if parameters["trainable"]:
         budget = config.transfer.budget if source else 1.0
         data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, budget)
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
+        given = Given(config.seed, data.training_rollouts(), features)
+        make_module, trainer = MODULES[config.vae.loss], config.trainer
         fit(
-            VisionModule(network, config.vae, config.seed, config.trainer.channels_last, config.trainer.compile),
+            make_module(network, config.vae, given, trainer.channels_last, trainer.compile),
             data,
             folder,
             Recorder(journal, "epochs", "epoch", units=1, every=10),
             [VisionPictures(journal, data.examples(PICTURED), config.seed)],
-            config.trainer,
+            trainer,
             config.vae.epochs,
         )
     else:

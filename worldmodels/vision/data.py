@@ -39,6 +39,16 @@ class Frames(Dataset[Tensor]):
         return torch.from_numpy(np.concatenate([self._rollout(rollout)[where] for rollout, where in batch]))
 
 
+class Rollouts:
+    """Frames of one rollout after another, (T, 64, 64, 3) uint8 each, read when their turn comes."""
+
+    def __init__(self, store: RolloutStore, rollouts: Sequence[int]) -> None:
+        self.store, self.rollouts = store, rollouts
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (torch.from_numpy(self.store.read(rollout, "frames")) for rollout in self.rollouts)
+
+
 class ShuffledFrames(Sampler[Batch]):
     """Batches of frames in random order, the same for the same seed and epoch.
 
@@ -108,6 +118,10 @@ class FrameDataModule(lightning.LightningDataModule):
         """Pinned memory lets a GPU fetch a batch, still in bytes, while it works on the last one."""
         pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]
+
+    def training_rollouts(self) -> Rollouts:
+        """The rollouts V trains on, for what a loss prepares from them."""
+        return Rollouts(self.store, self.training)
 
     def count(self, rollouts: Sequence[int]) -> int:
         """Frames in these rollouts."""

@@ -1,11 +1,20 @@
-"""Losses of V. Each returns the quantity to minimise and the two figures that are reported for every loss alike."""
+"""Losses of V. Each gives the quantity to minimise and the two figures that are reported for every loss alike."""
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
+import safetensors.torch
+import torch
+from torch import Tensor, nn
 
-from worldmodels.vision.network import Latent
+from worldmodels.config import VisionConfig
+from worldmodels.errors import ConfigError
+from worldmodels.seeds import torch_generator
+from worldmodels.vision.network import Encoder, Latent
+from worldmodels.vision.pixels import to_unit
 
 
 class Losses(NamedTuple):
@@ -16,6 +25,18 @@ class Losses(NamedTuple):
     total: Tensor
     reconstruction: Tensor
     kl: Tensor
+
+
+class Given(NamedTuple):
+    """What is there before V is trained, for whatever has to be prepared from it.
+
+    ``rollouts``: those V trains on, (T, 64, 64, 3) uint8 each, read anew in every pass over them. ``source``: the
+    weights of the finished V that ``vae.perceptual_run`` names.
+    """
+
+    seed: int
+    rollouts: Iterable[Tensor] = ()
+    source: Path | None = None
 
 
 def squared_error(reconstruction: Tensor, frames: Tensor) -> Tensor:
@@ -29,13 +50,135 @@ def kl_divergence(latent: Latent) -> Tensor:
     return 0.5 * (mu.square() + log_var.exp() - 1 - log_var).sum(1)
 
 
-def mse(reconstruction: Tensor, frames: Tensor, latent: Latent, kl_floor: float) -> Losses:
-    """Squared error plus KL, the KL of each frame clamped from below at ``kl_floor`` nats times the latent size, as in
-    the code of Ha & Schmidhuber 2018; below the floor KL has no gradient.
+def floored(kl: Tensor, kl_floor: float, latent_size: int) -> Tensor:
+    """KL of each frame, clamped from below at ``kl_floor`` nats times the latent size, as in the code of Ha &
+    Schmidhuber 2018; below the floor KL has no gradient. (B,) -> (B,).
     """
-    error, kl = squared_error(reconstruction, frames), kl_divergence(latent)
-    floored = kl.clamp(min=kl_floor * latent.mu.shape[1])
-    return Losses((error + floored).mean(), error.mean(), kl.mean())
+    return kl.clamp(min=kl_floor * latent_size)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, Latent, float], Losses]] = {"mse": mse}
+class Loss(nn.Module):
+    """Some measure of a reconstruction's error, plus KL. A loss says which by overriding `distance`.
+
+    What it prepares from ``given`` it keeps in buffers, ``persistent=False``: nothing of it is trained, it goes to the
+    device with the module, and a resumed run prepares it again. A setting of ``vae`` that only one loss reads bears its
+    name (``perceptual_weight``) and counts as an input of V with that loss alone.
+    """
+
+    def __init__(self, config: VisionConfig, given: Given) -> None:
+        super().__init__()
+        self.kl_floor = config.kl_floor
+
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+        """(B, 3, 64, 64) twice and their `squared_error` (B,) -> what is minimised beside KL, (B,) or the mean ()."""
+        raise NotImplementedError
+
+    def forward(self, reconstruction: Tensor, frames: Tensor, latent: Latent) -> Losses:
+        """Frames (B, 3, 64, 64) in 0–1, latents (B, Z)."""
+        error, kl = squared_error(reconstruction, frames), kl_divergence(latent)
+        cost = self.distance(reconstruction, frames, error) + floored(kl, self.kl_floor, latent.mu.shape[1])
+        return Losses(cost.mean(), error.mean(), kl.mean())
+
+
+class MSE(Loss):
+    """Squared error plus KL: Ha & Schmidhuber 2018, App. A.1."""
+
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+        return error
+
+
+class Sigma(Loss):
+    """Negative log-likelihood of a Gaussian whose variance, shared by all values, is the best one for the batch: its
+    mean squared error. In nats per frame, so KL has the weight that the evidence lower bound gives it. Rybkin,
+    Daniilidis & Levine 2021 (arXiv:2006.13202), section 4.
+
+    The smallest variance is that of rounding to 8 bits; below it there is nothing to be gained.
+    """
+
+    SMALLEST = 1 / (12 * 255**2)
+
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+        values = frames[0].numel()
+        variance = (error.mean() / values).clamp(min=self.SMALLEST)
+        return values / 2 * (torch.log(2 * math.pi * variance) + 1)
+
+
+class Perceptual(Loss):
+    """Squared error between features of the two frames, ``perceptual_weight`` of the whole, the rest between their
+    pixels: Pihlgren, Sandin & Liwicki 2020 (arXiv:2001.03444). Both are measured in pixels' terms: the features are
+    scaled so that they vary over the training frames as much, in sum, as the pixels do.
+
+    The features are those of an encoder's first two convolutions, (B, 64, 14, 14): of a finished V, or with random
+    weights, which keep what is in a picture as well (He, Wang & Hopcroft 2016, arXiv:1606.04801).
+    """
+
+    SAMPLE = 2000  # frames, at most, that the scale is taken from
+
+    def __init__(self, config: VisionConfig, given: Given) -> None:
+        super().__init__(config, given)
+        self.weight = config.perceptual_weight
+        self.layers = len(weights := feature_weights(given))
+        for i, (weight, bias) in enumerate(weights):
+            self.register_buffer(f"weight{i}", weight, persistent=False)
+            self.register_buffer(f"bias{i}", bias, persistent=False)
+        self.register_buffer("scale", torch.ones(()), persistent=False)
+        with torch.no_grad():
+            self.scale = self._scale(given)
+
+    def features(self, frames: Tensor) -> Tensor:
+        """(B, 3, 64, 64) -> (B, 64, 14, 14), in float32: of two frames that hardly differ, the difference counts."""
+        with torch.autocast(frames.device.type, enabled=False):
+            x = frames.float()
+            for i in range(self.layers):
+                x = nn.functional.conv2d(x, getattr(self, f"weight{i}"), getattr(self, f"bias{i}"), stride=2).relu()
+        return x
+
+    def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.features(frames)
+        difference = squared_error(self.features(reconstruction), wanted)
+        return self.weight * self.scale * difference + (1 - self.weight) * error
+
+    def _scale(self, given: Given) -> Tensor:
+        """Variance of the pixels over that of the features, both summed; 1 where nothing varies."""
+        frames = _sample(given.rollouts, self.SAMPLE)
+        if len(frames) < 2:
+            return self.scale
+        pixels = to_unit(frames)
+        features = torch.cat([self.features(part) for part in pixels.split(100)])
+        variances = [values.var(0).sum() for values in (pixels, features)]
+        return variances[0] / variances[1] if all(variances) else self.scale
+
+
+def feature_weights(given: Given) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of an encoder's first two convolutions: the source's, or He-normal and zero.
+
+    Raises `ConfigError` where the source's do not fit.
+    """
+    layers = [layer for layer in itertools.islice(Encoder().layers, 2) if isinstance(layer, nn.Conv2d)]
+    if given.source is None:
+        generator = torch_generator(given.seed, "vision", 4)
+        drawn = [nn.init.kaiming_normal_(layer.weight.detach(), generator=generator) for layer in layers]
+        return [(weight, weight.new_zeros(len(weight))) for weight in drawn]
+    state = safetensors.torch.load_file(given.source)
+    found = [(state.get(f"encoder.layers.{i}.weight"), state.get(f"encoder.layers.{i}.bias")) for i in range(2)]
+    for layer, (weight, bias) in zip(layers, found, strict=True):
+        if weight is None or bias is None or weight.shape != layer.weight.shape:
+            raise ConfigError(
+                f"vae.perceptual_run: {given.source} has not the convolutions of ConvVAE's encoder, "
+                "whose features are wanted; expected a run with vae=cvae"
+            )
+    return [(weight, bias) for weight, bias in found if weight is not None and bias is not None]
+
+
+def _sample(rollouts: Iterable[Tensor], count: int) -> Tensor:
+    """Up to ``count`` frames, evenly from all rollouts: (N, 64, 64, 3) uint8."""
+    lengths = [len(rollout) for rollout in rollouts]
+    every = max(1, math.ceil(sum(lengths) / count))
+    kept = [torch.empty(0, 64, 64, 3, dtype=torch.uint8)]
+    for rollout, before in zip(rollouts, itertools.accumulate(lengths, initial=0), strict=False):
+        kept.append(rollout[-before % every :: every])
+    return torch.cat(kept)
+
+
+LOSSES: dict[str, type[Loss]] = {"mse": MSE, "sigma": Sigma, "perceptual": Perceptual}

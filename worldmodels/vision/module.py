@@ -1,5 +1,7 @@
 """V's LightningModule, and the pictures V shows of itself after every epoch."""
 
+from typing import Any, NamedTuple
+
 import lightning
 import numpy as np
 import torch
@@ -10,20 +12,20 @@ from worldmodels.config import VisionConfig
 from worldmodels.journal import Journal
 from worldmodels.seeds import torch_generator
 from worldmodels.training import adam
-from worldmodels.vision.losses import LOSSES
+from worldmodels.vision.losses import LOSSES, Given
 from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.pixels import to_pixels, to_unit
 
 
 class VisionModule(lightning.LightningModule):
-    """Trains V on uint8 frames (B, 64, 64, 3).
+    """Trains V on uint8 frames (B, 64, 64, 3) with one of `LOSSES`.
 
     The noise of a step depends on the seed and the step's number alone, so that a resumed run repeats an undisturbed
     one.
     """
 
     def __init__(
-        self, network: ConvVAE, config: VisionConfig, seed: int, channels_last: bool, compiled: bool = False
+        self, network: ConvVAE, config: VisionConfig, given: Given, channels_last: bool, compiled: bool = False
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -31,20 +33,30 @@ class VisionModule(lightning.LightningModule):
         if compiled:
             self.network.compile()
         self.config = config
-        self.seed = seed
+        self.seed = given.seed
+        self._prepare(given)
 
-    def _step(self, batch: Tensor, stage: str, *noise_key: int) -> Tensor:
+    def _prepare(self, given: Given) -> None:
+        self.loss = LOSSES[self.config.loss](self.config, given)
+
+    def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
+        """What is logged of frames (B, 3, 64, 64), by name; ``total`` is what a step returns."""
+        reconstruction, latent = self.network(frames, self._noise(frames, generator))
+        return self.loss(reconstruction, frames, latent)
+
+    def _noise(self, frames: Tensor, generator: torch.Generator) -> Tensor:
+        """Standard normal (B, Z)."""
+        return torch.randn(len(frames), self.config.network.latent_size, generator=generator).to(frames)
+
+    def _step(self, batch: Tensor, stage: str, *noise_key: int) -> Any:
         frames = to_unit(batch).contiguous(memory_format=self.memory_format)
-        generator = torch_generator(self.seed, "vision", *noise_key)
-        noise = torch.randn(len(frames), self.config.network.latent_size, generator=generator).to(frames)
-        reconstruction, latent = self.network(frames, noise)
-        losses = LOSSES[self.config.loss](reconstruction, frames, latent, self.config.kl_floor)
+        losses = self._losses(frames, torch_generator(self.seed, "vision", *noise_key))
         values = {f"{stage}{name}": value for name, value in losses._asdict().items()}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch))
-        return losses.total
+        return losses
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        return self._step(batch, "", 0, self.global_step)
+        return self._step(batch, "", 0, self.global_step).total
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
         self._step(batch, "val_", 1, batch_index)

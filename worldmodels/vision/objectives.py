@@ -1,0 +1,19 @@
+"""What V can be trained for: the values of ``vae.loss``."""
+
+from typing import Any
+
+from worldmodels.config import VisionConfig, plain
+from worldmodels.vision.gan import AdversarialModule
+from worldmodels.vision.losses import LOSSES
+from worldmodels.vision.module import VisionModule
+
+MODULES: dict[str, type[VisionModule]] = {**dict.fromkeys(LOSSES, VisionModule), "gan": AdversarialModule}
+
+
+def relevant(config: VisionConfig) -> dict[str, Any]:
+    """The settings that V's weights depend on: without those of other losses, and without the path of
+    ``perceptual_run``, whose content counts as a parent.
+    """
+    others = tuple(f"{name}_" for name in MODULES if name != config.loss)
+    ignored = (*others, "perceptual_run")
+    return {key: value for key, value in plain(config).items() if not key.startswith(ignored)}
