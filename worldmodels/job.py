@@ -16,7 +16,7 @@ from worldmodels.cli import prepare_process
 from worldmodels.config import Config, to_config
 from worldmodels.estimate import describe_time, stage_seconds
 from worldmodels.pipeline import Pipeline
-from worldmodels.results import assemble, keep_films, print_parameters, print_probes, print_summary
+from worldmodels.results import assemble, keep_films, print_measures, print_parameters, print_probes, print_summary
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.runs import RESULTS, path_from
 
@@ -59,6 +59,8 @@ def run_job(composed: DictConfig) -> None:
     print_parameters(results["parameters"], console)
     if "probes" in results:
         print_probes(results["probes"], console)
+    if "measures" in results:
+        print_measures(results["measures"], console)
     print_summary(results, console)
     console.print(f"results: {folder / RESULTS}", soft_wrap=True)
 
