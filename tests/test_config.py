@@ -38,7 +38,7 @@ SCALES = ("smoke", "quick", "laptop", "paper")
 STRATEGIES = ("scratch", "pretrained", "freeze2", "freeze_encoder", "freeze_lstm", "freeze_mdn")
 INTERFACE = {
     "env": TASKS,
-    "vae": ("cvae", "vae_gan"),
+    "vae": ("cvae", "foveal", "vae_gan"),
     "memory": ("mdn_lstm",),
     "controller": ("cma_es",),
     "transfer": (*STRATEGIES, "pretrained_vision", "pretrained_memory"),
@@ -116,6 +116,15 @@ def test_the_promised_defaults_hold(compose):
     assert config.paths.outputs == "outputs"
     assert compose("transfer=pretrained").transfer.budget == 0.5
     assert config.transfer.budget == 1.0
+
+
+def test_a_foveal_v_differs_from_the_papers_in_what_its_file_says_alone(compose):
+    paper, foveal = (plain(compose(f"vae={name}", "scale=paper").vae) for name in ("cvae", "foveal"))
+    assert foveal["network"] == {**paper["network"], "_target_": "worldmodels.vision.foveal.FovealVAE"}
+    differing = {key: value for key, value in foveal.items() if value != paper[key]} | {"network": None}
+    salient = {"salient_glimpse": 500.0, "salient_place": 500.0}
+    assert differing == {"network": None, "loss": "salient", "min_learning_rate": 2e-5, **salient}
+    assert paper["min_learning_rate"] is None
 
 
 @pytest.mark.parametrize("stage", ["all", "collect", "vision", "encode", "memory", "controller", "evaluate"])
@@ -278,6 +287,11 @@ REFUSED = [
     ("vae.learning_rate=0", "vae.learning_rate=0", "expected a finite number above 0"),
     ("vae.validation_fraction=1", "vae.validation_fraction=1", "expected a fraction between 0 and 1"),
     ("vae.shuffle_frames=0", "vae.shuffle_frames=0", "expected 1 or more"),
+    ("vae.min_learning_rate=-1", "vae.min_learning_rate=-1.0", "expected 0 to vae.learning_rate=0.001, or null"),
+    ("vae.min_learning_rate=0.01", "vae.min_learning_rate=0.01", "expected 0 to vae.learning_rate=0.001, or null"),
+    ("vae.salient_weight=0.5", "vae.salient_weight=0.5", "expected 1 or more"),
+    ("vae.salient_glimpse=-1", "vae.salient_glimpse=-1", "expected 0 or more"),
+    ("vae.salient_place=-1", "vae.salient_place=-1", "expected 0 or more"),
     ("vae.perceptual_weight=1.5", "vae.perceptual_weight=1.5", "expected 0 to 1"),
     ("vae.gan_gamma=0", "vae.gan_gamma=0.0", "expected a finite number above 0"),
     ("vae.gan_learning_rate=0", "vae.gan_learning_rate=0.0", "expected a finite number above 0"),

@@ -28,6 +28,7 @@ from worldmodels.seeds import torch_generator
 from worldmodels.training import CHECKPOINT, Recorder, adam, device, fit, resolve_precision
 from worldmodels.transfer.weights import freeze
 from worldmodels.vision.data import FrameDataModule
+from worldmodels.vision.foveal import FovealVAE
 from worldmodels.vision.losses import Given
 from worldmodels.vision.module import VisionPictures
 from worldmodels.vision.network import ConvVAE
@@ -171,9 +172,9 @@ def train_vision(tmp_path: Path) -> Callable[..., Journal]:
     return train
 
 
-def make_vision(frozen: tuple[str, ...] = ()) -> ConvVAE:
+def make_vision(frozen: tuple[str, ...] = (), kind: type[ConvVAE] = ConvVAE) -> ConvVAE:
     torch.manual_seed(0)
-    network = ConvVAE(4)
+    network = kind(4)
     freeze(network, "vision", frozen)
     return network
 
@@ -339,6 +340,61 @@ def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable
     assert without_time(got.rows("epochs")) == without_time(expected.rows("epochs"))
     assert got.rows("batches") == expected.rows("batches")
     assert [row["batch"] for row in got.rows("batches")] == [1, 2, 3, 4]
+
+
+READING = {"loss": "salient", "salient_glimpse": 1.0, "salient_place": 1.0, "min_learning_rate": 1e-4}
+
+
+class Readouts(lightning.Callback):
+    """Keeps the loss as it was at the start, as it is, and which parameters the optimizer holds."""
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        self.loss, self.before = module.loss, copy_of(module.loss)
+        self.held = {id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]}
+
+
+def test_readouts_train_with_v_and_resume_bit_for_bit(train_vision: Callable[..., Journal]) -> None:
+    whole, second = (make_vision(kind=FovealVAE) for _ in range(2))
+    names, expected, resumed = set(whole.state_dict()), Readouts(), Readouts()
+    rows = train_vision(whole, expected, name="whole", **READING).rows("batches")
+    with pytest.raises(Interruption):
+        train_vision(make_vision(kind=FovealVAE), Raise(Interruption(), 3), name="cut", **READING)
+    got = train_vision(second, resumed, name="cut", **READING)
+    readouts = {"what.weight", "what.bias", "where.weight", "where.bias"}
+    assert changed(expected.loss, expected.before) == readouts == set(dict(expected.loss.named_parameters()))
+    assert expected.held >= {id(parameter) for parameter in expected.loss.parameters()}
+    assert changed(resumed.loss, copy_of(expected.loss)) == set()
+    assert changed(second, copy_of(whole)) == set() and set(whole.state_dict()) == names
+    assert got.rows("batches") == rows and len(rows) == 4
+
+
+class Rates(lightning.Callback):
+    """Notes every group's rate at the start of a batch."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[float]] = []
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self.seen.append([group["lr"] for group in trainer.optimizers[0].param_groups])
+
+
+@pytest.mark.parametrize(("loss", "starts"), [("mse", [1e-3]), ("gan", [1e-3, 2e-4])])
+@pytest.mark.parametrize(
+    ("least", "shares"), [(None, [1, 1, 1, 1]), (2e-4, [1, 0.6 + 0.2 * 2**0.5, 0.6, 0.6 - 0.2 * 2**0.5])]
+)
+def test_vs_rate_goes_down_half_a_cosine_or_stays_also_after_a_resume(
+    train_vision: Callable[..., Journal], loss: str, starts: list[float], least: float | None, shares: list[float]
+) -> None:
+    """Four steps, at 0, 45, 90 and 135 degrees; a discriminator's rate falls by the same share."""
+    settings: dict[str, Any] = {"loss": loss, "min_learning_rate": least}
+    whole, resumed = Rates(), Rates()
+    train_vision(make_vision(), whole, name="whole", **settings)
+    with pytest.raises(Interruption):
+        train_vision(make_vision(), Raise(Interruption(), 3), name="cut", **settings)
+    train_vision(make_vision(), resumed, name="cut", **settings)
+    for step, share in enumerate(shares):
+        assert whole.seen[step] == pytest.approx([share * rate for rate in starts], rel=1e-9)
+    assert len(whole.seen) == 4 and resumed.seen == whole.seen[2:]
 
 
 def test_mse_trains_as_the_study_does_bit_for_bit(train_vision: Callable[..., Journal], tmp_path: Path) -> None:

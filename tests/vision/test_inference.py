@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodels.vision.foveal import FovealVAE
 from worldmodels.vision.inference import FrameEncoder
 from worldmodels.vision.network import ConvVAE
 
 PRECISIONS = ["32-true", "bf16-mixed"]
 
 
-@pytest.fixture(scope="module")
-def vision() -> ConvVAE:
+@pytest.fixture(scope="module", params=[ConvVAE, FovealVAE])
+def vision(request: pytest.FixtureRequest, frames: np.ndarray) -> ConvVAE:
     """A V whose latents are as large as trained ones: a fresh one's hardly leave 0."""
     torch.manual_seed(0)
-    network = ConvVAE(32)
+    network = request.param(32)
+    network.prepare([torch.from_numpy(frames)])
     with torch.no_grad():
         for layer in network.encoder.layers:
             layer.weight *= 2
@@ -79,3 +81,15 @@ def test_vs_own_weights_stay_as_they_are(vision: ConvVAE, frames: np.ndarray, pr
     assert {value.dtype for value in vision.state_dict().values()} == {torch.float32}
     assert all(torch.equal(value, before[name]) for name, value in vision.state_dict().items())
     assert not latent.mu.requires_grad
+
+
+def test_counts_are_not_rounded_to_bf16() -> None:
+    torch.manual_seed(0)
+    vision = FovealVAE(32)
+    table = vision.encoder.get_buffer("fovea.salience.table")
+    table.fill_(0.10002)
+    assert table.bfloat16().float().max() != table.max()
+    encode = FrameEncoder(vision, "bf16-mixed", rows=2)
+    buffers = dict(encode._convolutions.named_buffers())
+    assert torch.equal(buffers["fovea.salience.table"], table)
+    assert {parameter.dtype for parameter in encode._convolutions.parameters()} == {torch.bfloat16}

@@ -12,7 +12,17 @@ from torch.distributions import kl_divergence as reference_kl
 from worldmodels.config import VisionConfig, VisionNetworkConfig
 from worldmodels.errors import ConfigError
 from worldmodels.transfer.weights import save_weights
-from worldmodels.vision.losses import LOSSES, MSE, Given, Losses, Perceptual, Sigma, kl_divergence, squared_error
+from worldmodels.vision.losses import (
+    LOSSES,
+    MSE,
+    Given,
+    Losses,
+    Perceptual,
+    Salient,
+    Sigma,
+    kl_divergence,
+    squared_error,
+)
 from worldmodels.vision.network import ConvVAE, Latent
 
 
@@ -33,7 +43,7 @@ def settings(kl_floor: float, **values: float) -> VisionConfig:
 
 
 def mse(reconstruction: Tensor, frames: Tensor, latent: Latent, kl_floor: float) -> Losses:
-    return MSE(settings(kl_floor), Given(seed=0))(reconstruction, frames, latent)
+    return MSE(settings(kl_floor), Given(seed=0))(reconstruction, frames, latent, latent.mu)
 
 
 def rollouts(*lengths: int) -> list[Tensor]:
@@ -109,16 +119,18 @@ def test_the_floor_holds_for_each_frame_by_itself() -> None:
 def test_every_loss_reports_the_same_figures() -> None:
     a, b, latent = random_images(2, 0), random_images(2, 1), random_latent(2)
     for name, loss in LOSSES.items():
-        losses = loss(settings(kl_floor=0.5), Given(0, rollouts(3)))(a, b, latent)
+        losses = loss(settings(kl_floor=0.5), Given(0, rollouts(3)))(a, b, latent, latent.mu)
         torch.testing.assert_close(losses.reconstruction, squared_error(a, b).mean(), msg=name)
         torch.testing.assert_close(losses.kl, kl_divergence(latent).mean(), msg=name)
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_nothing_of_a_loss_is_trained_or_stored_and_it_is_prepared_alike_again(name: str) -> None:
-    first, again = (LOSSES[name](settings(kl_floor=0.5), Given(3, rollouts(1, 4))) for _ in range(2))
-    assert not list(first.parameters()) and not first.state_dict()
-    for a, b in zip(first.buffers(), again.buffers(), strict=True):
+def test_nothing_of_a_loss_is_trained_unless_asked_for_and_it_is_prepared_alike_again(name: str) -> None:
+    given, asked = Given(3, rollouts(1, 4)), settings(kl_floor=0.5, salient_glimpse=1.0)
+    assert not list(LOSSES[name](settings(kl_floor=0.5), given).parameters())
+    first, again = (LOSSES[name](asked, given) for _ in range(2))
+    assert bool(list(first.parameters())) == (name == "salient")
+    for a, b in zip([*first.buffers(), *first.parameters()], [*again.buffers(), *again.parameters()], strict=True):
         assert torch.equal(a, b)
 
 
@@ -126,7 +138,7 @@ def test_nothing_of_a_loss_is_trained_or_stored_and_it_is_prepared_alike_again(n
 def test_sigma_is_the_likelihood_under_the_best_variance(batch: int) -> None:
     """Of many Gaussians with one variance for all values, none fits the batch better."""
     a, b, latent = random_images(batch, 0), random_images(batch, 1), random_latent(batch)
-    total = Sigma(settings(kl_floor=0.0), Given(seed=0))(a, b, latent).total
+    total = Sigma(settings(kl_floor=0.0), Given(seed=0))(a, b, latent, latent.mu).total
     variance = (a - b).square().mean().item()
     nll = [
         -Normal(a, (factor * variance) ** 0.5).log_prob(b).sum() / batch + kl_divergence(latent).mean()
@@ -139,7 +151,7 @@ def test_sigma_is_the_likelihood_under_the_best_variance(batch: int) -> None:
 def test_sigma_of_a_perfect_batch_is_finite_and_leaves_kl_its_gradient() -> None:
     images, latent = random_images(2, 0), random_latent(2, scale=2.0)
     perfect = images.clone().requires_grad_()
-    losses = Sigma(settings(kl_floor=0.0), Given(seed=0))(perfect, images, latent)
+    losses = Sigma(settings(kl_floor=0.0), Given(seed=0))(perfect, images, latent, latent.mu)
     gradient, *of_latent = torch.autograd.grad(losses.total, [perfect, *latent])
     assert losses.total.isfinite() and gradient.count_nonzero() == 0
     for got, expected in zip(of_latent, gradients(kl_divergence(latent).mean(), latent), strict=True):
@@ -165,7 +177,7 @@ def test_perceptual_mixes_features_of_a_finished_v_and_pixels(batch: int, tmp_pa
     a, b, latent = random_images(batch, 0), random_images(batch, 1), random_latent(batch)
     distance = 0.3 * scale * ((features(a) - features(b)) ** 2).sum(1) + 0.7 * squared_error(a, b).numpy()
     expected = distance.mean() + kl_divergence(latent).clamp(min=16).mean().item()
-    assert loss(a, b, latent).total.item() == pytest.approx(expected, rel=1e-4)
+    assert loss(a, b, latent, latent.mu).total.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_random_features_follow_the_seed_and_see_small_differences_in_any_precision() -> None:
@@ -173,13 +185,70 @@ def test_random_features_follow_the_seed_and_see_small_differences_in_any_precis
     b = a + 1e-3 * random_images(2, 1)
     given = [Given(seed, rollouts(3)) for seed in (0, 1)]
     first, other = (Perceptual(settings(0.5, perceptual_weight=1.0), each) for each in given)
-    assert first(b, a, latent).total != other(b, a, latent).total
+    assert first(b, a, latent, latent.mu).total != other(b, a, latent, latent.mu).total
     with torch.autocast("cpu", torch.bfloat16):
-        low = first.distance(b, a, squared_error(b, a))
-    torch.testing.assert_close(low, first.distance(b, a, squared_error(b, a)))
+        low = first.distance(b, a, squared_error(b, a), latent.mu)
+    torch.testing.assert_close(low, first.distance(b, a, squared_error(b, a), latent.mu))
 
 
 def test_features_of_another_network_are_refused(tmp_path: Path) -> None:
     save_weights(torch.nn.Linear(2, 2), tmp_path / "m.safetensors")
     with pytest.raises(ConfigError, match=r"vae\.perceptual_run: .*m\.safetensors .*expected a run with vae=cvae"):
         Perceptual(settings(0.5), Given(0, (), tmp_path / "m.safetensors"))
+
+
+def flagged(*corners: tuple[int, int] | None) -> Tensor:
+    """Grey frames, each with or without a square of 4 pixels at a place: (B, 64, 64, 3) uint8."""
+    frames = torch.full((len(corners), 64, 64, 3), 90, dtype=torch.uint8)
+    for frame, corner in zip(frames, corners, strict=True):
+        if corner:
+            frame[corner[0] : corner[0] + 4, corner[1] : corner[1] + 4] = torch.tensor([250, 20, 180])
+    return frames
+
+
+def test_salient_without_weights_is_mse_to_the_last_bit() -> None:
+    a, b, latent = random_images(3, 0), random_images(3, 1), random_latent(3)
+    loss = Salient(settings(0.5, salient_weight=1.0), Given(0, rollouts(3)))
+    assert [value.item() for value in loss(a, b, latent, latent.mu)] == [v.item() for v in mse(a, b, latent, 0.5)]
+
+
+@pytest.mark.parametrize("corners", [[(20, 30)], [None], [(20, 30), None, (58, 0)]])
+def test_salient_weighs_the_unusual_and_asks_z_for_what_and_where_it_is(corners: list[tuple[int, int] | None]) -> None:
+    """Pixel by pixel: the square was never seen (salience 1), the ground always (0.003 / 1.003). Around the square's
+    middle the glimpse is a slice, black beyond the edge, its ground dimmed to the fourth root of its salience.
+    """
+    loss = Salient(
+        settings(0.5, salient_weight=30.0, salient_glimpse=5.0, salient_place=7.0), Given(0, [flagged(None, None)])
+    )
+    frames = flagged(*corners).permute(0, 3, 1, 2) / 255
+    guess, z = random_images(len(corners), 0), random_latent(len(corners)).mu
+    ground, expected = 0.003 / 1.003, []
+    for i, corner in enumerate(corners):
+        salience = np.full((64, 64), ground)
+        cost = 0.0
+        if corner:
+            row, column = corner
+            salience[row : row + 4, column : column + 4] = 1
+            framed = np.pad(frames[i].numpy() * salience**0.25, ((0, 0), (8, 8), (8, 8)))
+            shown = framed[:, row + 4 : row + 16, column + 4 : column + 16]
+            what, where = (layer(z[i]).detach().numpy() for layer in (loss.what, loss.where))
+            place = np.array([(row + 1.5) / 31.5 - 1, (column + 1.5) / 31.5 - 1])
+            cost = 5 * ((what - shown.flatten()) ** 2).sum() + 7 * ((where - place) ** 2).sum()
+        for y, x in np.ndindex(64, 64):
+            error = ((guess[i, :, y, x] - frames[i, :, y, x]) ** 2).sum().item()
+            cost += (1 + 29 * salience[y, x]) * error
+        expected.append(cost)
+    got = loss.distance(guess, frames, squared_error(guess, frames), z)
+    assert got.detach().numpy() == pytest.approx(np.array(expected), rel=1e-3)
+    asks = any(corners)
+    assert all(bool(g.any()) == asks for g in torch.autograd.grad(got.sum(), [z, *loss.parameters()]))
+
+
+def test_readouts_follow_the_seed_and_leave_the_generator_alone() -> None:
+    asked = settings(0.5, salient_place=1.0)
+    torch.manual_seed(9)
+    first, other = (Salient(asked, Given(seed, rollouts(1))) for seed in (0, 1))
+    after = torch.rand(1)
+    torch.manual_seed(9)
+    assert torch.equal(after, torch.rand(1))
+    assert not torch.equal(first.where.weight, other.where.weight)
