@@ -56,6 +56,9 @@ CHANGES = [
     ("heldout.seed=3", set()),
     ("probe.epochs=3", set()),
     ("probe.enabled=false", set()),
+    ("measure.training_frames=50", set()),
+    ("measure.enabled=false", set()),
+    ("memory.mean_inputs=0.5", {"memory"}),
     ("vae.network.latent_size=16", {"vision", "encode"}),
     ("vae.loss=sigma", {"vision"}),
     ("vae=vae_gan", {"vision"}),
@@ -103,7 +106,15 @@ def test_settings_of_policies_that_are_not_used_do_not_count(inputs):
 def test_probes_are_made_after_what_they_probe_and_only_if_wanted(inputs):
     judged = {"heldout", "heldout_encode", "probe_vision", "probe_memory"}
     assert judged <= set(inputs())
-    assert not judged & set(inputs("probe.enabled=false"))
+    assert not judged & set(inputs("probe.enabled=false", "measure.enabled=false"))
+
+
+def test_measures_are_made_only_if_wanted(inputs):
+    before = inputs()
+    assert "measure_memory" not in inputs("measure.enabled=false")
+    assert {"measure_memory", "heldout_encode"} <= set(inputs("probe.enabled=false"))
+    assert inputs("probe.epochs=3")["measure_memory"] == before["measure_memory"]
+    assert inputs("measure.training_frames=50")["measure_memory"] != before["measure_memory"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rich.console import Console
 from worldmodels.artifacts import Store
 from worldmodels.config import STAGES, config_from_json
 from worldmodels.pipeline import Pipeline
-from worldmodels.results import assemble, print_parameters, print_probes, print_summary
+from worldmodels.results import assemble, print_measures, print_parameters, print_probes, print_summary
 from worldmodels.rollouts.executor import SerialExecutor
 
 TINY = (
@@ -87,7 +87,13 @@ def test_the_evaluation(results):
 
 
 def test_the_probes(results, store):
-    assert set(results["heldout"]) == {"heldout", "heldout_encode", "probe_vision", "probe_memory"}
+    assert set(results["heldout"]) == {
+        "heldout",
+        "heldout_encode",
+        "probe_vision",
+        "probe_memory",
+        "measure_memory",
+    }
     for kind, name in results["heldout"].items():
         assert (store.root / kind / name / "manifest.json").exists()
     assert set(results["probes"]["vision"]["z"]) == {"x", "y", "angle_sin", "angle_cos"}
@@ -99,6 +105,21 @@ def test_the_probes(results, store):
     assert "angular_velocity (z, h)" in printed.getvalue()
     assert "still show the ship" in printed.getvalue()
     assert set(results["collect"]["coverage"]) == {"in_picture", "on_ground"}
+
+
+def test_the_measures(results):
+    found = results["measures"]["memory"]
+    assert set(found) >= {"open_loop", "nll", "calibration", "summary"}
+    assert found["open_loop"]["horizons"][0] == 1
+    training = results["collect"]["rollouts"] - 1  # the third is M's validation
+    assert found["training"] == {"rollouts": training, "frames": 6 * training}
+    printed = io.StringIO()
+    print_measures(results["measures"], Console(file=printed, width=80))
+    error = found["open_loop"]["memory"][0]
+    low, high = error["interval"]
+    assert f"{error['value']:.3g} [{low:.3g}, {high:.3g}]" in printed.getvalue()
+    assert "100 steps" not in printed.getvalue(), "no held-out rollout is that long"
+    assert "…" not in printed.getvalue(), "a terminal of 80 columns shows all"
 
 
 def test_parameters_are_those_of_the_published_tables(results):

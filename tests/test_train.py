@@ -172,8 +172,9 @@ def test_evaluate_dream_and_probe_follow_a_run(commands: Commands) -> None:
     output = commands.run("probe", f"run={run}", "epochs=2")
     assert "velocity_x (z, h)" in output
     (probes,) = run.glob("probes/*/probes.json")
-    figures = json.loads(probes.read_text())
-    assert figures["memory"] == commands.results()[-1]["probes"]["memory"]  # same rollouts, same epochs
+    figures, results = json.loads(probes.read_text()), commands.results()[-1]
+    assert figures["memory"] == results["probes"]["memory"]  # same rollouts, same epochs
+    assert figures["measures"] == results["measures"]
     assert {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")} == before
     output = commands.run("evaluate", f"run={commands.outputs}", expect=2)
     assert "is no run" in output

@@ -147,6 +147,24 @@ class ProbeConfig:
 
 
 @dataclass
+class MeasureConfig:
+    """Measures of M on the held-out rollouts. ``training_frames``: of M's training rollouts, at most about as many fit
+    the baselines; ``samples``: futures drawn for each forecast, none or at least two.
+    """
+
+    enabled: bool = True
+    training_frames: int = 20_000
+    samples: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least("measure.training_frames", self.training_frames, 2)
+        require(
+            self.samples == 0 or self.samples >= 2,
+            f"measure.samples={self.samples} gives no variance: expected 0, or 2 or more",
+        )
+
+
+@dataclass
 class VisionNetworkConfig:
     _target_: str = MISSING
     latent_size: int = 32
@@ -219,6 +237,8 @@ class MemoryNetworkConfig:
 class MemoryConfig:
     """M. A step is one batch of ``batch_size`` sequences of up to ``sequence_length`` frames. The loss is the NLL per
     latent dimension, plus ``head_weight`` times that of the reward and of the end where the network has such heads.
+    ``mean_inputs``: share of the sequences in which M is given μ, as an agent gives it, and not a z ~ N(μ, σ²), as a
+    dream does; what it has to foretell is z in either case.
     """
 
     network: MemoryNetworkConfig = field(default_factory=MemoryNetworkConfig)
@@ -235,6 +255,7 @@ class MemoryConfig:
     dream_steps: int = 100
     temperature: float = 1.0
     head_weight: float = 1.0
+    mean_inputs: float = 0.0
 
     def __post_init__(self) -> None:
         require_at_least("memory.steps", self.steps, 1)
@@ -258,6 +279,7 @@ class MemoryConfig:
         require_at_least("memory.dream_steps", self.dream_steps, 1)
         require_at_least("memory.temperature", self.temperature, 0.001)
         require_positive("memory.head_weight", self.head_weight)
+        require(0 <= self.mean_inputs <= 1, f"memory.mean_inputs={self.mean_inputs} is out of range: expected 0 to 1")
 
 
 @dataclass
@@ -392,6 +414,7 @@ class Config:
     controller: ControllerConfig = MISSING
     evaluate: EvaluateConfig = MISSING
     probe: ProbeConfig = field(default_factory=ProbeConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
     transfer: TransferConfig = MISSING
     trainer: TrainerConfig = MISSING
     executor: ExecutorConfig = MISSING

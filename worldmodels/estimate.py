@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worldmodels.config import STAGES, Config
+from worldmodels.config import STAGES, CollectConfig, Config
 from worldmodels.controller.agent import ROWS
 from worldmodels.training import resolve_precision
 
@@ -55,18 +55,22 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
         filled = min(1.0, episodes / workers / ROWS)
         return (task_seconds(renderer) + seen / (rates.agent * slowdown * filled)) / workers
 
-    limit = config.collect.max_steps or env.max_steps
-    frames = config.collect.rollouts * min(RANDOM_EPISODE[name], limit) * seen
-    frames = min(frames, config.collect.frames or frames)
+    def collected(data: CollectConfig) -> float:
+        """Frames of a data set."""
+        frames = data.rollouts * min(RANDOM_EPISODE[name], data.max_steps or env.max_steps) * seen
+        return min(frames, data.frames or frames)
+
+    frames = collected(config.collect)
+    held_out = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
     search_steps = min(search.max_steps or env.max_steps, 2 * RANDOM_EPISODE[name])
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
     budget = {part: transfer.budget if part in transfer.load else 1.0 for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     episodes = search.population * search.rollouts
     seconds = {
-        "collect": frames * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
+        "collect": (frames + held_out) * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
         "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
-        "encode": frames / (rates.encode * slowdown),
+        "encode": (frames + held_out) / (rates.encode * slowdown),
         "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),
         "controller": episodes * search.generations * search_steps * step_seconds(env.renderer, episodes),
         "evaluate": evaluation_steps

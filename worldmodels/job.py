@@ -16,7 +16,7 @@ from worldmodels.cli import prepare_process
 from worldmodels.config import Config, to_config
 from worldmodels.estimate import describe_time, stage_seconds
 from worldmodels.pipeline import Pipeline
-from worldmodels.results import assemble, keep_films, print_parameters, print_probes, print_summary
+from worldmodels.results import assemble, keep_films, print_measures, print_parameters, print_probes, print_summary
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.runs import RESULTS, path_from
 
@@ -59,19 +59,23 @@ def run_job(composed: DictConfig) -> None:
     print_parameters(results["parameters"], console)
     if "probes" in results:
         print_probes(results["probes"], console)
+    if "measures" in results:
+        print_measures(results["measures"], console)
     print_summary(results, console)
     console.print(f"results: {folder / RESULTS}", soft_wrap=True)
 
 
 def source_config(config: Config) -> Config:
     """The config of the source task: composed from the same command line with ``transfer=scratch`` on
-    ``source_env``.
+    ``source_env``, and with the target's V.
     """
     overrides = [
         override.input_line
         for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
         if override.key_or_group.split(".")[0] not in NOT_INHERITED or override.key_or_group == "env.renderer"
     ]
+    if not any(override is not None and override.startswith("vae=") for override in overrides):
+        overrides.append(f"vae={HydraConfig.get().runtime.choices['vae']}")  # the target's, not the source task's own
     last = "memory" if "memory" in config.transfer.load else "vision"
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={last}"]
     job = HydraConfig.get().job

@@ -19,7 +19,7 @@ from worldmodels.journal import Journal
 from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
-from worldmodels.stages import collect, controller, encode, evaluate, memory, probe, vision
+from worldmodels.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
 from worldmodels.training import device, require_accelerator, resolve_precision, rollout_precision
 from worldmodels.transfer.weights import freeze, mismatches
 from worldmodels.vision.losses import Given, feature_weights
@@ -60,12 +60,14 @@ class Pipeline:
 
     def run(self) -> Iterator[str]:
         """Every stage up to the last one asked for; yields the name of each when its artifact is there, and V and M
-        are probed.
+        are probed, and M measured.
         """
         for stage in STAGES[: STAGES.index(self.config.last_stage) + 1]:
             getattr(self, stage)
             if self.config.probe.enabled and stage in ("vision", "memory"):
                 getattr(self, f"probe_{stage}")
+            if self.config.measure.enabled and stage == "memory":
+                _ = self.measure_memory
             yield stage
 
     @cached_property
@@ -152,6 +154,21 @@ class Pipeline:
             parents,
             lambda folder, journal: work(
                 self.config, parents["heldout"].path, parents["encoded"].path, model.weights, journal
+            ),
+        )
+
+    @cached_property
+    def measure_memory(self) -> Artifact:
+        """How good M is on the held-out rollouts; the baselines are fitted to those it was trained on."""
+        parents = {"heldout": self.heldout_encode, "encoded": self.encode, "memory": self.memory}
+        settings = {key: value for key, value in plain(self.config.measure).items() if key != "enabled"}
+        return self._build(
+            "measure_memory",
+            self._strategy("memory"),
+            {"measure": settings},
+            parents,
+            lambda folder, journal: measure.memory(
+                self.config, parents["heldout"].path, parents["encoded"].path, parents["memory"].weights, journal
             ),
         )
 

@@ -1,4 +1,6 @@
-"""``python -m worldmodels.probe``: how much of the true state a finished run's V and M carry, on held-out rollouts."""
+"""``python -m worldmodels.probe``: how much of the true state a finished run's V and M carry, and how good M is, on
+held-out rollouts.
+"""
 
 from dataclasses import dataclass
 
@@ -24,7 +26,7 @@ class ProbeCommand:
 
 
 def probe(composed: DictConfig) -> None:
-    """Probe V, and M if the run has one, and write ``probes.json``. Nothing of the run is changed."""
+    """Probe V; probe and measure M if the run has one; write ``probes.json``. Nothing of the run is changed."""
     # Imported here because worker processes import this module too, and need none of it.
     import contextlib
     import dataclasses
@@ -37,10 +39,10 @@ def probe(composed: DictConfig) -> None:
     from worldmodels.artifacts import write_json
     from worldmodels.config import ProbeConfig, to_config
     from worldmodels.journal import Journal
-    from worldmodels.results import print_probes
+    from worldmodels.results import print_measures, print_probes
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.runs import FinishedRun
-    from worldmodels.stages import collect, encode
+    from worldmodels.stages import collect, encode, measure
     from worldmodels.stages import probe as stage
 
     request = to_config(composed)
@@ -50,6 +52,7 @@ def probe(composed: DictConfig) -> None:
     memory = run.memory.weights if "memory" in run.results["stages"] else None
     folder = Path(HydraConfig.get().runtime.output_dir)
     workers = request.workers or prepare_process()
+    measures = {}
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
         writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
@@ -68,9 +71,14 @@ def probe(composed: DictConfig) -> None:
         if memory is not None:
             journal = Journal(folder, writer, "probe_memory")
             probes["memory"] = stage.memory(config, heldout, encoded, memory, journal)
-    write_json(folder / "probes.json", {"run": str(run.folder.resolve()), "env": config.env.name, **probes})
+            journal = Journal(folder, writer, "measure_memory")
+            measures["memory"] = measure.memory(config, encoded, run.artifact("encode").path, memory, journal)
+    facts = {"run": str(run.folder.resolve()), "env": config.env.name}
+    write_json(folder / "probes.json", {**facts, **probes, "measures": measures})
     console = Console()
     print_probes(probes, console)
+    if measures:
+        print_measures(measures, console)
     console.print(f"results: {folder / 'probes.json'}", soft_wrap=True)
 
 

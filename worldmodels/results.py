@@ -45,6 +45,8 @@ def assemble(
         results["probes"] = {
             part: judged[f"probe_{part}"].summary for part in ("vision", "memory") if f"probe_{part}" in judged
         }
+        if "measure_memory" in judged:
+            results["measures"] = {"memory": judged["measure_memory"].summary}
     if "collect" in summaries:
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
@@ -101,13 +103,54 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
         console.print(f"reconstructions that still show the {name}: {recall} of {figures['frames']:,} frames")
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def print_measures(measures: Mapping[str, Any], console: Console) -> None:
+    """M's open-loop error and NLL beside those of what it has to beat, and of M under actions that were taken
+    elsewhere.
+    """
+    figures = measures["memory"]
+    forecasts, nll = figures["open_loop"], figures["nll"]
+    models = {"persistence": "persistence", "reservoir": "reservoir", "swapped": "shuffled actions"}
+    columns = ("", "M, 95 %", *models.values())
+    table = Table(*columns, title="M on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True
+
+    def add(label: str, found: Mapping[str, Any]) -> None:
+        """``found``: the figure of each model, and M's difference to it."""
+        if found["memory"]["value"] is None:
+            return
+        beaten = {name: (found[f"memory_minus_{name}"]["interval"] or [0, 0])[1] < 0 for name in models}
+        others = [_number(found[name]["value"], ".3g") + (" ✓" if beaten[name] else "") for name in models]
+        table.add_row(label, _with_interval(found["memory"], "value", ".3g"), *others)
+
+    for place, horizon in enumerate(forecasts["horizons"]):
+        there = {name: each[place] for name, each in forecasts.items() if isinstance(each[place], dict)}
+        add(f"{horizon} {'step' if horizon == 1 else 'steps'}", there)
+    add("NLL", nll)
+    console.print(table)
+    console.print(
+        "n steps: open-loop error, a share of μ's variance; NLL: nats per dimension\n"
+        "✓: M is better, by the 95 % interval of the difference",
+        highlight=False,
+    )
+    if calibrated := figures["calibration"]:
+        inside = " and ".join(f"{calibrated[f'coverage_{share}']['value']:.0%}" for share in (50, 90))
+        console.print(f"of z, {inside} are in M's central 50 % and 90 % intervals", highlight=False)
+    if "reward" in figures:
+        console.print(f"reward: R² {_with_interval(figures['reward']['r2'], 'value')}", highlight=False)
+    if "end" in figures:
+        found = _with_interval(figures["end"]["average_precision"], "value")
+        chance = _number(figures["end"]["base_rate"]["value"], ".3g")
+        console.print(f"end: average precision {found}, {chance} by chance", highlight=False)
 
 
-def _with_interval(figure: Mapping[str, Any], key: str) -> str:
-    low, high = map(_number, figure["interval"])
-    return escape(f"{_number(figure[key])} [{low}, {high}]")
+def _number(value: float | None, form: str = ".2f") -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def _with_interval(figure: Mapping[str, Any], key: str, form: str = ".2f") -> str:
+    low, high = (_number(limit, form) for limit in figure["interval"] or (None, None))
+    return escape(f"{_number(figure[key], form)} [{low}, {high}]")
 
 
 def print_summary(results: Mapping[str, Any], console: Console) -> None:

@@ -77,6 +77,20 @@ def test_z_is_drawn_anew_for_every_batch_and_repeats_with_its_key(tmp_path: Path
     assert not torch.isclose(other[Windows(members, (0, 1))].z, first).any()
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 2), (1.0, 4)])
+def test_m_is_given_the_mean_in_a_share_of_the_sequences_it_trains_on(tmp_path: Path, share: float, count: int) -> None:
+    store = make_store(tmp_path, log_var=0.0)
+    members = [Window(rollout, 0, 2) for rollout in (0, 1, 2, 3)]
+    data, study = (EncodedSequences(store, 0, 2, 9, mean_inputs=given) for given in (share, 0.0))
+    batch, plain = (each[Windows(members, (0,), drawn=True)] for each in (data, study))
+    mean = torch.tensor([[[rollout, t] for t in (0.0, 1.0)] for rollout in range(4)])
+    assert torch.equal(batch.seen[:count], mean[:count])
+    assert torch.equal(batch.seen[count:], plain.z[count:])
+    assert torch.equal(batch.z, plain.z) and torch.equal(plain.seen, plain.z)
+    validation = data[Windows(members, (0,))]
+    assert torch.equal(validation.seen, validation.z), "there the loss is comparable between all shares"
+
+
 def test_z_has_the_mean_and_variance_of_its_latent(tmp_path: Path) -> None:
     log_var = float(np.log(0.25))
     data = EncodedSequences(make_store(tmp_path, log_var=log_var), seed=0, sequence_length=20, cached_rollouts=9)

@@ -21,7 +21,8 @@ VALIDATION_SEQUENCES = 200
 class Sequences(NamedTuple):
     """A batch of sequences of up to L frames: z (B, L, Z), actions (B, L, A), and mask (B, L - 1), 1 where a transition
     from frame t to t + 1 is real and 0 where it is padding. Rewards and ends (1 where terminated) of the actions, and
-    the rows' weights, 0 for padding: (B, L) each. A rollout's last row has no next frame, but it has these.
+    the rows' weights, 0 for padding: (B, L) each. A rollout's last row has no next frame, but it has these. ``seen``
+    (B, L, Z) is what M is given, z or in some sequences μ.
     """
 
     z: Tensor
@@ -30,6 +31,7 @@ class Sequences(NamedTuple):
     rewards: Tensor
     terminated: Tensor
     rows: Tensor
+    seen: Tensor
 
 
 class Window(NamedTuple):
@@ -67,8 +69,10 @@ class EncodedSequences(Dataset[Sequences]):
     KB).
     """
 
-    def __init__(self, store: RolloutStore, seed: int, sequence_length: int, cached_rollouts: int) -> None:
-        self.store, self.seed, self.sequence_length = store, seed, sequence_length
+    def __init__(
+        self, store: RolloutStore, seed: int, sequence_length: int, cached_rollouts: int, mean_inputs: float = 0.0
+    ) -> None:
+        self.store, self.seed, self.sequence_length, self.mean_inputs = store, seed, sequence_length, mean_inputs
         self._rollout = lru_cache(cached_rollouts)(lambda i: tuple(store.read(i, name) for name in ARRAYS))
 
     def __getitem__(self, windows: Windows) -> Sequences:
@@ -87,7 +91,9 @@ class EncodedSequences(Dataset[Sequences]):
         noise = torch.randn(mu.shape, generator=torch_generator(self.seed, "memory", *windows.noise_key))
         z = torch.from_numpy(mu) + torch.exp(torch.from_numpy(log_var) / 2) * noise
         actions, rewards, terminated = map(torch.from_numpy, others)
-        return Sequences(z, actions, torch.from_numpy(mask), rewards, terminated, torch.from_numpy(rows))
+        given = round(self.mean_inputs * batch) if windows.drawn else 0
+        seen = torch.cat([torch.from_numpy(mu[:given]), z[given:]])
+        return Sequences(z, actions, torch.from_numpy(mask), rewards, terminated, torch.from_numpy(rows), seen)
 
 
 class RandomWindows(Sampler[Windows]):
@@ -118,6 +124,14 @@ class RandomWindows(Sampler[Windows]):
             yield Windows(members, (1, *key), drawn=True)
 
 
+def training_and_validation(store: RolloutStore, config: MemoryConfig) -> tuple[list[int], list[int]]:
+    """M's rollouts: those it is trained on, and the others. Raises `ConfigError` where there are too few."""
+    usable = np.flatnonzero(store.lengths >= 2)  # a transition needs two frames
+    require(len(usable) >= 2, f"memory needs two rollouts of two frames or more: got {len(usable)}; collect more")
+    training, validation = split([store.entries[i].seed for i in usable], config.validation_fraction)
+    return usable[training].tolist(), usable[validation].tolist()
+
+
 class SequenceDataModule(lightning.LightningDataModule):
     """Training batches without end, and a fixed set of validation windows from held-out rollouts."""
 
@@ -126,11 +140,8 @@ class SequenceDataModule(lightning.LightningDataModule):
         self.config = config
         lengths = store.lengths
         self.length = min(config.sequence_length, int(lengths.max()))
-        usable = np.flatnonzero(lengths >= 2)  # a transition needs two frames
-        require(len(usable) >= 2, f"memory needs two rollouts of two frames or more: got {len(usable)}; collect more")
-        parts = split([store.entries[i].seed for i in usable], config.validation_fraction)
-        self.training, self.validation = (usable[part].tolist() for part in parts)
-        self.data = EncodedSequences(store, seed, self.length, config.cached_rollouts)
+        self.training, self.validation = training_and_validation(store, config)
+        self.data = EncodedSequences(store, seed, self.length, config.cached_rollouts, config.mean_inputs)
         self.sampler = RandomWindows(lengths, self.training, config, seed)
         windows = [
             Window(rollout, start, min(self.length, int(lengths[rollout]) - start))

@@ -69,16 +69,17 @@ class Salience(nn.Module):
             self.table.copy_(RARE / (RARE + share))
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.table[_cells(frames)].unsqueeze(1).float()
+        cells = _cells(frames)
+        return self.table.index_select(0, cells.flatten()).view(len(frames), 1, SIZE, SIZE)
 
 
 def _cells(frames: Tensor) -> Tensor:
     """(B, 3, 64, 64) in 0–1 -> (B, 64, 64), the place of each pixel's block and colour in the table."""
-    levels = (frames.float() * 255 + 0.5).long().clamp(0, 255).div(256 // LEVELS, rounding_mode="floor")
-    red, green, blue = levels.unbind(1)
-    block = torch.arange(SIZE, device=frames.device) // BLOCK
+    red, green, blue = (frames.float() * 255 + 0.5).to(torch.uint8).div(256 // LEVELS, rounding_mode="floor").unbind(1)
+    colour = (red.int() * LEVELS + green) * LEVELS + blue
+    block = torch.arange(SIZE, device=frames.device, dtype=torch.int32) // BLOCK
     place = block[:, None] * (SIZE // BLOCK) + block
-    return ((place * LEVELS + red) * LEVELS + green) * LEVELS + blue
+    return place * LEVELS**3 + colour
 
 
 def _smooth(share: Tensor) -> Tensor:
