@@ -13,7 +13,15 @@ from worldmodels.results import assemble, print_measures, print_parameters, prin
 from worldmodels.rollouts.executor import SerialExecutor
 
 TINY = (
-    *("env=lunar_lander", "collect.max_steps=6", "collect.rollouts=3", "vae.epochs=2", "trainer=cpu", "scale=smoke"),
+    *(
+        "env=lunar_lander",
+        "vae=cvae",
+        "collect.max_steps=6",
+        "collect.rollouts=3",
+        "vae.epochs=2",
+        "trainer=cpu",
+        "scale=smoke",
+    ),
     *("memory.steps=4", "memory.validate_every=2", "memory.batch_size=2", "controller.max_steps=2"),
     *("controller.generations=2", "evaluate.episodes=2", "evaluate.max_steps=3", "evaluate.video=false"),
 )

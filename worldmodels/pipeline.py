@@ -165,7 +165,7 @@ class Pipeline:
         return self._build(
             "measure_memory",
             self._strategy("memory"),
-            {"measure": settings},
+            {"measure": settings, "validation_fraction": self.config.memory.validation_fraction},
             parents,
             lambda folder, journal: measure.memory(
                 self.config, parents["heldout"].path, parents["encoded"].path, parents["memory"].weights, journal

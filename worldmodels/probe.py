@@ -66,13 +66,15 @@ def probe(composed: DictConfig) -> None:
             encoded = folder / "heldout_encode"
             encoded.mkdir()
             encode.run(config, heldout, vision, encoded)
-        journal = Journal(folder, writer, "probe_vision")
-        probes = {"vision": stage.vision(config, heldout, encoded, vision, journal)}
+
+        def journal(name: str) -> Journal:
+            return Journal(folder / name, writer, name)
+
+        probes = {"vision": stage.vision(config, heldout, encoded, vision, journal("probe_vision"))}
         if memory is not None:
-            journal = Journal(folder, writer, "probe_memory")
-            probes["memory"] = stage.memory(config, heldout, encoded, memory, journal)
-            journal = Journal(folder, writer, "measure_memory")
-            measures["memory"] = measure.memory(config, encoded, run.artifact("encode").path, memory, journal)
+            probes["memory"] = stage.memory(config, heldout, encoded, memory, journal("probe_memory"))
+            trained_on = run.artifact("encode").path
+            measures["memory"] = measure.memory(config, encoded, trained_on, memory, journal("measure_memory"))
     facts = {"run": str(run.folder.resolve()), "env": config.env.name}
     write_json(folder / "probes.json", {**facts, **probes, "measures": measures})
     console = Console()

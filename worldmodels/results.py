@@ -42,9 +42,9 @@ def assemble(
     }
     if judged:
         results["heldout"] = {name: artifact.name for name, artifact in judged.items()}
-        results["probes"] = {
-            part: judged[f"probe_{part}"].summary for part in ("vision", "memory") if f"probe_{part}" in judged
-        }
+        probed = [part for part in ("vision", "memory") if f"probe_{part}" in judged]
+        if probed:
+            results["probes"] = {part: judged[f"probe_{part}"].summary for part in probed}
         if "measure_memory" in judged:
             results["measures"] = {"memory": judged["measure_memory"].summary}
     if "collect" in summaries:

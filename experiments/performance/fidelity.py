@@ -97,7 +97,7 @@ def train(config: Config, frames: np.ndarray) -> torch.nn.Module:
             noise = torch.randn(len(batch), config.vae.network.latent_size, generator=generator)
             with torch.autocast("cpu", torch.bfloat16):
                 reconstruction, latent = network(inputs, noise)
-            loss = mse(reconstruction, inputs, latent).total
+            loss = mse(reconstruction, inputs, latent, latent.sample(noise)).total
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -118,7 +118,7 @@ def main(steps: int, target: Path | None) -> None:
     rows = []
     for task in TASKS:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = to_config(hydra.compose("config", [f"env={task}"]))
+            config = to_config(hydra.compose("config", [f"env={task}", "vae=cvae"]))
         seen = compare(config, steps)
         stock, fast = seen["gymnasium"], seen["fast"]
         difference = np.abs(stock.astype(int) - fast).mean(axis=(1, 2, 3))

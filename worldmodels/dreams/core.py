@@ -14,9 +14,10 @@ from worldmodels.batches import in_batches
 from worldmodels.config import Config, require, require_at_least, require_one_of
 from worldmodels.envs import TaskSpec, task_spec
 from worldmodels.memory import mixture
+from worldmodels.memory.data import training_and_validation
 from worldmodels.memory.network import MDNLSTM, State
 from worldmodels.parts import make_memory, make_vision
-from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.runs import FinishedRun
 from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.pixels import to_pixels
@@ -49,7 +50,7 @@ class DreamModel:
         vision = make_vision(config, run.vision.weights).eval()
         memory = make_memory(config, spec.action_size, run.memory.weights).eval()
         store = RolloutStore(run.artifact("encode").path)
-        training, _ = split([entry.seed for entry in store.entries], config.memory.validation_fraction)
+        training, _ = training_and_validation(store, config.memory)
         kept = np.linspace(0, len(training) - 1, min(STARTS, len(training))).astype(int)
         latents = [[store.read(training[i], name, slice(1))[0] for i in kept] for name in ("mu", "log_var")]
         return cls(config, spec, vision, memory, *map(np.stack, latents))

@@ -71,6 +71,10 @@ class CarRacing(Task):
         world = self.world
         place = world.np_random.integers(len(world.track))
         world.car.destroy()
+        world.reward = world.prev_reward = 0.0  # the tiles under the usual start count no more
+        world.tile_visited_count = 0
+        for tile in world.road:
+            tile.road_visited = False
         world.car = Car(world.world, *world.track[place][1:4])
         return world.step(None)[0]  # as the task's own reset does
 

@@ -74,7 +74,7 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
         def step(frames: torch.Tensor) -> None:
             noise = torch.randn(len(frames), config.vae.network.latent_size, device=where)
             reconstruction, latent = network(frames, noise)
-            loss = criterion(reconstruction, frames, latent).total
+            loss = criterion(reconstruction, frames, latent, latent.sample(noise)).total
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -14,6 +14,7 @@ from worldmodels.memory.trajectories import Batch, Trajectory, batches
 from worldmodels.seeds import sequence
 
 RIDGES = tuple(10.0**power for power in range(-10, 2))  # times the features' mean variance
+FEW = 1e-3  # the ridge where there are too few rollouts to choose it
 CHOOSING = 5  # every fifth training rollout chooses the ridge
 
 
@@ -136,7 +137,7 @@ def _ridge(fitting: _Moments, choosing: _Moments, size: int) -> tuple[np.ndarray
     """Ridge regression of the last columns on the first ``size``: weight (H, Z), bias (Z,), the residuals' mean square
     (Z,), and the ridge: the one that is best on ``choosing`` when fitted to ``fitting``; then fitted to both.
     """
-    ridge = RIDGES[0]
+    ridge = FEW
     if choosing.count and fitting.count:
         solutions = {ridge: _solve(fitting, size, ridge) for ridge in RIDGES}
         ridge = min(RIDGES, key=lambda ridge: _residual(choosing, *solutions[ridge]).sum())

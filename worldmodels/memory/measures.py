@@ -70,7 +70,8 @@ def measure(
 
 def summary(figures: Figures) -> Figures:
     """Verdicts: true where a difference's whole interval is on M's side, at each horizon and of the NLL; None where
-    there is none. ``everywhere``: true at all that have one. ``sampled_…``: by the expectation of sampled futures.
+    there is none. ``everywhere``: true at all that have one, None where none has. ``sampled_…``: by the expectation of
+    sampled futures.
     """
     names = {
         "beats_persistence": "memory_minus_persistence",
@@ -87,7 +88,8 @@ def summary(figures: Figures) -> Figures:
             found["nll"] = _below_zero(figures["nll"][name])
         if not found:
             continue
-        verdicts[verdict] = {**found, "everywhere": all(value for value in found.values() if value is not None)}
+        known = [value for value in found.values() if value is not None]
+        verdicts[verdict] = {**found, "everywhere": all(known) if known else None}
     return verdicts
 
 

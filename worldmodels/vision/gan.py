@@ -88,7 +88,7 @@ class AdversarialModule(VisionModule):
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> AdversarialLosses:
         latent = self.network.encode(frames)
-        z = latent.mu + torch.exp(latent.log_var / 2) * self._noise(frames, generator)
+        z = latent.sample(self._noise(frames, generator))
         drawn = self.network.decode(torch.cat([z, self._noise(frames, generator)]))
         judged = self.discriminator(torch.cat([frames, drawn]))
         real, rebuilt, _ = judged.features.chunk(3)

@@ -15,7 +15,7 @@ from worldmodels.errors import ConfigError
 from worldmodels.seeds import sequence, torch_generator
 from worldmodels.vision.network import Encoder, Latent
 from worldmodels.vision.pixels import to_unit
-from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
+from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse, sampled
 
 
 class Losses(NamedTuple):
@@ -147,7 +147,7 @@ class Perceptual(Loss):
 
     def _scale(self, given: Given) -> Tensor:
         """Variance of the pixels over that of the features, both summed; 1 where nothing varies."""
-        frames = _sample(given.rollouts, self.SAMPLE)
+        frames = torch.cat([torch.empty(0, 64, 64, 3, dtype=torch.uint8), *sampled(given.rollouts, self.SAMPLE)])
         if len(frames) < 2:
             return self.scale
         pixels = to_unit(frames)
@@ -175,16 +175,6 @@ def feature_weights(given: Given) -> list[tuple[Tensor, Tensor]]:
                 "whose features are wanted; expected a run with vae=cvae"
             )
     return [(weight, bias) for weight, bias in found if weight is not None and bias is not None]
-
-
-def _sample(rollouts: Iterable[Tensor], count: int) -> Tensor:
-    """Up to ``count`` frames, evenly from all rollouts: (N, 64, 64, 3) uint8."""
-    lengths = [len(rollout) for rollout in rollouts]
-    every = max(1, math.ceil(sum(lengths) / count))
-    kept = [torch.empty(0, 64, 64, 3, dtype=torch.uint8)]
-    for rollout, before in zip(rollouts, itertools.accumulate(lengths, initial=0), strict=False):
-        kept.append(rollout[-before % every :: every])
-    return torch.cat(kept)
 
 
 class Salient(Loss):

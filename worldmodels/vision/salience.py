@@ -1,6 +1,8 @@
 """What is unusual in a frame, and where: pixels whose colour is seldom seen at their place."""
 
-from collections.abc import Iterable
+import itertools
+import math
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,13 +12,24 @@ from torch.nn import functional
 SIZE = 64
 BLOCK = 4  # pixels: colours are counted in blocks of this edge
 LEVELS = 8  # of each of red, green and blue
-RARE = 0.003  # share of a block's pixels at which a colour counts half as unusual
+RARE = 0.01  # share at which a colour counts half as unusual
 SAMPLE = 20_000  # frames, at most, that are counted
 WINDOW = 5  # pixels: the most salient window of this edge is the place
 REACH = 9  # pixels: edge of the window whose centre of salience refines the place
 ROUNDS = 3  # of refining
-SOMETHING = 0.1  # mean salience of the window from which on there is something to look at
+SOMETHING = 0.25  # mean salience of the window from which on there is something to look at
 GLIMPSE = 12  # pixels: edge of what is looked at closely
+
+
+def sampled(rollouts: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+    """Every n-th frame of all rollouts in a row, at most ``count``, rollout by rollout: (T, ...) -> (t, ...) each.
+
+    Every rollout's own n-th would show first frames far too often.
+    """
+    lengths = [len(rollout) for rollout in rollouts]
+    every = max(1, math.ceil(sum(lengths) / count))
+    for rollout, before in zip(rollouts, itertools.accumulate(lengths, initial=0), strict=False):
+        yield rollout[-before % every :: every]
 
 
 class Fixation(NamedTuple):
@@ -41,12 +54,13 @@ class Fixation(NamedTuple):
 
 class Salience(nn.Module):
     """Frames (B, 3, 64, 64) in 0–1 -> salience (B, 1, 64, 64) in 0–1: how far a pixel departs from the task's usual
-    picture, ε / (ε + p), where p is the share of pixels of its colour among the pixels seen around its place and
-    ε = `RARE`. 0 is usual; 1 was never seen.
+    picture, ε / (ε + p) with ε = `RARE`. 0 is usual; 1 was never seen.
 
-    With a fixed camera this is background subtraction with several backgrounds at each place (Stauffer & Grimson 1999):
-    sky and hill may both be usual. With a moving camera road and grass are usual nearly everywhere, and a car in the
-    middle of the picture is usual there. Counts are smoothed over neighbouring blocks and colours.
+    p is the geometric mean of two shares of its colour: among the pixels seen around its place, and among all. The
+    first alone is background subtraction with several backgrounds at each place (Stauffer & Grimson 1999), for which a
+    thing is usual where every episode begins; with the second it stays unusual there. Both also suit a moving camera:
+    road and grass are usual everywhere, a car in the middle of the picture is half usual. Counts are smoothed over
+    neighbouring blocks and colours.
     """
 
     table: Tensor
@@ -59,14 +73,14 @@ class Salience(nn.Module):
     def prepare(self, rollouts: Iterable[Tensor]) -> None:
         """Count the colours of ``rollouts``, (T, 64, 64, 3) uint8 each."""
         counts = torch.zeros_like(self.table, device="cpu", dtype=torch.float64)
-        every = max(1, -(-sum(len(rollout) for rollout in rollouts) // SAMPLE))
-        for rollout in rollouts:
-            for part in rollout[::every].split(1000):
+        for frames in sampled(rollouts, SAMPLE):
+            for part in frames.split(1000):
                 cells = _cells(part.permute(0, 3, 1, 2).float() / 255)
                 counts += torch.bincount(cells.flatten(), minlength=len(counts))
         if total := counts.sum().item():
-            share = _smooth((counts / total * (SIZE // BLOCK) ** 2).float())
-            self.table.copy_(RARE / (RARE + share))
+            blocks = (SIZE // BLOCK) ** 2
+            here = _smooth((counts / total * blocks).float()).view(blocks, -1)
+            self.table.copy_((RARE / (RARE + (here * here.mean(0)).sqrt())).flatten())
 
     def forward(self, frames: Tensor) -> Tensor:
         cells = _cells(frames)
