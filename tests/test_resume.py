@@ -50,7 +50,7 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
     assert sum("going on after" in output for output in outputs) == 3  # V, M and C, each in the run after its kill
     assert any("kept" in output for output in outputs)
     assert contents(disturbed) == contents(undisturbed)
-    assert len(contents(undisturbed)) == 6
+    assert len(contents(undisturbed)) == 11  # six stages, and what V and M are judged by
     resumed, whole = disturbed.results()[-1], undisturbed.results()[-1]
     for result in (resumed, whole):
         for table in (result["vision"]["epochs"], result["memory"]["steps"], result["controller"]["generations"]):

@@ -1,13 +1,14 @@
 """Table and pictures of finished runs: ``python experiments/lander_vision/analyse.py RUN … [--to FOLDER]``.
 
 ``results.csv`` has a line a run, ``summary.csv`` one a variant (mean over its seeds, and their range), and
-``reconstructions.png`` shows the same held-out frames as each variant's first seed reconstructs them.
+``<task>.png`` shows the same held-out frames as each variant's first seed reconstructs them.
 """
 
 import argparse
 import csv
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy as np
 import torch
 
 from worldmodels import media
+from worldmodels.envs import TASKS, task_spec
 from worldmodels.parts import make_vision
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.runs import FinishedRun
+from worldmodels.vision.objectives import relevant
 from worldmodels.vision.pixels import to_pixels, to_unit
 
 HERE = Path(__file__).parent
@@ -32,12 +35,14 @@ def variant(config: dict[str, Any]) -> str:
     return f"{network} {vae['loss']}{' with readouts' if readouts else ''}"
 
 
-def row(results: dict[str, Any]) -> dict[str, Any]:
-    """One run in one line."""
+def row(run: FinishedRun) -> dict[str, Any]:
+    """One run in one line. ``settings`` is a hash of all that V's training depends on besides data and seed."""
+    results, settings = run.results, json.dumps(relevant(run.config.vae), sort_keys=True)
     config, vision, probes = results["config"], results["vision"]["epochs"][-1], results["probes"]["vision"]
     values = {
         "env": results["env"],
         "variant": variant(config),
+        "settings": hashlib.sha256(settings.encode()).hexdigest()[:6],
         "seed": results["seed"],
         "frames": results["collect"]["frames"],
         "policy": config["collect"]["policy"],
@@ -61,7 +66,7 @@ def row(results: dict[str, Any]) -> dict[str, Any]:
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line a variant: mean, least and greatest over its seeds of every figure that is not an interval's end."""
-    shared = ("env", "variant", "frames", "policy", "scatter", "epochs", "batch_size")
+    shared = ("env", "variant", "settings", "frames", "policy", "scatter", "epochs", "batch_size")
     figures = [key for key in rows[0] if key not in (*shared, "seed") and not key.endswith(("_low", "_high"))]
     lines = []
     for key in dict.fromkeys(tuple(row[name] for name in shared) for row in rows):
@@ -83,20 +88,22 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 @torch.inference_mode()
-def reconstructions(runs: Iterable[Path]) -> np.ndarray:
-    """Held-out frames above every run's reconstruction of them from μ; all runs share the held-out rollouts."""
-    rows: list[np.ndarray] = []
-    for run in map(FinishedRun, runs):
-        heldout = run.judged("heldout")
-        assert heldout is not None, f"{run.folder} was not probed"
-        store = RolloutStore(heldout)
-        if not rows:
-            lengths = store.lengths
-            chosen = np.linspace(0, len(lengths) - 1, PICTURED).astype(int)
-            rows.append(np.stack([store.read(int(i), "frames")[int(lengths[i]) // 2] for i in chosen]))
+def reconstructions(runs: Sequence[FinishedRun]) -> np.ndarray:
+    """Held-out frames that count for the probes, above every run's reconstruction of them from μ."""
+    heldout = runs[0].judged("heldout")
+    assert heldout is not None, f"{runs[0].folder} was not probed"
+    assert len({run.results["heldout"]["heldout"] for run in runs}) == 1, "the runs were judged on different rollouts"
+    store, config = RolloutStore(heldout), runs[0].config
+    task, fps = TASKS[config.env.name], task_spec(config.env).fps
+    frames = []
+    for i in np.linspace(0, len(store) - 1, PICTURED).astype(int):
+        shown = np.flatnonzero(task.shown(store.read(int(i), "states"), fps))
+        frames.append(store.read(int(i), "frames")[shown[len(shown) // 2] if len(shown) else 0])
+    rows = [np.stack(frames)]
+    for run in runs:
         network = make_vision(run.config, run.vision.weights).eval()
-        frames = to_unit(torch.from_numpy(rows[0]))
-        rows.append(to_pixels(network.decode(network.encode(frames).mu)).numpy())
+        seen = to_unit(torch.from_numpy(rows[0]))
+        rows.append(to_pixels(network.decode(network.encode(seen).mu)).numpy())
     return media.grid(rows)
 
 
@@ -105,16 +112,18 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="folders that hold results.json")
     parser.add_argument("--to", type=Path, default=HERE, help="where the table and the picture go")
     arguments = parser.parse_args()
-    found = [(row(json.loads((run / "results.json").read_text())), run) for run in arguments.runs]
+    found = [(row(run), run) for run in map(FinishedRun, arguments.runs)]
     found.sort(key=lambda pair: (pair[0]["env"], pair[0]["variant"], pair[0]["seed"]))
     rows = [figures for figures, _ in found]
     write(arguments.to / "results.csv", rows)
     write(arguments.to / "summary.csv", summary(rows))
-    first: dict[str, Path] = {}
-    for figures, run in found:
-        first.setdefault(figures["variant"], run)
-    (arguments.to / "reconstructions.png").write_bytes(media.png_bytes(reconstructions(first.values())))
-    print("\n".join(["rows of reconstructions.png, from above: held-out frames", *first]))
+    for env in dict.fromkeys(figures["env"] for figures in rows):
+        first: dict[str, FinishedRun] = {}
+        for figures, run in found:
+            if figures["env"] == env:
+                first.setdefault(figures["variant"], run)
+        (arguments.to / f"{env}.png").write_bytes(media.png_bytes(reconstructions(list(first.values()))))
+        print("\n".join([f"rows of {env}.png, from above: held-out frames", *first]))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from worldmodels.vision.salience import Salience
 
 TABLE = "encoder.fovea.salience.table"
 CONVOLUTIONS = 690_144
-FOVEA = (4 * 16 * 9 + 16) + (16 * 32 * 16 + 32) + (512 * 64 + 64)
-V_TOTAL = CONVOLUTIONS + FOVEA + 2 * 32 * (1024 + 67 + 1) + 33_792 + 3_276_928 + 204_864 + 73_760 + 3_459
+FOVEA = (4 * 16 * 9 + 16) + (16 * 32 * 16 + 32) + (512 * 61 + 61)
+V_TOTAL = CONVOLUTIONS + FOVEA + 2 * 32 * (1024 + 64 + 1) + 33_792 + 3_276_928 + 204_864 + 73_760 + 3_459
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

@@ -50,13 +50,17 @@ class FovealEncoder(Encoder):
 
 
 class FovealVAE(ConvVAE):
-    """V with a `FovealEncoder`; bottleneck and decoder are as in the paper."""
+    """V with a `FovealEncoder`; bottleneck and decoder are as in the paper. With 61 features the bottleneck reads 1,088
+    numbers, a multiple of 64: with an odd width, a library's product of matrices can depend on a row's place.
+    """
 
-    def __init__(self, latent_size: int, features: int = 64) -> None:
+    def __init__(self, latent_size: int, features: int = 61) -> None:
         super().__init__(latent_size)
         self.encoder = FovealEncoder(features)
         self.bottleneck = Bottleneck(latent_size, features=1024 + features + 3)
 
     def prepare(self, rollouts: Iterable[Tensor]) -> None:
-        """Count the usual colours."""
+        """Count the usual colours. They are the task's: a V from another task counts its own anew, also where its
+        encoder is frozen.
+        """
         self.encoder.fovea.salience.prepare(rollouts)
