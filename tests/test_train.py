@@ -171,11 +171,11 @@ def test_evaluate_dream_and_probe_follow_a_run(commands: Commands) -> None:
     (dream,) = run.glob("dreams/*/dream.mp4")
     assert 10 < imageio_ffmpeg.count_frames_and_secs(str(dream))[0] <= 30
     before = {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")}
-    output = commands.run("probe", f"run={run}", "epochs=2")
+    output = commands.run("probe", f"run={run}")
     assert "velocity_x (z, h)" in output
     (probes,) = run.glob("probes/*/probes.json")
     figures, results = json.loads(probes.read_text()), commands.results()[-1]
-    assert figures["memory"] == results["probes"]["memory"]  # same rollouts, same epochs
+    assert figures["memory"] == results["probes"]["memory"]  # same rollouts, and the run's own settings
     assert figures["measures"] == results["measures"]
     assert {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")} == before
     output = commands.run("evaluate", f"run={commands.outputs}", expect=2)

@@ -15,12 +15,15 @@ class ProbeCommand:
     """Schema of ``conf/probe.yaml``."""
 
     run: str = MISSING
-    scored: float = 0.3
-    epochs: int = 100
+    scored: float | None = None
+    epochs: int | None = None
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        require(0 < self.scored < 1, f"scored={self.scored} is out of range: expected a fraction between 0 and 1")
+        require(
+            self.scored is None or 0 < self.scored < 1,
+            f"scored={self.scored} is out of range: expected a fraction between 0 and 1",
+        )
         require_at_least("epochs", self.epochs, 1)
         require_at_least("workers", self.workers, 1)
 
@@ -37,7 +40,7 @@ def probe(composed: DictConfig) -> None:
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.artifacts import write_json
-    from worldmodels.config import ProbeConfig, to_config
+    from worldmodels.config import to_config
     from worldmodels.journal import Journal
     from worldmodels.results import print_measures, print_probes
     from worldmodels.rollouts.executor import make_executor
@@ -47,7 +50,8 @@ def probe(composed: DictConfig) -> None:
 
     request = to_config(composed)
     run = FinishedRun(Path(request.run))
-    config = dataclasses.replace(run.config, probe=ProbeConfig(True, request.scored, request.epochs))
+    asked = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
+    config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **asked))
     vision = run.vision.weights
     memory = run.memory.weights if "memory" in run.results["stages"] else None
     folder = Path(HydraConfig.get().runtime.output_dir)

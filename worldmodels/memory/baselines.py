@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worldmodels.memory.mixture import HALF_LOG_TWO_PI
 from worldmodels.memory.network import MDNLSTM
-from worldmodels.memory.trajectories import Batch, Trajectory, batches
+from worldmodels.memory.trajectories import Trajectory, batches
 from worldmodels.seeds import sequence
 
 RIDGES = tuple(10.0**power for power in range(-10, 2))  # times the features' mean variance
@@ -161,8 +161,3 @@ def _residual(moments: _Moments, weight: np.ndarray, bias: np.ndarray) -> np.nda
     spread = np.einsum("iz,ij,jz->z", combined, moments.covariance, combined)
     off = moments.mean[size:] - moments.mean[:size] @ weight - bias
     return np.maximum(spread, 0) + off**2
-
-
-def persistence_nll(batch: Batch, variance: Tensor) -> Tensor:
-    """NLL in nats of each transition and dimension under z_{t+1} ~ N(z_t, variance): (B, L - 1, Z)."""
-    return gaussian_nll(batch.z.diff(dim=1), variance)

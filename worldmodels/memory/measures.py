@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worldmodels.config import require
 from worldmodels.memory import mixture
-from worldmodels.memory.baselines import Baselines, fit_baselines, gaussian_nll, persistence_nll
+from worldmodels.memory.baselines import Baselines, fit_baselines, gaussian_nll
 from worldmodels.memory.head_measures import measure_end, measure_reward
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.memory.open_loop import SquaredErrors, squared_errors
@@ -160,7 +160,7 @@ def _one_step(network: MDNLSTM, baselines: Baselines, held_out: Sequence[Traject
         keep("swapped", mixture.nll(otherwise, following), batch)
         hidden = reservoir.network.unroll(batch.z, batch.actions)[0][:, :-1]
         keep("reservoir", gaussian_nll(following - reservoir.predict(hidden), reservoir.variance), batch)
-        keep("persistence", persistence_nll(batch, persistence), batch)
+        keep("persistence", gaussian_nll(batch.z.diff(dim=1), persistence), batch)
         real = batch.transitions.unsqueeze(-1) > 0
         transforms.append(_histogram(mixture.cdf(predicted, following), real & active).cpu().numpy())
     sums = {name: np.concatenate(part) for name, part in parts.items()}
