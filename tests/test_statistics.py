@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from worldmodels.statistics import average_precision, bootstrap_interval, describe, ratio_estimates, resampled_ratios
+from worldmodels.statistics import (
+    average_precision,
+    bootstrap_interval,
+    describe,
+    ratio_estimates,
+    resampled_ratios,
+    resampled_sums,
+)
 
 
 def skewed(count: int) -> np.ndarray:
@@ -94,3 +101,10 @@ def test_average_precision_against_brute_force() -> None:
             expected = [each_positive[each_score >= score].mean() for score in each_score[each_positive]]
             assert value == pytest.approx(np.mean(expected))
     assert np.isnan(average_precision(np.ones(3), np.zeros(3)))
+
+
+def test_every_resample_has_as_many_members_as_there_are() -> None:
+    totals = resampled_sums(np.stack([np.ones(5), np.arange(5.0)], axis=1))
+    assert (totals[:, 0] == 5).all()
+    assert totals[:, 1].mean() == pytest.approx(10, abs=0.1)
+    assert totals[:, 1].std() == pytest.approx(math.sqrt(5 * 2), abs=0.1)  # of five draws from 0 … 4, variance 2 each

@@ -161,13 +161,14 @@ def test_help_names_every_group(commands: Commands) -> None:
 
 
 def test_evaluate_dream_and_probe_follow_a_run(commands: Commands) -> None:
-    commands.train("env=lunar_lander")
+    commands.train("env=lunar_lander", "memory.network.reward_head=gaussian", "memory.network.end_head=true")
     run = next(commands.outputs.rglob("results.json")).parent
     commands.run("evaluate", f"run={run}", "episodes=2")
     (evaluation,) = run.glob("evaluations/*/evaluation.json")
     assert '"official": true' in evaluation.read_text()
     output = commands.run("dream", f"run={run}", "steps=30", "temperature=0.8")
     assert "τ = 0.8" in output
+    assert "return of the run's C in 16 dreams" in output
     (dream,) = run.glob("dreams/*/dream.mp4")
     assert 10 < imageio_ffmpeg.count_frames_and_secs(str(dream))[0] <= 30
     before = {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")}

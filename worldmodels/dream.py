@@ -11,6 +11,7 @@ from worldmodels.config import require, require_at_least
 HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
 PICTURE, GIF_PICTURE = 192, 100  # height of a frame
 GIF_COLOURS = 64
+SCORED = 16  # dreams that score the run's controller, at each temperature
 
 
 @dataclass
@@ -54,10 +55,13 @@ def dream(composed: DictConfig) -> None:
     import torch
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
+    from safetensors.numpy import load_file
 
     from worldmodels import media
     from worldmodels.config import to_config
+    from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
+    from worldmodels.dreams.returns import dream_returns
     from worldmodels.envs import make_env, task_spec
     from worldmodels.memory.dream import dream_under, drift
     from worldmodels.parts import make_memory, make_vision
@@ -112,6 +116,12 @@ def dream(composed: DictConfig) -> None:
         lines[f"dream, τ = {temperature:g}"] = [x and x.dream for x in errors]
     for name, errors in lines.items():
         console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
+    if "controller" in run.results["stages"] and memory.reward_head is not None:
+        model, controllers = DreamModel.of(run.folder), load_file(run.controller.weights)["mean"][None]
+        console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")
+        for temperature in request.temperatures:
+            returns = dream_returns(model, controllers, range(SCORED), temperature=temperature)
+            console.print(f"  {f'dream, τ = {temperature:g}':<24}  {returns.mean():.1f} ± {returns.std(ddof=1):.1f}")
     console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)
 
 

@@ -43,13 +43,19 @@ def resampled_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> I
         yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
+def resampled_sums(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Totals over the members of each bootstrap resample: (N, C) -> (``resamples``, C). The same seed draws the same
+    resamples.
+    """
+    return np.concatenate([weights @ values for weights in resampled_counts(len(values), resamples, seed)])
+
+
 def resampled_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> np.ndarray:
     """Σ numerators / Σ denominators over the members of each bootstrap resample: (N, K), (N, K) -> (RESAMPLES, K).
 
     The same seed draws the same resamples. NaN where a resample's denominators add up to 0.
     """
-    parts = [(weights @ numerators, weights @ denominators) for weights in resampled_counts(len(numerators), seed=seed)]
-    above, below = (np.concatenate(column) for column in zip(*parts, strict=True))
+    above, below = np.split(resampled_sums(np.hstack([numerators, denominators]), seed=seed), 2, axis=1)
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 

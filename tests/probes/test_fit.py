@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.probes.fit import Samples, interval, linear, mlp, r_squared, resampled
+from worldmodels.probes.fit import Samples, linear, mlp, r_squared
 
 RNG = np.random.default_rng(0)
 
@@ -97,11 +97,3 @@ def test_one_rollout_has_an_interval_of_no_width():
     y = RNG.normal(size=(9, 1))
     r2, limits = r_squared(y, y * 0.5, np.zeros(9))
     np.testing.assert_allclose(limits[0], r2[0])
-
-
-def test_bootstrap_samples_are_as_many_rollouts_as_there_are():
-    totals = resampled(np.hstack([np.ones((5, 1)), np.arange(5.0)[:, None]]))
-    assert (totals[:, 0] == 5).all()
-    assert totals[:, 1].mean() == pytest.approx(10, abs=0.3)
-    low, high = interval(totals[:, 1:])[0]
-    assert 3 <= low < 10 < high <= 17

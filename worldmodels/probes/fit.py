@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldmodels.statistics import resampled_sums
+
 PENALTIES = 10.0 ** np.arange(-5, 4)  # of the ridge, on standardised inputs
 FOLDS = 5
 HIDDEN = 128
@@ -20,7 +22,6 @@ BATCH = 256
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-4
 PATIENCE = 15  # epochs without a smaller error on the tuning rollouts
-RESAMPLES = 2000
 
 
 class Samples(NamedTuple):
@@ -142,12 +143,7 @@ def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(varies > 1e-9 * count, 1 - residual / varies, np.nan)
 
-    return score(sums.sum(axis=0)), interval(score(resampled(sums)))
-
-
-def resampled(sums: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Totals of bootstrap samples of rollouts: sums of each rollout (R, C) -> (`RESAMPLES`, C)."""
-    return np.random.default_rng(seed).multinomial(len(sums), [1 / len(sums)] * len(sums), RESAMPLES) @ sums
+    return score(sums.sum(axis=0)), interval(score(resampled_sums(sums)))
 
 
 def interval(values: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 
 from worldmodels.config import ProbeConfig
 from worldmodels.envs.task import Task
-from worldmodels.probes.fit import Samples, interval, linear, mlp, r_squared, resampled
+from worldmodels.probes.fit import Samples, interval, linear, mlp, r_squared
 from worldmodels.rollouts.storage import split
+from worldmodels.statistics import resampled_sums
 
 TUNED = 0.2  # share of the fitting rollouts that ends the MLP's training
 FEWEST = 10  # frames to fit, tune or score with; below, there are no figures
@@ -134,6 +135,6 @@ def _share(counts: np.ndarray) -> dict[str, Any]:
     hits, frames = counts.sum(axis=0)
     if frames == 0:
         return {"recall": None, "interval": [None, None], "frames": 0}
-    totals = resampled(counts[counts[:, 1] > 0])
+    totals = resampled_sums(counts[counts[:, 1] > 0])
     limits = interval((totals[:, 0] / totals[:, 1])[:, None])[0]
     return {"recall": _figure(hits / frames), "interval": [_figure(limit) for limit in limits], "frames": int(frames)}

@@ -1,0 +1,98 @@
+"""Tables and figure of finished runs: ``python experiments/memory_quality/analyse.py RUN … [--to FOLDER]``.
+
+``results.csv`` has a line for every figure of every run; ``open_loop.svg`` shows how far forecasts drift from reality,
+a thin line for each run and a thick one for the mean of a task's runs.
+"""
+
+import argparse
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from worldmodels.memory.measures import rows
+from worldmodels.runs import FinishedRun
+
+HERE = Path(__file__).parent
+MODELS = {  # of the figure: label, line, marker
+    "sampled": ("M, mean of sampled futures", "-", "o"),
+    "memory": ("M, its mean fed back", "--", "s"),
+    "swapped": ("M, other actions", ":", "v"),
+    "persistence": ("persistence", "-.", "x"),
+    "reservoir": ("untrained reservoir", (0, (1, 3)), "+"),
+}
+HIGHEST = 4.0  # of the figure; a reservoir's forecasts can explode
+
+
+def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
+    """Every figure of every run in one line each."""
+    lines = []
+    for run in runs:
+        results, memory = run.results, run.config.memory
+        facts = {
+            "env": results["env"],
+            "seed": results["seed"],
+            "scale": results["scale"],
+            "vae": run.config.vae.network._target_.rsplit(".", 1)[1],
+            "steps": memory.steps,
+            "mean_inputs": memory.mean_inputs,
+            "heads": memory.network.end_head,
+        }
+        lines += [{**facts, **row} for row in rows(results["measures"]["memory"])]
+    return lines
+
+
+def write(path: Path, lines: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in line.items()} for line in lines)
+
+
+def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
+    """Squared error over the frames ahead, a panel for each task."""
+    tasks: dict[str, list[Mapping[str, Any]]] = {}
+    for run in runs:
+        tasks.setdefault(run.results["env"], []).append(run.results["measures"]["memory"]["open_loop"])
+    with plt.rc_context({"svg.hashsalt": "worldmodels", "svg.fonttype": "none", "font.size": 9}):
+        drawing, panels = plt.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.6), sharey=True, squeeze=False)
+        for panel, (env, members) in zip(panels[0], tasks.items(), strict=True):
+            for model, (label, line, marker) in MODELS.items():
+                found = [each for each in members if model in each]
+                curves = [[point["value"] or np.nan for point in each[model]] for each in found]
+                if not curves:
+                    continue
+                horizons = found[0]["horizons"]
+                for curve in curves:
+                    panel.plot(horizons, np.minimum(curve, 2 * HIGHEST), color="0.7", linewidth=0.6)
+                mean = np.minimum(np.mean(curves, axis=0), 2 * HIGHEST)
+                panel.plot(horizons, mean, color="black", linestyle=line, marker=marker, markersize=4, label=label)
+            panel.axhline(1, color="0.5", linewidth=0.6)
+            panel.set(xscale="log", yscale="log", ylim=(0.01, HIGHEST), xlabel="frames ahead", title=env)
+            panel.set_xticks(horizons, [str(horizon) for horizon in horizons])
+            panel.minorticks_off()
+        panels[0][0].set_ylabel("squared error / variance of μ")
+        panels[0][0].legend(loc="lower right", frameon=False, fontsize=8)
+        drawing.tight_layout()
+        drawing.savefig(path, metadata={"Date": None})
+        plt.close(drawing)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders that hold results.json")
+    parser.add_argument("--to", type=Path, default=HERE, help="where the table and the figure go")
+    arguments = parser.parse_args()
+    runs = sorted(map(FinishedRun, arguments.runs), key=lambda run: (run.results["env"], run.results["seed"]))
+    write(arguments.to / "results.csv", table(runs))
+    figure(arguments.to / "open_loop.svg", runs)
+
+
+if __name__ == "__main__":
+    main()
