@@ -149,7 +149,7 @@ class ProbeConfig:
 @dataclass
 class MeasureConfig:
     """Measures of M on the held-out rollouts. ``training_frames``: of M's training rollouts, at most about as many fit
-    the baselines; ``samples``: futures drawn for each forecast, none or at least two.
+    the baselines; ``samples``: futures drawn for each forecast, at least two, or none to feed M's mean back.
     """
 
     enabled: bool = True

@@ -21,9 +21,8 @@ from worldmodels.runs import FinishedRun
 
 HERE = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker
-    "sampled": ("M, mean of sampled futures", "-", "o"),
-    "memory": ("M, its mean fed back", "--", "s"),
-    "swapped": ("M, other actions", ":", "v"),
+    "memory": ("M", "-", "o"),
+    "swapped": ("M under other actions", "--", "v"),
     "persistence": ("persistence", "-.", "x"),
     "reservoir": ("untrained reservoir", (0, (1, 3)), "+"),
 }
@@ -42,6 +41,8 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
             "vae": run.config.vae.network._target_.rsplit(".", 1)[1],
             "steps": memory.steps,
             "mean_inputs": memory.mean_inputs,
+            "decay": memory.decay,
+            "samples": run.config.measure.samples,
             "heads": memory.network.end_head,
         }
         lines += [{**facts, **row} for row in rows(results["measures"]["memory"])]
@@ -64,11 +65,8 @@ def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
         drawing, panels = plt.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.6), sharey=True, squeeze=False)
         for panel, (env, members) in zip(panels[0], tasks.items(), strict=True):
             for model, (label, line, marker) in MODELS.items():
-                found = [each for each in members if model in each]
-                curves = [[point["value"] or np.nan for point in each[model]] for each in found]
-                if not curves:
-                    continue
-                horizons = found[0]["horizons"]
+                curves = [[point["value"] or np.nan for point in each[model]] for each in members]
+                horizons = members[0]["horizons"]
                 for curve in curves:
                     panel.plot(horizons, np.minimum(curve, 2 * HIGHEST), color="0.7", linewidth=0.6)
                 mean = np.minimum(np.mean(curves, axis=0), 2 * HIGHEST)

@@ -104,7 +104,7 @@ def test_open_loop_errors_against_brute_force(lengths: list[int]) -> None:
     other = swapped_actions(given)
     for r, (true, false) in enumerate(zip(given, other, strict=True)):
         mu, actions, swapped = (torch.from_numpy(each) for each in (true.mu, true.actions, false.actions))
-        expected = {name: np.zeros(len(HORIZONS)) for name in got._fields if name != "sampled"}
+        expected = {name: np.zeros(len(HORIZONS)) for name in got._fields}
         for start in range(CONTEXT, len(mu) - 1, STRIDE):
             errors = {
                 "memory": brute(model, lambda h: mixture.mean(model.mixture(h)), mu, actions, actions, start),
@@ -129,6 +129,24 @@ def test_the_error_of_an_expectation_is_not_that_of_an_average_of_few() -> None:
     found = expectation_error(futures, targets)
     assert found.shape == (4000, 1)
     assert found.mean().item() == pytest.approx(3 * (1 + 0.25), abs=5 * found.std().item() / 4000**0.5)
+
+
+@torch.no_grad()
+def test_sampled_forecasts_are_exact_one_step_ahead_and_where_nothing_is_uncertain() -> None:
+    model, given = network(), trajectories([40, 25])
+    base = fit_baselines(model, trajectories([30, 40, 20], seed=1), seed=0)
+    for certain, places in ((False, slice(1)), (True, slice(None))):
+        if certain:  # one component, and no deviation
+            kind = model.mdn.bias.view(3, 3, 4)
+            kind[0], kind[2] = torch.tensor([50.0, 0, 0, 0]), -20.0
+            model.mdn.weight.view(3, 3, 4, -1)[[0, 2]] = 0.0
+        fed_back = squared_errors(model, base, given, HORIZONS)
+        sampled = squared_errors(model, base, given, HORIZONS, samples=3)
+        for name in ("memory", "swapped"):
+            np.testing.assert_allclose(
+                getattr(sampled, name)[:, places], getattr(fed_back, name)[:, places], rtol=1e-4, atol=1e-4
+            )
+    assert sampled.memory.min() > 0
 
 
 def test_swapped_actions_are_real_sequences_from_elsewhere() -> None:

@@ -35,8 +35,8 @@ def measure(
     rollouts. Both are None where the rollouts do not give it. Differences are paired: of the same resamples.
 
     ``training``: rollouts to fit the baselines to, read once. ``seed``: of z ~ N(μ, σ²) and of the reservoir.
-    ``samples``: futures to draw for ``open_loop.sampled``, two or more, or 0 to leave it out. ``moving_share`` near 0
-    says that μ tells rollouts apart but hardly moves within one: then persistence cannot be beaten. Raises
+    ``samples``: futures whose expectation is M's forecast, two or more; with 0 its mean is fed back. ``moving_share``
+    near 0 says that μ tells rollouts apart but hardly moves within one: then persistence cannot be beaten. Raises
     `ConfigError` without a transition on either side.
     """
     training = list(training) if not isinstance(training, Sequence) else training
@@ -70,15 +70,12 @@ def measure(
 
 def summary(figures: Figures) -> Figures:
     """Verdicts: true where a difference's whole interval is on M's side, at each horizon and of the NLL; None where
-    there is none. ``everywhere``: true at all that have one, None where none has. ``sampled_…``: by the expectation of
-    sampled futures.
+    there is none. ``everywhere``: true at all that have one, None where none has.
     """
     names = {
         "beats_persistence": "memory_minus_persistence",
         "beats_reservoir": "memory_minus_reservoir",
         "uses_actions": "memory_minus_swapped",
-        "sampled_beats_persistence": "sampled_minus_persistence",
-        "sampled_beats_reservoir": "sampled_minus_reservoir",
     }
     verdicts = {}
     for verdict, name in names.items():
@@ -114,10 +111,7 @@ def _below_zero(difference: Figures) -> bool | None:
 
 def _compared(sums: dict[str, np.ndarray], counts: np.ndarray) -> dict[str, list[Figures]]:
     """Each model's mean, and M's difference to each other: (R, K) sums, (R, K) counts."""
-    others = [name for name in sums if name not in ("memory", "sampled")]
-    pairs = [("memory", name) for name in others]
-    pairs += [("sampled", name) for name in others if "sampled" in sums and name != "swapped"]
-    sums = sums | {f"{ours}_minus_{theirs}": sums[ours] - sums[theirs] for ours, theirs in pairs}
+    sums = sums | {f"memory_minus_{name}": sums["memory"] - sums[name] for name in sums if name != "memory"}
     return {name: ratio_estimates(value, counts) for name, value in sums.items()}
 
 
@@ -126,7 +120,7 @@ def _open_loop(errors: SquaredErrors, baselines: Baselines) -> Figures:
     mean gives. So a dimension counts by its variance, and one that V does not use hardly counts; a mean of every
     dimension's own ratio would be made of the noise in those.
     """
-    sums = {name: value for name, value in errors._asdict().items() if name != "forecasts" and value is not None}
+    sums = {name: value for name, value in errors._asdict().items() if name != "forecasts"}
     counted = errors.forecasts
     return {
         **_compared(sums, counted * baselines.variance.sum()),

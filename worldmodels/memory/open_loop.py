@@ -15,12 +15,12 @@ from worldmodels.seeds import torch_generator
 
 CONTEXT = 5  # frames at least that a forecast has seen before its own
 STRIDE = 10  # frames between forecasts
-Advance = Callable[[Tensor], Tensor]  # h (N, H) -> the latent to go on with (N, Z)
+Advance = Callable[[Tensor], tuple[Tensor, Tensor]]  # h (N, H) -> the prediction, and the latent to go on with (N, Z)
 
 
 class SquaredErrors(NamedTuple):
     """Squared error in μ, summed over the latent dimensions and over each rollout's forecasts: (R, horizons) each.
-    ``forecasts`` counts them. ``sampled`` is the error of the expectation of M's sampled futures, if asked for.
+    ``forecasts`` counts them.
     """
 
     memory: np.ndarray
@@ -29,7 +29,6 @@ class SquaredErrors(NamedTuple):
     persistence: np.ndarray
     constant: np.ndarray
     forecasts: np.ndarray
-    sampled: np.ndarray | None
 
 
 class Forecasts(NamedTuple):
@@ -55,67 +54,82 @@ def squared_errors(
 ) -> SquaredErrors:
     """Forecasts from every `STRIDE`-th frame after `CONTEXT` frames; a model has seen all frames up to there, as μ.
 
-    M feeds its mixture's mean back, the reservoir its prediction; ``swapped`` is M after the same past, with
-    `swapped_actions` from the forecast's frame on. ``samples``: futures to draw for ``sampled``, at least two, or none.
+    M's forecast is the expectation over ``samples`` futures, each drawn from its own mixtures, at least two. With none
+    M feeds its mixture's mean back: sooner, but a mean of possible latents is itself no possible one, and leads M ever
+    further away from what it knows. The reservoir feeds its prediction back. ``swapped`` is M after the same past, with
+    `swapped_actions` from the forecast's frame on.
     """
-    reservoir = baselines.reservoir
     device = network.mdn.weight.device
-    mean = torch.from_numpy(baselines.mean).float().to(device)
     rng = torch_generator(seed, "figures", 6, device=device)
     parts: list[dict[str, Tensor]] = []
     pairs = zip(batches(trajectories, seed), batches(swapped_actions(trajectories), seed), strict=True)
     for batch, swapped in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
         starts = _starts(batch)
-        forecasts = _forecasts(batch, starts, max(horizons))
-        others = _forecasts(swapped, starts, max(horizons))
-        state, blank = (_states(each, batch, starts) for each in (network, reservoir.network))
-
-        def expected(h: Tensor) -> Tensor:
-            return mixture.mean(network.mixture(h))
-
-        def drawn(h: Tensor) -> Tensor:
-            return mixture.sample(network.mixture(h), 1.0, rng)
-
-        predicted = {
-            "memory": roll(network, expected, state, forecasts.first, forecasts.actions, horizons),
-            "swapped": roll(network, expected, state, forecasts.first, others.actions, horizons),
-            "reservoir": roll(
-                reservoir.network, reservoir.predict, blank, forecasts.first, forecasts.actions, horizons
-            ),
-            "persistence": forecasts.first.unsqueeze(1),
-            "constant": mean.expand(len(forecasts.first), 1, -1),
-        }
-        at = torch.tensor(horizons, device=device) - 1
-        targets, real = forecasts.targets[:, at], forecasts.real[:, at]
-        errors = {name: (each - targets).square().sum(-1) * real for name, each in predicted.items()}
-        if samples:
-            futures = (
-                roll(network, drawn, state, forecasts.first, forecasts.actions, horizons) for _ in range(samples)
-            )
-            errors["sampled"] = expectation_error(futures, targets) * real
+        actual, other = (_forecasts(each, starts, max(horizons)) for each in (batch, swapped))
+        errors = _errors(network, baselines, batch, starts, actual, other.actions, horizons, samples, rng)
         sums = torch.zeros(len(batch.mu), len(horizons), dtype=torch.float64, device=device)
-        parts.append(
-            {
-                name: sums.index_add(0, forecasts.rollout, value.double())
-                for name, value in {**errors, "forecasts": real}.items()
-            }
-        )
-    whole = {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
-    return SquaredErrors(**{"sampled": None, **whole})
+        parts.append({name: sums.index_add(0, actual.rollout, error.double()) for name, error in errors.items()})
+    return SquaredErrors(**{name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]})
+
+
+def _errors(
+    network: MDNLSTM,
+    baselines: Baselines,
+    batch: Batch,
+    starts: list[tuple[int, Tensor]],
+    forecasts: Forecasts,
+    other_actions: Tensor,
+    horizons: Sequence[int],
+    samples: int,
+    rng: torch.Generator,
+) -> dict[str, Tensor]:
+    """The fields of `SquaredErrors` for each of N forecasts: (N, horizons) each."""
+    reservoir = baselines.reservoir
+    state, blank = (_states(each, batch, starts) for each in (network, reservoir.network))
+    at = torch.tensor(horizons, device=batch.mu.device) - 1
+    targets, real = forecasts.targets[:, at], forecasts.real[:, at]
+
+    def expected(h: Tensor) -> tuple[Tensor, Tensor]:
+        return (value := mixture.mean(network.mixture(h))), value
+
+    def drawn(h: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = network.mixture(h)
+        return mixture.mean(predicted), mixture.sample(predicted, 1.0, rng)
+
+    def echoed(h: Tensor) -> tuple[Tensor, Tensor]:
+        return (value := reservoir.predict(h)), value
+
+    def off(predicted: Tensor) -> Tensor:
+        return (predicted - targets).square().sum(-1)
+
+    def off_by_memory(actions: Tensor) -> Tensor:
+        if samples:
+            futures = (roll(network, drawn, state, forecasts.first, actions, horizons) for _ in range(samples))
+            return expectation_error(futures, targets)
+        return off(roll(network, expected, state, forecasts.first, actions, horizons))
+
+    errors = {
+        "memory": off_by_memory(forecasts.actions),
+        "swapped": off_by_memory(other_actions),
+        "reservoir": off(roll(reservoir.network, echoed, blank, forecasts.first, forecasts.actions, horizons)),
+        "persistence": off(forecasts.first.unsqueeze(1)),
+        "constant": off(torch.from_numpy(baselines.mean).to(targets)),
+    }
+    return {name: error * real for name, error in errors.items()} | {"forecasts": real}
 
 
 def roll(
     network: MDNLSTM, advance: Advance, state: State, first: Tensor, actions: Tensor, horizons: Sequence[int]
 ) -> Tensor:
-    """Predictions at the horizons, each fed back: state before the first frame, first (N, Z), actions (N, K, A) ->
-    (N, horizons, Z).
+    """Predictions at the horizons of a network that is fed what it foretells: state before the first frame, first
+    (N, Z), actions (N, K, A) -> (N, horizons, Z).
     """
     kept, z = {}, first
     for k in range(max(horizons)):
         state = network.step(z, actions[:, k], state)
-        z = advance(state.h)
+        predicted, z = advance(state.h)
         if k + 1 in horizons:
-            kept[k + 1] = z
+            kept[k + 1] = predicted
     return torch.stack([kept[horizon] for horizon in horizons], dim=1)
 
 
