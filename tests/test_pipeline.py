@@ -30,8 +30,9 @@ class Notes:
 
 
 @pytest.fixture
-def inputs(compose, tmp_path):
+def inputs(compose, tmp_path, monkeypatch):
     """Each stage's own inputs, those of its parents not counted."""
+    monkeypatch.setattr("worldmodels.training.trains_lstm_in_bf16", lambda: True)  # whatever this processor can
 
     def noted(*overrides):
         config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
@@ -59,6 +60,7 @@ CHANGES = [
     ("measure.training_frames=50", set()),
     ("measure.enabled=false", set()),
     ("memory.mean_inputs=0.5", {"memory"}),
+    ("memory.network.carry=true", {"memory"}),
     ("vae.network.latent_size=16", {"vision", "encode"}),
     ("vae.loss=sigma", {"vision"}),
     ("vae=vae_gan", {"vision"}),

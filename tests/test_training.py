@@ -1,5 +1,6 @@
 """`fit`: freezing, the journal, resuming bit for bit, and being interrupted."""
 
+import contextlib
 import itertools
 import signal
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from worldmodels import training
 from worldmodels.config import (
     MemoryConfig,
     MemoryNetworkConfig,
@@ -19,13 +21,14 @@ from worldmodels.config import (
     VisionConfig,
     VisionNetworkConfig,
 )
+from worldmodels.errors import ConfigError
 from worldmodels.journal import Journal
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.module import MemoryModule
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
 from worldmodels.seeds import torch_generator
-from worldmodels.training import CHECKPOINT, Recorder, adam, device, fit, resolve_precision
+from worldmodels.training import CHECKPOINT, Recorder, adam, device, fit, require_hardware, resolve_precision
 from worldmodels.transfer.weights import freeze
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.foveal import FovealVAE
@@ -473,6 +476,15 @@ def test_ctrl_c_comes_out_as_ctrl_c(train_memory: Callable[..., Journal]) -> Non
     train_memory(whole, name="whole")
     train_memory(network)
     assert changed(network, copy_of(whole)) == set(), "the same call again goes on"
+
+
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_precision_that_is_not_to_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, possible: bool) -> None:
+    monkeypatch.setattr(training, "trains_lstm_in_bf16", lambda: possible)
+    refused = contextlib.nullcontext() if possible else pytest.raises(ConfigError, match="bf16-mixed .*expected")
+    with refused:
+        require_hardware(TrainerConfig(accelerator="cpu", precision="bf16-mixed"))
+    require_hardware(TrainerConfig(accelerator="cpu", precision="32-true"))
 
 
 def test_precision_is_what_was_asked_for() -> None:

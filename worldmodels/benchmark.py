@@ -38,7 +38,7 @@ def benchmark(composed: DictConfig) -> None:
     from worldmodels.artifacts import write_json
     from worldmodels.config import Config, register_schema, to_config
     from worldmodels.measurements import summary
-    from worldmodels.training import require_accelerator
+    from worldmodels.training import require_hardware
 
     log = logging.getLogger(__name__)
     started = time.perf_counter()
@@ -50,7 +50,7 @@ def benchmark(composed: DictConfig) -> None:
             hydra.compose("config", [f"trainer={request.device}", f"trainer.compile={request.compile}", *overrides])
         )
 
-    require_accelerator(config().trainer)
+    require_hardware(config().trainer)
     cores = prepare_process()
     workers = request.workers or cores
     with tempfile.TemporaryDirectory() as folder:

@@ -226,6 +226,7 @@ class MemoryNetworkConfig:
     mixtures: int = 5
     reward_head: str = "none"
     end_head: bool = False
+    carry: bool = False
 
     def __post_init__(self) -> None:
         require_at_least("memory.network.hidden_size", self.hidden_size, 1)

@@ -20,7 +20,7 @@ from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
-from worldmodels.training import device, require_accelerator, resolve_precision, rollout_precision
+from worldmodels.training import device, require_hardware, resolve_precision, rollout_precision
 from worldmodels.transfer.weights import freeze, mismatches
 from worldmodels.vision.losses import Given, feature_weights
 from worldmodels.vision.objectives import MODULES, relevant
@@ -321,7 +321,7 @@ class Pipeline:
         require_one_of("vae.loss", self.config.vae.loss, MODULES)
         if self._features:
             feature_weights(Given(self.config.seed, source=_weights(self._features)))
-        require_accelerator(self.config.trainer)
+        require_hardware(self.config.trainer)
         transfer = self.config.transfer
         networks = {"vision": make_vision(self.config), "memory": make_memory(self.config, self.spec.action_size)}
         for part in self._loaded():

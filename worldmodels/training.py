@@ -2,6 +2,7 @@
 stayed.
 """
 
+import functools
 import logging
 import os
 import pickle
@@ -42,11 +43,29 @@ def rollout_precision(config: TrainerConfig) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-def require_accelerator(config: TrainerConfig) -> None:
-    """Raise `ConfigError` where a GPU is asked for and there is none."""
+@functools.cache
+def trains_lstm_in_bf16() -> bool:
+    """Whether this processor can: other layers are emulated where bf16 is not native, LSTMs are not."""
+    lstm, x = nn.LSTM(16, 16), torch.zeros(1, 1, 16)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            lstm(x)
+    except RuntimeError:
+        return False
+    return True
+
+
+def require_hardware(config: TrainerConfig) -> None:
+    """Raise `ConfigError` where a GPU or a precision is asked for that is not to be had."""
     require(
         config.accelerator != "gpu" or torch.cuda.is_available() or torch.backends.mps.is_available(),
         f"trainer.accelerator=gpu finds none (torch {torch.__version__}): expected one; use trainer=auto or cpu",
+    )
+    on_cpu = device(config).type == "cpu"
+    require(
+        not on_cpu or resolve_precision(config) != "bf16-mixed" or trains_lstm_in_bf16(),
+        f"trainer.precision={config.precision} is not to be had: this processor trains no LSTM in bf16; expected "
+        "trainer.precision=auto or 32-true",
     )
 
 

@@ -131,7 +131,7 @@ def test_a_cold_dream_by_hand(model):
         seen, reward, terminated, truncated, _ = env.step(given)
         with torch.no_grad():
             state = model.memory.step(z, torch.from_numpy(action[None]), state)
-            parts = model.memory.mixture(state.h)
+            parts = model.memory.mixture(state.h, z)
         z = torch.take_along_dim(parts.mu, parts.log_pi.argmax(-1, keepdim=True), -1).squeeze(-1)
         np.testing.assert_allclose(seen[:Z], z[0], atol=0.2)  # √τ = 0.03, σ about 1
         np.testing.assert_allclose(seen[Z:], state.h[0], atol=1e-6)

@@ -10,7 +10,7 @@ from worldmodels.memory.network import MDNLSTM
 
 def make_memory() -> MDNLSTM:
     torch.manual_seed(0)
-    return MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4).eval()
+    return MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4, carry=True).eval()
 
 
 def reality(batch: int, length: int) -> tuple[Tensor, Tensor]:
@@ -39,7 +39,7 @@ def test_cold_dream_is_the_likeliest_path(context: int) -> None:
     path = z[:, :context]
     for t in range(context, 8):
         hidden, _ = network.unroll(path, actions[:, :t])
-        parts = network.mixture(hidden[:, -1])
+        parts = network.mixture(hidden[:, -1], path[:, -1])
         following = torch.take_along_dim(parts.mu, parts.log_pi.argmax(-1, keepdim=True), -1).squeeze(-1)
         path = torch.cat([path, following[:, None]], dim=1)
     torch.testing.assert_close(dream(z, actions, context, temperature=1e-10), path, rtol=0, atol=1e-3)

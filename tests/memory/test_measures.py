@@ -79,7 +79,7 @@ def test_masked_values_are_not_in_the_histogram() -> None:
 
 
 def brute(
-    model: MDNLSTM, advance: Callable[[Tensor], Tensor], mu: Tensor, actions: Tensor, false: Tensor, start: int
+    model: MDNLSTM, advance: Callable[[Tensor, Tensor], Tensor], mu: Tensor, actions: Tensor, false: Tensor, start: int
 ) -> dict[int, float]:
     """Squared errors of one forecast, one frame after another."""
     state = model.initial_state(1)
@@ -90,15 +90,16 @@ def brute(
         if start + k >= len(mu):
             break
         state = model.step(z, false[start + k - 1][None], state)
-        z = advance(state.h)
+        z = advance(state.h, z)
         found[k] = (z[0] - mu[start + k]).square().sum().item()
     return found
 
 
+@pytest.mark.parametrize("carry", [False, True])
 @pytest.mark.parametrize("lengths", [[7], [1, 6, 2, 7, 29, 12, 1], [40] * 3])
 @torch.no_grad()
-def test_open_loop_errors_against_brute_force(lengths: list[int]) -> None:
-    model, given = network(), trajectories(lengths)
+def test_open_loop_errors_against_brute_force(lengths: list[int], carry: bool) -> None:
+    model, given = network(carry=carry), trajectories(lengths)
     base = fit_baselines(model, trajectories([30, 40, 20], seed=1), seed=0)
     got = squared_errors(model, base, given, HORIZONS)
     other = swapped_actions(given)
@@ -107,9 +108,11 @@ def test_open_loop_errors_against_brute_force(lengths: list[int]) -> None:
         expected = {name: np.zeros(len(HORIZONS)) for name in got._fields}
         for start in range(CONTEXT, len(mu) - 1, STRIDE):
             errors = {
-                "memory": brute(model, lambda h: mixture.mean(model.mixture(h)), mu, actions, actions, start),
-                "swapped": brute(model, lambda h: mixture.mean(model.mixture(h)), mu, actions, swapped, start),
-                "reservoir": brute(base.reservoir.network, base.reservoir.predict, mu, actions, actions, start),
+                "memory": brute(model, lambda h, z: mixture.mean(model.mixture(h, z)), mu, actions, actions, start),
+                "swapped": brute(model, lambda h, z: mixture.mean(model.mixture(h, z)), mu, actions, swapped, start),
+                "reservoir": brute(
+                    base.reservoir.network, lambda h, z: base.reservoir.predict(h), mu, actions, actions, start
+                ),
             }
             for i, k in enumerate(HORIZONS):
                 if start + k < len(mu):
@@ -238,7 +241,7 @@ def trained(given: list[Trajectory], steps: int = 120) -> MDNLSTM:
     assert model.reward_head is not None and model.end_head is not None
     for _ in range(steps):
         h = model.unroll(batch.z, batch.actions)[0]
-        loss = mixture.nll(model.mixture(h[:, :-1]), batch.z[:, 1:]).mean()
+        loss = mixture.nll(model.mixture(h[:, :-1], batch.z[:, :-1]), batch.z[:, 1:]).mean()
         loss = loss + model.reward_head.nll(h, batch.rewards).mean() + model.end_head.nll(h, batch.terminated).mean()
         optimizer.zero_grad()
         loss.backward()

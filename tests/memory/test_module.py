@@ -79,7 +79,7 @@ def test_loss_is_the_mean_nll_of_the_next_z(length: int, real: list[int]) -> Non
         state = module.network.initial_state(1)
         for t in range(count - 1):
             state = module.network.step(batch.seen[row, t][None], batch.actions[row, t][None], state)
-            parts = module.network.mixture(state.h)
+            parts = module.network.mixture(state.h, batch.seen[row, t][None])
             density = MixtureSameFamily(Categorical(logits=parts.log_pi), Normal(parts.mu, parts.log_sigma.exp()))
             terms.append(-density.log_prob(batch.z[row, t + 1]))
     torch.testing.assert_close(module.training_step(batch, 0), torch.cat(terms).mean())

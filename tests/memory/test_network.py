@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.memory.network import LSTM, MDNLSTM, State
+from worldmodels.training import trains_lstm_in_bf16
 
 BATCHES_AND_LENGTHS = [(1, 1), (1, 6), (3, 1), (3, 6)]
 
@@ -130,7 +131,7 @@ def test_before_the_first_step_the_state_is_zero() -> None:
 def test_the_head_is_one_dense_layer_read_as_weights_means_and_deviations(shape: tuple[int, ...]) -> None:
     network = make_memory(latent=4, mixtures=3)
     h = torch.randn(*shape, 8, generator=torch.Generator().manual_seed(1))
-    got = network.mixture(h)
+    got = network.mixture(h, torch.randn(*shape, 4))
     outputs = nn.functional.linear(h, network.mdn.weight, network.mdn.bias)
     for latent, component in itertools.product(range(4), range(3)):
         column = 3 * latent + component
@@ -141,12 +142,40 @@ def test_the_head_is_one_dense_layer_read_as_weights_means_and_deviations(shape:
     torch.testing.assert_close(got.log_pi.exp(), logits.softmax(-1))
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3, 6)])
+def test_with_carry_the_means_start_from_z(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    network = MDNLSTM(4, 2, 8, 3, carry=True)
+    assert network.carry is not None
+    rng = torch.Generator().manual_seed(1)
+    h, z = torch.randn(*shape, 8, generator=rng), torch.randn(*shape, 4, generator=rng)
+    torch.testing.assert_close(network.mixture(h, z).mu, network.mixture(h, 0 * z).mu + z.unsqueeze(-1))
+    with torch.no_grad():
+        network.carry.gain.copy_(torch.tensor([0.0, 0.5, 1.0, 2.0]))
+    moved = network.mixture(h, z)
+    for latent, gain in enumerate([0.0, 0.5, 1.0, 2.0]):
+        there = network.mixture(h, 0 * z).mu[..., latent, :] + gain * z[..., latent, None]
+        torch.testing.assert_close(moved.mu[..., latent, :], there)
+    torch.testing.assert_close(moved.log_pi, network.mixture(h, 0 * z).log_pi)
+
+
+def test_carry_leaves_everything_else_as_it_starts() -> None:
+    networks = []
+    for carry in (False, True):
+        torch.manual_seed(0)
+        networks.append(MDNLSTM(4, 2, 8, 3, "gaussian", True, carry))
+    without, with_carry = (network.state_dict() for network in networks)
+    assert set(with_carry) - set(without) == {"carry.gain"}
+    assert all(torch.equal(value, with_carry[name]) for name, value in without.items())
+
+
+@pytest.mark.skipif(not trains_lstm_in_bf16(), reason="this processor runs no LSTM in bf16")
 def test_the_mixture_is_float32_under_low_precision() -> None:
     network = make_memory()
     z, actions = random_inputs(2, 3)
     with torch.autocast("cpu", torch.bfloat16):
-        low = network.mixture(network.unroll(z, actions)[0])
-    high = network.mixture(network.unroll(z, actions)[0])
+        low = network.mixture(network.unroll(z, actions)[0], z)
+    high = network.mixture(network.unroll(z, actions)[0], z)
     for a, b in zip(low, high, strict=True):
         assert a.dtype == torch.float32
         torch.testing.assert_close(a, b, rtol=0.05, atol=0.05)

@@ -158,7 +158,7 @@ class Dreams:
     def _advance(self, z: Tensor, h: Tensor, c: Tensor, action: Tensor, uniform: Tensor, noise: Tensor) -> list[Tensor]:
         model = self.model
         state = model.memory.step(z, action, State(h, c))
-        following = mixture.draw(model.memory.mixture(state.h), self.temperature, uniform, noise)
+        following = mixture.draw(model.memory.mixture(state.h, z), self.temperature, uniform, noise)
         none = z.new_zeros(len(z))
         rewards = none if model.reward_head is None else model.reward_head.mean(state.h)  # type: ignore[operator]
         ends = none if model.end_head is None else model.end_head.probability(state.h)  # type: ignore[operator]

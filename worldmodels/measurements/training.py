@@ -108,7 +108,7 @@ def memory_training(config: Config, encoded: Path, steps: int) -> dict[str, floa
         def step(batch: tuple[torch.Tensor, ...]) -> None:
             z, taken, mask, *_ = batch
             hidden, _ = network.unroll(z[:, :-1], taken[:, :-1])
-            loss = masked_mean(mixture.nll(network.mixture(hidden), z[:, 1:]), mask)
+            loss = masked_mean(mixture.nll(network.mixture(hidden, z[:, :-1]), z[:, 1:]), mask)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_value_(network.parameters(), config.memory.gradient_clip)

@@ -23,7 +23,7 @@ def dream_under(
     dreamt = list(z[:, :context].unbind(1))
     latest = hidden[:, -1]
     for t in range(context, z.shape[1]):
-        dreamt.append(mixture.sample(network.mixture(latest), temperature, generator))
+        dreamt.append(mixture.sample(network.mixture(latest, dreamt[-1]), temperature, generator))
         state = network.step(dreamt[-1], actions[:, t], state)
         latest = state.h
     return torch.stack(dreamt, dim=1)

@@ -148,9 +148,10 @@ def _one_step(network: MDNLSTM, baselines: Baselines, held_out: Sequence[Traject
     pairs = zip(batches(held_out, seed), batches(swapped_actions(held_out), seed), strict=True)
     for batch, swapped in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
         following = batch.z[:, 1:]
-        predicted = network.mixture(network.unroll(batch.z, batch.actions)[0][:, :-1])
+        given = batch.z[:, :-1]
+        predicted = network.mixture(network.unroll(batch.z, batch.actions)[0][:, :-1], given)
         keep("memory", mixture.nll(predicted, following), batch)
-        otherwise = network.mixture(network.unroll(batch.z, swapped.actions)[0][:, :-1])
+        otherwise = network.mixture(network.unroll(batch.z, swapped.actions)[0][:, :-1], given)
         keep("swapped", mixture.nll(otherwise, following), batch)
         hidden = reservoir.network.unroll(batch.z, batch.actions)[0][:, :-1]
         keep("reservoir", gaussian_nll(following - reservoir.predict(hidden), reservoir.variance), batch)

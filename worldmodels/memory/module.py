@@ -34,7 +34,7 @@ class MemoryModule(lightning.LightningModule):
         heads = self.network.reward_head is not None or self.network.end_head is not None
         frames = slice(None) if heads else slice(-1)
         hidden, _ = self.network.unroll(batch.seen[:, frames], batch.actions[:, frames])
-        predicted = self.network.mixture(hidden[:, : batch.mask.shape[1]])
+        predicted = self.network.mixture(hidden[:, : batch.mask.shape[1]], batch.seen[:, :-1])
         loss = masked_mean(mixture.nll(predicted, batch.z[:, 1:]), batch.mask)
         entropy = masked_mean(mixture.entropy(predicted), batch.mask)
         values = {f"{stage}nll": loss, f"{stage}mixture_entropy": entropy}

@@ -45,8 +45,23 @@ class LSTM(nn.Module):
         return outputs, State(h.squeeze(0), c.squeeze(0))
 
 
+class Carry(nn.Module):
+    """z times a gain of each latent dimension: (..., Z) -> (..., Z). Z parameters."""
+
+    def __init__(self, latent_size: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(latent_size))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.gain * z
+
+
 class MDNLSTM(nn.Module):
     """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
+
+    With ``carry`` the means are those of the dense layer plus z_t times a gain of each dimension, which is learnt and
+    starts at 1: all that stays as it was does not have to pass through h, whose gates hand on no number exactly (a
+    residual connection, He et al. 2016; M starts as persistence). The paper's M is without.
 
     Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
     drawn last, so that with and without them everything else starts alike.
@@ -60,6 +75,7 @@ class MDNLSTM(nn.Module):
         mixtures: int,
         reward_head: str = "none",
         end_head: bool = False,
+        carry: bool = False,
     ) -> None:
         super().__init__()
         self.latent_size, self.mixtures = latent_size, mixtures
@@ -67,15 +83,20 @@ class MDNLSTM(nn.Module):
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
         self.reward_head: RewardHead | None = None if reward_head == "none" else REWARD_HEADS[reward_head](hidden_size)
         self.end_head: End | None = End(hidden_size) if end_head else None
+        self.carry: Carry | None = Carry(latent_size) if carry else None
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros: the state before the first step of a rollout."""
         zeros = self.mdn.weight.new_zeros(batch_size, self.lstm.hidden_size)
         return State(zeros, zeros)
 
-    def mixture(self, h: Tensor) -> Mixture:
-        """h: (..., H) -> mixtures of the next z (..., Z, K), in float32 whatever the precision of the dense layer."""
+    def mixture(self, h: Tensor, z: Tensor) -> Mixture:
+        """h: (..., H) after the step that was given z: (..., Z) -> mixtures of the next z (..., Z, K), in float32
+        whatever the precision of the dense layer.
+        """
         log_pi, mu, log_sigma = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures)).unbind(-3)
+        if self.carry is not None:
+            mu = mu + self.carry(z.float()).unsqueeze(-1)
         return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
 
     def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:

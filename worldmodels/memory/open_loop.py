@@ -15,7 +15,8 @@ from worldmodels.seeds import torch_generator
 
 CONTEXT = 5  # frames at least that a forecast has seen before its own
 STRIDE = 10  # frames between forecasts
-Advance = Callable[[Tensor], tuple[Tensor, Tensor]]  # h (N, H) -> the prediction, and the latent to go on with (N, Z)
+# h (N, H) after a step, and the z (N, Z) it was given -> the prediction, and the latent to go on with: (N, Z) each
+Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class SquaredErrors(NamedTuple):
@@ -89,14 +90,14 @@ def _errors(
     at = torch.tensor(horizons, device=batch.mu.device) - 1
     targets, real = forecasts.targets[:, at], forecasts.real[:, at]
 
-    def expected(h: Tensor) -> tuple[Tensor, Tensor]:
-        return (value := mixture.mean(network.mixture(h))), value
+    def expected(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        return (value := mixture.mean(network.mixture(h, z))), value
 
-    def drawn(h: Tensor) -> tuple[Tensor, Tensor]:
-        predicted = network.mixture(h)
+    def drawn(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = network.mixture(h, z)
         return mixture.mean(predicted), mixture.sample(predicted, 1.0, rng)
 
-    def echoed(h: Tensor) -> tuple[Tensor, Tensor]:
+    def echoed(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         return (value := reservoir.predict(h)), value
 
     def off(predicted: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ def roll(
     kept, z = {}, first
     for k in range(max(horizons)):
         state = network.step(z, actions[:, k], state)
-        predicted, z = advance(state.h)
+        predicted, z = advance(state.h, z)
         if k + 1 in horizons:
             kept[k + 1] = predicted
     return torch.stack([kept[horizon] for horizon in horizons], dim=1)

@@ -11,10 +11,7 @@ from torch import Tensor, nn
 from worldmodels.errors import ConfigError
 
 INPUT_LAYERS = frozenset({"lstm.weight_input"})  # their width follows the task's actions: fresh where it differs
-OPTIONAL = (
-    "reward_head.",
-    "end_head.",
-)  # M's heads: fresh where the source has none of the kind, left out where unused
+OPTIONAL = ("reward_head.", "end_head.", "carry.")  # of M: fresh where the source has none, left out where unused
 
 
 @dataclass(frozen=True)
