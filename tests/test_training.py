@@ -481,7 +481,7 @@ def test_ctrl_c_comes_out_as_ctrl_c(train_memory: Callable[..., Journal]) -> Non
 @pytest.mark.parametrize("possible", [True, False])
 def test_a_precision_that_is_not_to_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, possible: bool) -> None:
     monkeypatch.setattr(training, "trains_lstm_in_bf16", lambda: possible)
-    refused = contextlib.nullcontext() if possible else pytest.raises(ConfigError, match="bf16-mixed .*expected")
+    refused = contextlib.nullcontext() if possible else pytest.raises(ConfigError, match=r"bf16-mixed .*expected")
     with refused:
         require_hardware(TrainerConfig(accelerator="cpu", precision="bf16-mixed"))
     require_hardware(TrainerConfig(accelerator="cpu", precision="32-true"))
