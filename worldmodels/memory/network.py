@@ -46,22 +46,28 @@ class LSTM(nn.Module):
 
 
 class Carry(nn.Module):
-    """z times a gain of each latent dimension: (..., Z) -> (..., Z). Z parameters."""
+    """z times a gain of each latent dimension, `PACE` times its parameter: (..., Z) -> (..., Z). Z parameters.
+
+    Gains start at 0 and lie between 0 (a dimension that is noise) and 1 (one that stays). Adam moves a parameter by
+    about the learning rate in a step, so a gain by itself would need a thousand steps to get there.
+    """
+
+    PACE = 10.0
 
     def __init__(self, latent_size: int) -> None:
         super().__init__()
-        self.gain = nn.Parameter(torch.ones(latent_size))
+        self.gain = nn.Parameter(torch.zeros(latent_size))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.gain * z
+        return self.PACE * self.gain * z
 
 
 class MDNLSTM(nn.Module):
     """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
 
-    With ``carry`` the means are those of the dense layer plus z_t times a gain of each dimension, which is learnt and
-    starts at 1: all that stays as it was does not have to pass through h, whose gates hand on no number exactly (a
-    residual connection, He et al. 2016; M starts as persistence). The paper's M is without.
+    With ``carry`` the means are those of the dense layer plus z_t times a learnt gain of each dimension: what stays as
+    it was does not have to pass through h, whose gates hand on no number exactly (a shortcut, He et al. 2016). The
+    paper's M is without, and so does M start.
 
     Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
     drawn last, so that with and without them everything else starts alike.
