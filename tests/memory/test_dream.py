@@ -10,7 +10,11 @@ from worldmodels.memory.network import MDNLSTM
 
 def make_memory() -> MDNLSTM:
     torch.manual_seed(0)
-    return MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4, carry=True).eval()
+    network = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4, carry=True).eval()
+    assert network.carry is not None
+    with torch.no_grad():
+        network.carry.gain.fill_(0.05)
+    return network
 
 
 def reality(batch: int, length: int) -> tuple[Tensor, Tensor]:
