@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from worldmodels.config import STAGES, CollectConfig, Config
 from worldmodels.controller.agent import ROWS
+from worldmodels.memory.measures import HORIZONS
+from worldmodels.memory.open_loop import STRIDE
 from worldmodels.training import resolve_precision
 
 
@@ -29,6 +31,8 @@ class Rates:
     vision: float = 761  # images of V's training, on all cores
     memory: float = 58700  # frames of M's training, on all cores
     encode: float = 6240  # frames, read and written, on all cores
+    probed: float = 4600  # held-out frames through the probes of V or of M
+    foretold: float = 60_000  # steps of M in open-loop forecasts
 
 
 RANDOM_EPISODE = {"car_racing": 1000, "lunar_lander": 110, "bipedal_walker": 350}  # steps with random actions
@@ -76,6 +80,12 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
         "evaluate": evaluation_steps
         * (2 * step_seconds("gymnasium", 2 * evaluation.episodes) + 1 / (blind * workers)),  # mean and best; random
     }
+    if config.probe.enabled:
+        seconds["vision"] += held_out / (rates.probed * slowdown)
+        seconds["memory"] += held_out / (rates.probed * slowdown)
+    if config.measure.enabled:
+        futures = 2 * max(1, config.measure.samples) + 1  # of M, of M under other actions, and the reservoir's
+        seconds["memory"] += held_out / STRIDE * max(HORIZONS) * futures / (rates.foretold * slowdown)
     wanted = STAGES[: STAGES.index(config.last_stage) + 1]
     return {stage: seconds[stage] + STAGE_SECONDS for stage in wanted}
 

@@ -47,6 +47,7 @@ def row(run: FinishedRun) -> dict[str, Any]:
         "frames": results["collect"]["frames"],
         "policy": config["collect"]["policy"],
         "scatter": config["collect"]["scatter"],
+        "max_steps": config["collect"]["max_steps"],
         "epochs": config["vae"]["epochs"],
         "batch_size": config["vae"]["batch_size"],
         "val_reconstruction": vision["val_reconstruction"],
@@ -66,7 +67,7 @@ def row(run: FinishedRun) -> dict[str, Any]:
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line a variant: mean, least and greatest over its seeds of every figure that is not an interval's end."""
-    shared = ("env", "variant", "settings", "frames", "policy", "scatter", "epochs", "batch_size")
+    shared = ("env", "variant", "settings", "frames", "policy", "scatter", "max_steps", "epochs", "batch_size")
     figures = [key for key in rows[0] if key not in (*shared, "seed") and not key.endswith(("_low", "_high"))]
     lines = []
     for key in dict.fromkeys(tuple(row[name] for name in shared) for row in rows):
