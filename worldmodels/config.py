@@ -8,7 +8,6 @@ out".
 import json
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +15,8 @@ from typing import Any, ClassVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from worldmodels.errors import ConfigError
+from worldmodels.checks import require, require_at_least, require_one_of, require_positive
+from worldmodels.transfer.config import FRAMES, TransferConfig
 
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -33,28 +33,6 @@ def conf_dir() -> Path:
 def usable_cores() -> int:
     """CPU cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError` with ``message`` unless ``condition`` holds."""
-    if not condition:
-        raise ConfigError(message)
-
-
-def require_one_of(key: str, value: str, options: Iterable[str]) -> None:
-    """Raise `ConfigError` unless ``value`` is among ``options``."""
-    require(value in list(options), f"{key}={value} is unknown: expected one of {', '.join(options)}")
-
-
-def require_at_least(key: str, value: float | None, least: float) -> None:
-    """Raise `ConfigError` unless ``value`` is None or at least ``least``."""
-    require(value is None or value >= least, f"{key}={value} is too small: expected {least} or more")
-    require(value is None or math.isfinite(value), f"{key}={value} is too large: expected a finite number")
-
-
-def require_positive(key: str, value: float) -> None:
-    """Raise `ConfigError` unless ``value`` is a finite number above 0."""
-    require(0 < value < math.inf, f"{key}={value} is out of range: expected a finite number above 0")
 
 
 def _fraction(key: str, value: float) -> None:
@@ -176,10 +154,12 @@ class VisionNetworkConfig:
 @dataclass
 class VisionConfig:
     """V. ``loss`` names an entry of `worldmodels.vision.objectives.MODULES`; a key that begins with a loss's name is
-    read with that loss alone. ``perceptual_run`` is the folder of a finished run.
+    read with that loss alone. ``perceptual_run`` is the folder of a finished run. ``frames`` other than ``real`` are a
+    control: V is trained on noise, or on frames without their structure.
     """
 
     network: VisionNetworkConfig = field(default_factory=VisionNetworkConfig)
+    frames: str = "real"
     loss: str = "mse"
     kl_floor: float = 0.5
     epochs: int = MISSING
@@ -197,6 +177,7 @@ class VisionConfig:
     gan_learning_rate: float = 2e-4
 
     def __post_init__(self) -> None:
+        require_one_of("vae.frames", self.frames, FRAMES)
         require_at_least("vae.kl_floor", self.kl_floor, 0)
         require_at_least("vae.epochs", self.epochs, 1)
         require_at_least("vae.batch_size", self.batch_size, 1)
@@ -328,42 +309,6 @@ class EvaluateConfig:
 
 
 @dataclass
-class TransferConfig:
-    """Which parts start from a source's weights (``load``) and which modules stay as they are (``freeze``).
-
-    Both speak in module paths: ``vision``, ``vision.encoder.layers.0``, ``memory.lstm``. ``budget`` is the share of
-    data (V) and of steps (M) that a loaded part trains on. ``source_run`` takes the weights from a finished run instead
-    of training them.
-    """
-
-    name: str = MISSING
-    load: list[str] = field(default_factory=list)
-    freeze: list[str] = field(default_factory=list)
-    source_env: str | None = None
-    source_run: str | None = None
-    budget: float = 1.0
-
-    def __post_init__(self) -> None:
-        require(
-            0 < self.budget <= 1,
-            f"transfer.budget={self.budget} is out of range: expected a fraction above 0 and up to 1",
-        )
-        for part in self.load:
-            require_one_of("transfer.load", part, ("vision", "memory"))
-        for path in self.freeze:
-            part = path.split(".")[0]
-            require_one_of("transfer.freeze", part, ("vision", "memory"))
-            require(
-                part in self.load,
-                f"transfer.freeze={path} needs a source for {part}: add it to transfer.load, or use transfer=scratch",
-            )
-        require(
-            not self.load or bool(self.source_env or self.source_run),
-            f"{self.name} needs a source: set transfer.source_env=bipedal_walker, or use transfer=scratch",
-        )
-
-
-@dataclass
 class TrainerConfig:
     """The hardware. ``precision`` counts as an input of V and M, and of what agents see. Device, ``compile`` (of V's
     training, by `torch.compile`) and ``threads`` (default: this job's share of the cores) change the order of sums,
@@ -435,9 +380,10 @@ class Config:
                 f"env.action_repeat={self.env.action_repeat} leaves one frame of {name}.max_steps={limit}: expected a "
                 f"smaller number; set env.action_repeat below {limit}",
             )
-        steps = self.memory.steps * self.transfer.budget
+        steps = self.memory.steps * self.transfer.budget_of("memory")
         require(
-            "memory" not in self.transfer.load or (steps >= 1 and round(steps, 6) % self.memory.validate_every == 0),
+            STAGES.index(self.last_stage) < STAGES.index("memory")
+            or (steps >= 1 and round(steps, 6) % self.memory.validate_every == 0),
             f"transfer.budget={self.transfer.budget} of memory.steps={self.memory.steps} is {steps:g}: expected a "
             f"multiple of memory.validate_every={self.memory.validate_every}",
         )
@@ -451,6 +397,12 @@ class Config:
     def last_stage(self) -> str:
         """The last stage to run."""
         return STAGES[-1] if self.stage == "all" else self.stage
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Epochs that V and M train for; an epoch of M is ``memory.validate_every`` steps."""
+        steps = self.memory.steps * self.transfer.budget_of("memory")
+        return {"vision": self.vae.epochs, "memory": round(steps / self.memory.validate_every)}
 
 
 def register_schema(name: str = "schema", node: type = Config) -> None:

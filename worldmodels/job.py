@@ -67,7 +67,7 @@ def run_job(composed: DictConfig) -> None:
 
 def source_config(config: Config) -> Config:
     """The config of the source task: composed from the same command line with ``transfer=scratch`` on
-    ``source_env``, and with the target's V.
+    ``source_env``, with the target's V, which is trained on ``source_frames``.
     """
     overrides = [
         override.input_line
@@ -76,7 +76,8 @@ def source_config(config: Config) -> Config:
     ]
     if not any(override is not None and override.startswith("vae=") for override in overrides):
         overrides.append(f"vae={HydraConfig.get().runtime.choices['vae']}")  # the target's, not the source task's own
-    last = "memory" if "memory" in config.transfer.load else "vision"
+    last = config.transfer.parts[-1]
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={last}"]
+    overrides.append(f"vae.frames={config.transfer.source_frames}")
     job = HydraConfig.get().job
     return to_config(hydra.compose(job.config_name, [override for override in overrides if override is not None]))

@@ -12,7 +12,7 @@ from worldmodels.config import Config
 from worldmodels.errors import ConfigError
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.seeds import sequence
-from worldmodels.transfer.weights import load_weights
+from worldmodels.transfer.weights import LSTM_INPUT, load_weights, shapes
 from worldmodels.vision.network import ConvVAE
 
 
@@ -21,11 +21,14 @@ def make_vision(config: Config, weights: Path | None = None) -> ConvVAE:
     return _make("vae.network", config.vae.network, config.seed, "vision", weights)
 
 
-def make_memory(config: Config, action_size: int, weights: Path | None = None) -> MDNLSTM:
+def make_memory(config: Config, action_size: int, weights: Path | None = None, source: Path | None = None) -> MDNLSTM:
     """M for a task with that many actions, with fresh weights that the seed determines, or with those of an
-    artifact.
+    artifact. An LSTM behind an adapter is as wide as in the artifact, or as in the ``source`` it is to start from.
     """
     sizes = {"latent_size": config.vae.network.latent_size, "action_size": action_size}
+    file = weights or source
+    if config.transfer.input_layer == "adapter":
+        sizes["adapter_width"] = shapes(file)[LSTM_INPUT][1] if file else sum(sizes.values())
     return _make("memory.network", config.memory.network, config.seed, "memory", weights, **sizes)
 
 

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -21,7 +20,7 @@ from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
 from worldmodels.training import device, require_hardware, resolve_precision, rollout_precision
-from worldmodels.transfer.weights import freeze, mismatches
+from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
 from worldmodels.vision.losses import Given, feature_weights
 from worldmodels.vision.objectives import MODULES, relevant
 
@@ -198,7 +197,9 @@ class Pipeline:
     def controller(self) -> Artifact:
         search = self.config.controller
         settings = {**plain(search), "max_steps": search.max_steps or self.config.env.max_steps}
-        parents = {"vision": self.vision, "memory": self.memory}
+        source = self._source("controller")
+        parents = {"vision": self.vision, "memory": self.memory, **source}
+        start = controller.Source(source["source"].weights, self._source_actions) if source else None
         return self._build(
             "controller",
             self.config.transfer.name,
@@ -209,6 +210,7 @@ class Pipeline:
                 parents["vision"].weights,
                 parents["memory"].weights,
                 self.spec.action_size,
+                start,
                 self.executor,
                 folder,
                 journal,
@@ -269,27 +271,28 @@ class Pipeline:
     def _loaded(self) -> list[str]:
         """Parts that are loaded by the stages this run goes through."""
         last = STAGES.index(self.config.last_stage)
-        return [part for part in self.config.transfer.load if STAGES.index(part) <= last]
+        return [part for part in self.config.transfer.parts if STAGES.index(part) <= last]
 
     @property
     def source_env(self) -> str | None:
         """The task that weights come from, if any do."""
         return self.source.config.env.name if self._loaded() else None
 
+    @property
+    def _source_actions(self) -> int:
+        return task_spec(self.source.config.env).action_size
+
     def _source(self, part: str) -> dict[str, Artifact]:
-        return {"source": getattr(self.source, part)} if part in self.config.transfer.load else {}
+        return {"source": getattr(self.source, part)} if part in self.config.transfer.parts else {}
 
     def _strategy(self, part: str) -> str:
-        return self.config.transfer.name if part in self.config.transfer.load else "scratch"
+        return self.config.transfer.name if self.config.transfer.choices(part) else "scratch"
 
     def _training(self, part: str) -> dict[str, Any]:
         """What the training of V or M depends on besides its own settings and its parents."""
-        transfer = self.config.transfer
         settings: dict[str, Any] = {"seed": self.config.seed, "precision": resolve_precision(self.config.trainer)}
-        if part in transfer.load:
-            frozen = sorted(path for path in transfer.freeze if path.split(".")[0] == part)
-            settings["transfer"] = {"freeze": frozen, "budget": transfer.budget}
-        return settings
+        choices = self.config.transfer.choices(part)
+        return {**settings, "transfer": choices} if choices else settings
 
     def _build(
         self, stage: str, label: str, inputs: Mapping[str, Any], parents: Mapping[str, Artifact], work: Work
@@ -322,20 +325,22 @@ class Pipeline:
         if self._features:
             feature_weights(Given(self.config.seed, source=_weights(self._features)))
         require_hardware(self.config.trainer)
-        transfer = self.config.transfer
-        networks = {"vision": make_vision(self.config), "memory": make_memory(self.config, self.spec.action_size)}
-        for part in self._loaded():
-            network = networks[part]
-            freeze(network, part, transfer.freeze)
-            if isinstance(self.source, FinishedRun):
-                with safetensors.safe_open(_weights(getattr(self.source, part)), "pt") as file:
-                    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-                if problems := mismatches(network, shapes):
-                    raise ConfigError(
-                        f"transfer={transfer.name} cannot take {part} from {transfer.source_run}: {problems[0]}"
-                        f"{f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''}; "
-                        "use a source of the same sizes, or set this run's sizes to the source's"
-                    )
+        transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
+        given = self._loaded() if transfer.source_run is not None else []
+        taken = {part: getattr(self.source, part).weights for part in given}
+        networks = {
+            "vision": make_vision(self.config),
+            "memory": make_memory(self.config, self.spec.action_size, source=taken.get("memory")),
+        }
+        for part in (part for part in networks if STAGES.index(part) <= last):
+            prefixes = loaded_prefixes(networks[part], part, transfer)
+            freeze_all(networks[part], part, transfer, self.config.epochs[part])
+            if part in taken and (problems := mismatches(networks[part], shapes(taken[part]), prefixes)):
+                raise ConfigError(
+                    f"transfer={transfer.name} cannot take {part} from {transfer.source_run}: {problems[0]}"
+                    f"{f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''}; "
+                    "use a source of the same sizes, or set this run's sizes to the source's"
+                )
 
 
 def _weights(artifact: Artifact | None) -> Path | None:

@@ -37,7 +37,7 @@ def value_of(episode):
 
 
 def search(config, folder, executor):
-    return controller.run(config, *FILES, 2, executor, folder, Journal(folder, None, "controller"))
+    return controller.run(config, *FILES, 2, None, executor, folder, Journal(folder, None, "controller"))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from torch import nn
 from worldmodels.config import Config
 from worldmodels.errors import ConfigError
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.transfer.config import TransferConfig
 from worldmodels.transfer.weights import copy_weights, count, freeze, load_weights, mismatches, prepare, save_weights
 from worldmodels.vision.network import ConvVAE
 
@@ -62,7 +63,7 @@ def test_an_artifact_of_other_shapes_does_not_load(tmp_path: Path, wrong: MDNLST
 def test_copying_between_equal_networks_copies_everything() -> None:
     source, target = memory(0), memory(1)
     copied = copy_weights(target, source.state_dict())
-    assert copied == set(source.state_dict())
+    assert copied == {name: value.numel() for name, value in source.state_dict().items()}
     assert all(torch.equal(target.state_dict()[name], value) for name, value in source.state_dict().items())
 
 
@@ -70,7 +71,7 @@ def test_copying_between_equal_networks_copies_everything() -> None:
 def test_an_input_layer_of_another_width_stays_fresh(source_actions: int, target_actions: int) -> None:
     source, target, untouched = memory(0, source_actions), memory(1, target_actions), memory(1, target_actions)
     copied = copy_weights(target, source.state_dict())
-    assert copied == {"lstm.weight_hidden", "lstm.bias", "mdn.weight", "mdn.bias"}
+    assert set(copied) == {"lstm.weight_hidden", "lstm.bias", "mdn.weight", "mdn.bias"}
     assert torch.equal(target.lstm.weight_input, untouched.lstm.weight_input)
     for name in copied:
         assert torch.equal(target.state_dict()[name], source.state_dict()[name]), name
@@ -156,7 +157,7 @@ def test_the_studys_counts_for_v(
     compose: Compose, tmp_path: Path, strategy: str, frozen: int, encoder_trainable: int
 ) -> None:
     target = vision(1)
-    counts = prepare(target, "vision", saved(vision(0), tmp_path), compose(f"transfer={strategy}").transfer.freeze)
+    counts = prepare(target, "vision", saved(vision(0), tmp_path), compose(f"transfer={strategy}").transfer, 1)
     assert_adds_up(counts)
     assert counts["total"] == counts["copied"] == V_TOTAL
     assert counts["frozen"] == frozen
@@ -176,7 +177,7 @@ def test_the_studys_counts_for_v(
 def test_the_studys_counts_for_m(compose: Compose, tmp_path: Path, strategy: str, frozen: int, trainable: int) -> None:
     """BipedalWalker (4 actions) to CarRacing (3): the input layer, 1,024 × 35, is fresh."""
     source = saved(memory(0, actions=4), tmp_path)
-    counts = prepare(memory(1), "memory", source, compose(f"transfer={strategy}").transfer.freeze)
+    counts = prepare(memory(1), "memory", source, compose(f"transfer={strategy}").transfer, 1)
     assert_adds_up(counts)
     assert (counts["total"], counts["frozen"], counts["trainable"]) == (M_TOTAL, frozen, trainable)
     assert (counts["copied"], counts["fresh"]) == (M_TOTAL - 1024 * 35, 1024 * 35)
@@ -184,19 +185,117 @@ def test_the_studys_counts_for_m(compose: Compose, tmp_path: Path, strategy: str
 
 
 def test_from_scratch_everything_is_fresh_and_trains() -> None:
-    counts = prepare(memory(0), "memory", None, [])
+    counts = prepare(memory(0), "memory", None, TransferConfig(), 1)
     assert_adds_up(counts)
     assert counts["fresh"] == counts["trainable"] == counts["total"] == M_TOTAL
 
 
 def test_counts_of_a_prefix_do_not_spill_into_a_longer_name() -> None:
     network = nn.ModuleDict({"mu": nn.Linear(2, 3), "mu_more": nn.Linear(2, 4)})
-    counts = count(network, {"mu.weight"})
+    counts = count(network, {"mu.weight": 6})
     assert (counts["mu"].total, counts["mu"].copied, counts["mu_more"].total) == (9, 6, 12)
 
 
 def test_preparing_loads_the_sources_weights(tmp_path: Path) -> None:
     source, target = vision(0), vision(1)
-    prepare(target, "vision", saved(source, tmp_path), ["vision.encoder"])
+    strategy = TransferConfig(load=["vision"], freeze=["vision.encoder"], source_env="car_racing")
+    prepare(target, "vision", saved(source, tmp_path), strategy, 1)
     stored = safetensors.torch.load_file(tmp_path / "source.safetensors")
     assert all(torch.equal(value, stored[name]) for name, value in target.state_dict().items())
+
+
+LSTM_INPUT = 1024 * 35  # of CarRacing's M
+ENCODER = [1_568, 32_832, 131_200, 524_544]  # of V, layer by layer
+
+
+def strategy(**values: Any) -> TransferConfig:
+    return TransferConfig(name="test", source_env="bipedal_walker", **values)
+
+
+def test_the_latent_columns_of_an_input_layer_can_be_kept(tmp_path: Path) -> None:
+    source, target, untouched = memory(0, actions=4), memory(1), memory(1)
+    transfer = strategy(load=["memory"], freeze=["memory.lstm"], input_layer="keep_latent")
+    counts = prepare(target, "memory", saved(source, tmp_path), transfer, 1, columns=32)
+    assert torch.equal(target.lstm.weight_input[:, :32], source.lstm.weight_input[:, :32])
+    assert torch.equal(target.lstm.weight_input[:, 32:], untouched.lstm.weight_input[:, 32:])
+    assert_adds_up(counts)
+    assert (counts["copied"], counts["fresh"]) == (M_TOTAL - 1024 * 3, 1024 * 3)
+    assert counts["groups"]["lstm"]["frozen"] == 299_008  # the action columns too
+
+
+def test_an_input_layer_of_the_same_width_is_copied_whole(tmp_path: Path) -> None:
+    transfer = strategy(load=["memory"], input_layer="keep_latent")
+    counts = prepare(memory(1), "memory", saved(memory(0), tmp_path), transfer, 1, columns=32)
+    assert counts["copied"] == M_TOTAL
+
+
+@pytest.mark.parametrize("source_actions", [4, 3])
+def test_behind_an_adapter_the_whole_lstm_is_copied_and_can_be_frozen(tmp_path: Path, source_actions: int) -> None:
+    source, width = memory(0, source_actions), 32 + source_actions
+    torch.manual_seed(1)
+    target = MDNLSTM(32, 3, 256, 5, adapter_width=width)
+    transfer = strategy(load=["memory"], freeze=["memory.lstm"], input_layer="adapter")
+    counts = prepare(target, "memory", saved(source, tmp_path), transfer, 1)
+    assert torch.equal(target.lstm.weight_input, source.lstm.weight_input)
+    assert_adds_up(counts)
+    assert counts["groups"]["lstm"]["copied"] == counts["groups"]["lstm"]["frozen"] == 4 * 256 * (width + 256 + 1)
+    assert counts["groups"]["adapter"]["fresh"] == counts["groups"]["adapter"]["trainable"] == width * (35 + 1)
+
+
+def test_an_adapter_is_the_networks_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = MDNLSTM(32, 4, 256, 5, adapter_width=36)
+    shapes = {name: tuple(value.shape) for name, value in source.state_dict().items()}
+    assert mismatches(memory(1), shapes) == ["adapter.bias is not in this network", "adapter.weight is not in this network"]
+    target = MDNLSTM(32, 4, 256, 5, adapter_width=36)
+    assert not {name for name in copy_weights(target, source.state_dict()) if name.startswith("adapter")}
+
+
+def test_parts_of_a_network_can_be_loaded(tmp_path: Path) -> None:
+    """Feature extraction; what is not loaded may be of other sizes."""
+    source, target, untouched = vision(0, latent_size=16), vision(1), vision(1)
+    transfer = strategy(load=["vision.encoder"], freeze=["vision.encoder"])
+    counts = prepare(target, "vision", saved(source, tmp_path), transfer, 1)
+    assert_adds_up(counts)
+    assert counts["copied"] == counts["frozen"] == counts["groups"]["encoder"]["total"] == sum(ENCODER)
+    for name, value in target.state_dict().items():
+        origin = source if name.startswith("encoder.") else untouched
+        assert torch.equal(value, origin.state_dict()[name]), name
+
+
+def test_a_path_to_load_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"transfer\.load=vision\.eye is no module: expected vision or one of"):
+        prepare(vision(1), "vision", saved(vision(0), tmp_path), strategy(load=["vision.eye"]), 1)
+
+
+def test_a_fraction_of_the_sources_weights_is_added(tmp_path: Path) -> None:
+    source, target, fresh = memory(0, actions=4), memory(1), memory(1)
+    counts = prepare(target, "memory", saved(source, tmp_path), strategy(load=["memory"], fraction=0.25), 1)
+    assert (counts["copied"], counts["fresh"]) == (M_TOTAL - LSTM_INPUT, LSTM_INPUT)
+    assert torch.equal(target.lstm.weight_input, fresh.lstm.weight_input)
+    for name in ("lstm.weight_hidden", "lstm.bias", "mdn.weight", "mdn.bias"):
+        expected = fresh.state_dict()[name] + 0.25 * source.state_dict()[name]
+        torch.testing.assert_close(target.state_dict()[name], expected, rtol=0, atol=0)
+
+
+def test_freezing_at_random_needs_no_source() -> None:
+    network, untouched = vision(1), vision(1)
+    counts = prepare(network, "vision", None, TransferConfig(freeze_random=["vision.encoder"]), 1)
+    assert (counts["copied"], counts["frozen"]) == (0, sum(ENCODER))
+    assert frozen_names(network) == {name for name in network.state_dict() if name.startswith("encoder.")}
+    assert all(torch.equal(value, untouched.state_dict()[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize(("epochs", "frozen"), [(1, 4), (2, 3), (4, 1), (5, 0), (9, 0)])
+def test_what_is_never_unfrozen_counts_as_frozen(compose: Compose, tmp_path: Path, epochs: int, frozen: int) -> None:
+    transfer = compose("transfer=gradual_unfreezing").transfer
+    counts = prepare(vision(1), "vision", saved(vision(0), tmp_path), transfer, epochs)
+    assert counts["frozen"] == sum(ENCODER[:frozen])
+
+
+def test_the_first_epoch_must_have_something_to_train(tmp_path: Path) -> None:
+    transfer = strategy(load=["memory"], unfreeze=["memory.lstm", "memory.mdn"])
+    with pytest.raises(ConfigError, match="leaves nothing of memory to train in the first epoch: expected fewer"):
+        prepare(memory(1, actions=4), "memory", saved(memory(0, actions=4), tmp_path), transfer, 2)
+    counts = prepare(memory(1, actions=4), "memory", saved(memory(0, actions=4), tmp_path), transfer, 1)
+    assert counts["trainable"] == 0

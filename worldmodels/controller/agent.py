@@ -24,10 +24,11 @@ ROWS = 16  # of a batch of V and M; part of what a return depends on, to float r
 
 def controller_size(config: Config, action_size: int) -> int:
     """Parameters of C for the inputs that ``controller.inputs`` names."""
-    return parameter_count(_input_size(config), action_size)
+    return parameter_count(input_size(config), action_size)
 
 
-def _input_size(config: Config) -> int:
+def input_size(config: Config) -> int:
+    """Numbers that C sees."""
     hidden = config.memory.network.hidden_size
     sizes = {"z": config.vae.network.latent_size, "h": hidden, "c": hidden}
     return sum(sizes[name] for name in config.controller.inputs)
@@ -45,7 +46,7 @@ class Agent:
         self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval()
         self.inputs = list(config.controller.inputs)
-        self.controllers = LinearControllers(slots, _input_size(config), spec.action_size)
+        self.controllers = LinearControllers(slots, input_size(config), spec.action_size)
         self.action_map = ActionMap(config.env, spec)
         self.state = self.memory.initial_state(slots)
 

@@ -19,10 +19,11 @@ with warnings.catch_warnings(action="ignore"):  # it regrets that matplotlib is 
 
 class Search:
     """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever
-    told.
+    told. The distribution's first mean is ``start``, or zero.
     """
 
-    def __init__(self, config: ControllerConfig, size: int, seed: int) -> None:
+    def __init__(self, config: ControllerConfig, size: int, seed: int, start: np.ndarray | None = None) -> None:
+        start = np.zeros(size) if start is None else start
         rng = generator(seed, "controller", 0)
         options = {
             "popsize": config.population,
@@ -31,9 +32,9 @@ class Search:
             "seed": np.nan,  # leaves NumPy's global generator alone
             "verbose": -9,
         }
-        self._strategy = cma.CMAEvolutionStrategy(np.zeros(size), config.sigma, options)
+        self._strategy = cma.CMAEvolutionStrategy(start, config.sigma, options)
         self._asked: np.ndarray | None = None
-        self.best = np.zeros(size)
+        self.best = start
         self.best_return = -np.inf
 
     @property

@@ -56,10 +56,9 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
 
 def untrained(network: MDNLSTM, seed: int) -> MDNLSTM:
     """A network of the same sizes with fresh weights, on the same device."""
-    inputs = network.lstm.weight_input.shape[1] - network.latent_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence(seed, "figures", 5).generate_state(1)[0]))
-        fresh = MDNLSTM(network.latent_size, inputs, network.lstm.hidden_size, network.mixtures)
+        fresh = MDNLSTM(network.latent_size, network.action_size, network.lstm.hidden_size, network.mixtures)
     return fresh.to(network.mdn.weight.device).eval()
 
 

@@ -62,6 +62,18 @@ class Carry(nn.Module):
         return self.PACE * self.gain * z
 
 
+def adapter(latent_size: int, action_size: int, width: int) -> nn.Linear:
+    """A layer [z, a] -> (``width``,) that at first lets z pass as it is, so that what reads z does so from the start;
+    the other outputs begin as a random mix of the actions.
+    """
+    layer = nn.Linear(latent_size + action_size, width)
+    with torch.no_grad():
+        layer.weight[:latent_size] = torch.eye(latent_size + action_size)[:latent_size][:width]
+        layer.weight[latent_size:, :latent_size] = 0
+        layer.bias.zero_()
+    return layer
+
+
 class MDNLSTM(nn.Module):
     """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
 
@@ -71,6 +83,8 @@ class MDNLSTM(nn.Module):
 
     Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
     drawn last, so that with and without them everything else starts alike.
+
+    With an ``adapter_width``, the LSTM is that wide whatever the task's actions, and an `adapter` takes [z, a] there.
     """
 
     def __init__(
@@ -82,14 +96,16 @@ class MDNLSTM(nn.Module):
         reward_head: str = "none",
         end_head: bool = False,
         carry: bool = False,
+        adapter_width: int | None = None,
     ) -> None:
         super().__init__()
-        self.latent_size, self.mixtures = latent_size, mixtures
-        self.lstm = LSTM(latent_size + action_size, hidden_size)
+        self.latent_size, self.action_size, self.mixtures = latent_size, action_size, mixtures
+        self.lstm = LSTM(adapter_width or latent_size + action_size, hidden_size)
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
         self.reward_head: RewardHead | None = None if reward_head == "none" else REWARD_HEADS[reward_head](hidden_size)
         self.end_head: End | None = End(hidden_size) if end_head else None
         self.carry: Carry | None = Carry(latent_size) if carry else None
+        self.adapter = None if adapter_width is None else adapter(latent_size, action_size, adapter_width)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros: the state before the first step of a rollout."""
@@ -107,7 +123,10 @@ class MDNLSTM(nn.Module):
 
     def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """z: (B, T, Z), actions: (B, T, A) -> h after every step (B, T, H), and the last state."""
-        return self.lstm(torch.cat([z, actions], dim=-1), state or self.initial_state(len(z)))
+        x = torch.cat([z, actions], dim=-1)
+        if self.adapter is not None:
+            x = self.adapter(x).float()  # bf16 under autocast, which the LSTM does not take
+        return self.lstm(x, state or self.initial_state(len(z)))
 
     def step(self, z: Tensor, action: Tensor, state: State) -> State:
         """One step: z: (B, Z), action: (B, A) -> the next state."""

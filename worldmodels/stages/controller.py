@@ -2,32 +2,54 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from worldmodels.artifacts import WEIGHTS
 from worldmodels.config import Config, config_to_json
-from worldmodels.controller.agent import AgentEpisodes, controller_size
+from worldmodels.controller.agent import AgentEpisodes, controller_size, input_size
 from worldmodels.controller.cma_es import Search
 from worldmodels.journal import Journal
 from worldmodels.progress import Progress
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
 from worldmodels.seeds import episode_seed
+from worldmodels.transfer.controllers import warm_start
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Source:
+    """The weights of another search and the number of its task's actions."""
+
+    weights: Path
+    action_size: int
+
+
 def run(
-    config: Config, vision: Path, memory: Path, action_size: int, executor: Executor, folder: Path, journal: Journal
+    config: Config,
+    vision: Path,
+    memory: Path,
+    action_size: int,
+    source: Source | None,
+    executor: Executor,
+    folder: Path,
+    journal: Journal,
 ) -> dict[str, Any]:
     """Write ``weights.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished
-    generation; its ``fitness`` restores the search.
+    generation; its ``fitness`` restores the search. ``source``: whose mean the search starts from.
     """
-    search = Search(config.controller, controller_size(config, action_size), config.seed)
+    start = None
+    if source:
+        given = load_file(source.weights)["mean"]
+        start = warm_start(given, source.action_size, input_size(config), action_size)
+        log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
+    search = Search(config.controller, controller_size(config, action_size), config.seed, start)
     journal.rewind(generations=config.controller.generations)
     finished = journal.rows("generations")
     for row in finished:

@@ -19,7 +19,8 @@ from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.seeds import torch_generator
 from worldmodels.training import Recorder, fit
-from worldmodels.transfer.weights import prepare, save_weights
+from worldmodels.transfer.unfreezing import GradualUnfreezing
+from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.vision.pixels import to_pixels
 
 log = logging.getLogger(__name__)
@@ -32,22 +33,22 @@ def run(
     """Write ``weights.safetensors``. ``vision``: V's weights, to decode the dream; ``source``: weights to start
     from.
     """
-    network = make_memory(config, action_size)
-    parameters = prepare(network, "memory", source, config.transfer.freeze)
+    network = make_memory(config, action_size, source=source)
+    transfer, epochs = config.transfer, config.epochs["memory"]
+    columns = network.latent_size if transfer.input_layer == "keep_latent" else 0
+    parameters = prepare(network, "memory", source, transfer, epochs, columns)
     data = SequenceDataModule(RolloutStore(encoded), config.memory, config.seed)
     persistence = persistence_nll(data)
     _standardise(network, data)
     if parameters["trainable"]:
-        every = config.memory.validate_every
-        budget = config.transfer.budget if source else 1.0
         fit(
             MemoryModule(network, config.memory, persistence),
             data,
             folder,
-            Recorder(journal, "steps", "step", units=every, every=10),
-            [],
+            Recorder(journal, "steps", "step", units=config.memory.validate_every, every=10),
+            [GradualUnfreezing(unfrozen_later(network, "memory", transfer, epochs))],
             config.trainer,
-            epochs=round(config.memory.steps * budget / every),
+            epochs,
             gradient_clip=config.memory.gradient_clip,
         )
     else:

@@ -8,9 +8,10 @@ from worldmodels.artifacts import WEIGHTS
 from worldmodels.config import Config
 from worldmodels.journal import Journal
 from worldmodels.parts import make_vision
-from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.training import Recorder, fit
-from worldmodels.transfer.weights import prepare, save_weights
+from worldmodels.transfer.unfreezing import GradualUnfreezing
+from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
+from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.losses import Given
 from worldmodels.vision.module import VisionPictures
@@ -27,8 +28,10 @@ def run(
     compares with. Returns the summary.
     """
     network = make_vision(config)
-    data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, config.transfer.budget if source else 1.0)
-    parameters = prepare(network, "vision", source, config.transfer.freeze)
+    transfer, epochs = config.transfer, config.epochs["vision"]
+    store = frame_store(dataset, config.vae.frames, config.seed)
+    data = FrameDataModule(store, config.vae, config.seed, transfer.budget_of("vision"))
+    parameters = prepare(network, "vision", source, transfer, epochs)
     network.prepare(data.training_rollouts())
     if parameters["trainable"]:
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
@@ -39,9 +42,12 @@ def run(
             data,
             folder,
             Recorder(journal, "epochs", "epoch", units=1, every=10),
-            [VisionPictures(journal, data.examples(PICTURED), config.seed)],
+            [
+                VisionPictures(journal, data.examples(PICTURED), config.seed),
+                GradualUnfreezing(unfrozen_later(network, "vision", transfer, epochs)),
+            ],
             trainer,
-            config.vae.epochs,
+            epochs,
         )
     else:
         log.info("  every parameter of V is frozen: its training is skipped")

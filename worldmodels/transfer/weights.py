@@ -1,6 +1,6 @@
 """Copying, freezing and counting weights by module path."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,24 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
+from worldmodels.checks import require
 from worldmodels.errors import ConfigError
+from worldmodels.transfer.config import TransferConfig, of_part
 
-INPUT_LAYERS = frozenset({"lstm.weight_input"})  # their width follows the task's actions: fresh where it differs
+LSTM_INPUT = "lstm.weight_input"
+INPUT_LAYERS = frozenset({LSTM_INPUT})  # their width follows the task's actions: fresh where it differs
+ADAPTER = "adapter."  # of M's input to an LSTM of another width: always fresh
 OPTIONAL = ("reward_head.", "end_head.", "carry.")  # of M: fresh where the source has none, left out where unused
+WHOLE = ("",)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Parameters by where they came from and whether they train: copied + fresh = frozen + trainable = total."""
+    """Parameters by where they came from and whether they train: copied + fresh = frozen + trainable = total.
+
+    A parameter tensor may be copied in part. Copied is also what a share of the source's weights was added to; frozen
+    is what no epoch trains.
+    """
 
     total: int
     copied: int
@@ -36,18 +45,47 @@ def save_weights(network: nn.Module, path: Path) -> None:
     safetensors.torch.save_file(state, path)
 
 
-def prepare(network: nn.Module, part: str, source: Path | None, frozen: Iterable[str]) -> dict[str, Any]:
-    """Start ``part`` from a source's weights, if any, and freeze. Returns the counts, as results.json shows them."""
-    copied = copy_weights(network, safetensors.torch.load_file(source)) if source else set()
-    freeze(network, part, frozen)
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight in a safetensors file, without reading the weights."""
+    with safetensors.safe_open(path, "pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def prepare(
+    network: nn.Module, part: str, source: Path | None, transfer: TransferConfig, epochs: int, columns: int = 0
+) -> dict[str, Any]:
+    """Start ``part`` from a source's weights, if any, and freeze what stays frozen for all ``epochs``. ``columns``: see
+    `copy_weights`. Returns the counts, as results.json shows them.
+    """
+    copied: dict[str, int] = {}
+    if source:
+        prefixes = loaded_prefixes(network, part, transfer)
+        copied = copy_weights(network, safetensors.torch.load_file(source), prefixes, columns, transfer.fraction)
+    freeze_all(network, part, transfer, epochs)
     counts = {group: asdict(value) for group, value in count(network, copied).items()}
     return {**counts.pop(""), "groups": counts}
 
 
-def mismatches(network: nn.Module, source: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What keeps source weights of these shapes from fitting, one line each; input layers and M's heads may differ."""
-    source = {name: shape for name, shape in source.items() if not name.startswith(OPTIONAL)}
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items() if not name.startswith(OPTIONAL)}
+def loaded_prefixes(network: nn.Module, part: str, transfer: TransferConfig) -> tuple[str, ...]:
+    """How names of the weights begin that ``part`` takes from a source. Raises `ConfigError` for a path to nothing."""
+    paths = of_part(transfer.load, part)
+    for path in paths:
+        module_at(network, part, path, "load")
+    return tuple("" if path == part else f"{path.removeprefix(f'{part}.')}." for path in paths)
+
+
+def mismatches(
+    network: nn.Module, source: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...] = WHOLE
+) -> list[str]:
+    """What keeps source weights of these shapes from fitting, one line each, of those whose names begin with
+    ``prefixes``; input layers and M's heads may differ, and an adapter is the network's own.
+    """
+    own = network.state_dict()
+    ignored = (*OPTIONAL, ADAPTER) if _has_adapter(own) else OPTIONAL
+    source, wanted = (
+        {name: tuple(shape) for name, shape in each if name.startswith(prefixes) and not name.startswith(ignored)}
+        for each in (source.items(), ((name, value.shape) for name, value in own.items()))
+    )
     lines = [f"{name} is missing" for name in wanted.keys() - source.keys()]
     lines += [f"{name} is not in this network" for name in source.keys() - wanted.keys()]
     for name in wanted.keys() & source.keys() - INPUT_LAYERS:
@@ -56,44 +94,103 @@ def mismatches(network: nn.Module, source: Mapping[str, tuple[int, ...]]) -> lis
     return sorted(lines)
 
 
-def copy_weights(network: nn.Module, source: Mapping[str, Tensor]) -> set[str]:
-    """Copy a source's weights, leaving an input layer of another width, and heads that the source has not, as
-    initialised. Returns the names copied.
+def copy_weights(
+    network: nn.Module,
+    source: Mapping[str, Tensor],
+    prefixes: tuple[str, ...] = WHOLE,
+    columns: int = 0,
+    fraction: float | None = None,
+) -> dict[str, int]:
+    """Copy a source's weights whose names begin with ``prefixes``. Returns how many elements of which were copied.
+
+    Left as initialised: an adapter, heads that the source has not, and an input layer of another width, save for its
+    first ``columns`` columns. With a ``fraction`` ω, parameters are not copied: W = W_fresh + ω W_source (Sasso,
+    Sabatelli & Wiering 2021, arXiv:2108.06526, who add it to some layers only and copy the others).
 
     Raises `ConfigError` where anything else differs.
     """
-    problems = mismatches(network, {name: tuple(value.shape) for name, value in source.items()})
+    problems = mismatches(network, {name: tuple(value.shape) for name, value in source.items()}, prefixes)
     if problems:
         raise ConfigError(f"the source's weights do not fit: {problems[0]}")
     own = network.state_dict()
-    fitting = {name for name, value in own.items() if name in source and value.shape == source[name].shape}
-    network.load_state_dict({**own, **{name: source[name] for name in fitting}})
-    return fitting
+    parameters = {name for name, _ in network.named_parameters()}
+    copied = {}
+    for name, fresh in own.items():
+        if name not in source or not name.startswith(prefixes) or (name.startswith(ADAPTER) and _has_adapter(own)):
+            continue
+        given = source[name]
+        if given.shape == fresh.shape:
+            shared = ...
+        elif name in INPUT_LAYERS and columns:
+            shared = (slice(None), slice(columns))
+        else:
+            continue
+        value = fresh.clone()
+        share = fresh[shared] + fraction * given[shared] if fraction and name in parameters else given[shared]
+        value[shared] = share
+        own[name], copied[name] = value, share.numel()
+    network.load_state_dict(own)
+    return copied
 
 
-def freeze(network: nn.Module, part: str, paths: Iterable[str]) -> None:
+def _has_adapter(names: Iterable[str]) -> bool:
+    return any(name.startswith(ADAPTER) for name in names)
+
+
+def module_at(network: nn.Module, part: str, path: str, key: str) -> nn.Module:
+    """The module of ``part`` at a path; the part's own name is all of it. Raises `ConfigError`, which names the
+    ``key`` of ``transfer``, for a path that does not exist.
+    """
+    modules = {part: network} | {f"{part}.{name}": module for name, module in network.named_modules() if name}
+    if path not in modules:
+        raise ConfigError(
+            f"transfer.{key}={path} is no module: expected {part} or one of {', '.join(list(modules)[1:])}"
+        )
+    return modules[path]
+
+
+def freeze(network: nn.Module, part: str, paths: Iterable[str], key: str = "freeze") -> None:
     """Freeze modules of ``part`` (``vision`` or ``memory``) by path; the part's own name freezes all of it.
 
     Raises `ConfigError` for a path that does not exist. Paths of another part are passed over.
     """
-    modules = {part: network} | {f"{part}.{name}": module for name, module in network.named_modules() if name}
-    for path in paths:
-        if path.split(".")[0] == part:
-            if path not in modules:
-                raise ConfigError(
-                    f"transfer.freeze={path} is no module: expected {part} or one of {', '.join(list(modules)[1:])}"
-                )
-            modules[path].requires_grad_(False)
+    for path in of_part(paths, part):
+        module_at(network, part, path, key).requires_grad_(False)
 
 
-def count(network: nn.Module, copied: Collection[str]) -> dict[str, Counts]:
-    """Counts of the whole network under ``""`` and of each of its top-level modules under its name."""
+def freeze_all(network: nn.Module, part: str, transfer: TransferConfig, epochs: int) -> None:
+    """Freeze what stays frozen for all ``epochs``, modules included whose turn to unfreeze never comes.
+
+    Raises `ConfigError` for a path that does not exist, and where the first epoch would have nothing to train.
+    """
+    freeze(network, part, transfer.freeze)
+    freeze(network, part, transfer.freeze_random, "freeze_random")
+    waiting = unfrozen_later(network, part, transfer, epochs)
+    freeze(network, part, of_part(transfer.unfreeze, part)[len(waiting) :], "unfreeze")
+    trainable = {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+    at_first = trainable - {id(parameter) for module in waiting for parameter in module.parameters()}
+    require(
+        bool(at_first) or not trainable,
+        f"transfer.unfreeze={transfer.unfreeze} leaves nothing of {part} to train in the first epoch: expected fewer "
+        "modules",
+    )
+
+
+def unfrozen_later(network: nn.Module, part: str, transfer: TransferConfig, epochs: int) -> list[nn.Module]:
+    """Modules of ``part`` that begin to train at the second epoch, at the third, and so on, of ``epochs``."""
+    return [module_at(network, part, path, "unfreeze") for path in of_part(transfer.unfreeze, part)[: epochs - 1]]
+
+
+def count(network: nn.Module, copied: Mapping[str, int]) -> dict[str, Counts]:
+    """Counts of the whole network under ``""`` and of each of its top-level modules under its name. ``copied``:
+    elements of each parameter, as `copy_weights` tells.
+    """
     groups = ["", *dict(network.named_children())]
     counts = {}
     for group in groups:
         members = {n: p for n, p in network.named_parameters() if not group or n.startswith(group + ".")}
         total = sum(p.numel() for p in members.values())
-        taken = sum(p.numel() for n, p in members.items() if n in copied)
+        taken = sum(copied.get(name, 0) for name in members)
         trainable = sum(p.numel() for p in members.values() if p.requires_grad)
         counts[group] = Counts(total, taken, total - taken, total - trainable, trainable)
     return counts

@@ -1,0 +1,147 @@
+"""The schema of ``transfer``: a strategy in module paths."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from worldmodels.checks import require, require_one_of
+
+PARTS = ("vision", "memory", "controller")
+NETWORKS = ("vision", "memory")
+INPUT_LAYERS = ("reinit", "keep_latent", "adapter")
+FRAMES = ("real", "noise", "shuffled")
+
+
+def of_part(paths: Iterable[str], part: str) -> list[str]:
+    """The module paths that lie in ``part``, in their order."""
+    return [path for path in paths if path.split(".")[0] == part]
+
+
+def contains(outer: str, inner: str) -> bool:
+    """Whether a module path is another one, or lies in it."""
+    return f"{inner}.".startswith(f"{outer}.")
+
+
+@dataclass
+class TransferConfig:
+    """Which modules start from a source's weights (``load``) and which stay as they are: for good (``freeze``), or
+    until their turn comes, one more at every epoch from the second on (``unfreeze``; an epoch of M is
+    ``memory.validate_every`` steps). ``freeze_random`` names modules without a source that stay as they begin.
+
+    All speak in module paths: ``vision``, ``vision.encoder.layers.0``, ``memory.lstm``; ``controller`` can only be
+    loaded, as a whole, and only upon the source's V and M, whose z and h it reads.
+
+    ``budget`` is the share of data (V) and of steps (M) that a part trains on if it is loaded, or if nothing is.
+    ``fraction`` adds this share of the source's weights to the fresh ones in place of copying them. ``input_layer`` is
+    M's, whose width follows the actions: where it does not fit the source's, it is fresh (``reinit``), or its action
+    columns are (``keep_latent``); with ``adapter`` it is copied, and a fresh linear layer before it takes [z, a] to the
+    source's width.
+
+    ``source_run`` takes the weights from a finished run instead of training them; a source that is trained sees
+    ``source_frames`` in the place of its task's.
+    """
+
+    name: str = MISSING
+    load: list[str] = field(default_factory=list)
+    freeze: list[str] = field(default_factory=list)
+    freeze_random: list[str] = field(default_factory=list)
+    unfreeze: list[str] = field(default_factory=list)
+    source_env: str | None = None
+    source_run: str | None = None
+    source_frames: str = "real"
+    budget: float = 1.0
+    fraction: float | None = None
+    input_layer: str = "reinit"
+
+    def __post_init__(self) -> None:
+        require(
+            0 < self.budget <= 1,
+            f"transfer.budget={self.budget} is out of range: expected a fraction above 0 and up to 1",
+        )
+        require(
+            self.fraction is None or 0 < self.fraction <= 1,
+            f"transfer.fraction={self.fraction} is out of range: expected a fraction above 0 and up to 1, or null "
+            "to copy",
+        )
+        require_one_of("transfer.input_layer", self.input_layer, INPUT_LAYERS)
+        require_one_of("transfer.source_frames", self.source_frames, FRAMES)
+        self._check_paths()
+        require(
+            "controller" not in self.load or all(part in self.load for part in NETWORKS),
+            f"transfer.load={self.load} takes the controller without the V and M whose z and h it reads: expected "
+            "transfer.load=[vision,memory,controller]",
+        )
+        require(
+            self.input_layer == "reinit" or any(contains(path, "memory.lstm") for path in self.load),
+            f"transfer.input_layer={self.input_layer} needs a source for memory.lstm: add memory to transfer.load, "
+            "or use transfer.input_layer=reinit",
+        )
+        require(
+            not self.load or bool(self.source_env or self.source_run),
+            f"{self.name} needs a source: set transfer.source_env=bipedal_walker, or use transfer=scratch",
+        )
+        require(
+            self.source_frames == "real" or (bool(self.load) and self.source_run is None),
+            f"transfer.source_frames={self.source_frames} is about a source that is trained: expected transfer.load "
+            "and no transfer.source_run, or transfer.source_frames=real",
+        )
+
+    def _check_paths(self) -> None:
+        for path in self.load:
+            parts = NETWORKS if "." in path else PARTS
+            require_one_of("transfer.load", path.split(".")[0], parts)
+        for key in ("freeze", "unfreeze", "freeze_random"):
+            for path in getattr(self, key):
+                require_one_of(f"transfer.{key}", path.split(".")[0], NETWORKS)
+        for key in ("freeze", "unfreeze"):
+            for path in getattr(self, key):
+                require(
+                    any(contains(loaded, path) for loaded in self.load),
+                    f"transfer.{key}={path} needs a source for {path}: add it to transfer.load, freeze it at random "
+                    "with transfer.freeze_random, or use transfer=scratch",
+                )
+        _require_apart(
+            "freeze_random", self.freeze_random, self.load, "starts from a source: freeze it with transfer.freeze"
+        )
+        for place, path in enumerate(self.unfreeze):
+            others = [*self.freeze, *self.unfreeze[:place]]
+            _require_apart("unfreeze", [path], others, "is frozen already: expected modules apart from each other")
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts that take something from a source."""
+        return [part for part in PARTS if of_part(self.load, part)]
+
+    def budget_of(self, part: str) -> float:
+        """Share of the data (V) or steps (M) that ``part`` trains on. A part beside a loaded one has all of it."""
+        return self.budget if part in self.parts or not self.load else 1.0
+
+    def choices(self, part: str) -> dict[str, Any]:
+        """What the training of V or M depends on of this; nothing where ``part`` is trained as from scratch.
+
+        A key stands only where it makes a difference, so that artifacts outlive new options.
+        """
+        loaded, random = of_part(self.load, part), sorted(of_part(self.freeze_random, part))
+        budget, unfreeze = self.budget_of(part), of_part(self.unfreeze, part)
+        choices: dict[str, Any] = {}
+        if loaded or budget != 1:
+            choices |= {"freeze": sorted(of_part(self.freeze, part)), "budget": budget}
+        if loaded not in ([], [part]):
+            choices["load"] = sorted(loaded)
+        if random:
+            choices["freeze_random"] = random
+        if unfreeze:
+            choices["unfreeze"] = unfreeze
+        if loaded and self.fraction is not None:
+            choices["fraction"] = self.fraction
+        if part == "memory" and self.input_layer != "reinit":
+            choices["input_layer"] = self.input_layer
+        return choices
+
+
+def _require_apart(key: str, paths: list[str], others: list[str], problem: str) -> None:
+    for path in paths:
+        for other in others:
+            require(not (contains(path, other) or contains(other, path)), f"transfer.{key}={path}: {other} {problem}")

@@ -1,0 +1,27 @@
+"""Where a search for C starts, given what another task's search found."""
+
+import numpy as np
+
+from worldmodels.errors import ConfigError
+
+
+def warm_start(source: np.ndarray, source_actions: int, input_size: int, action_size: int) -> np.ndarray:
+    """C's parameters, W row by row and then b, with as much of a source's as there is a place for; zero elsewhere.
+
+    Columns are C's inputs, z first, then h, then c: they mean the same on both sides as far as the axes of V's z and of
+    M's h do. Rows are actions, of which those of two tasks have nothing in common but their place: row 1 is given row 1
+    and so on, and rows that the source has not are new. What is carried over is how z and h are combined, not what is
+    done with it.
+
+    source: (A_source (D_source + 1),) -> (A (D + 1),). Raises `ConfigError` where the source is no such vector.
+    """
+    if len(source) % source_actions:
+        raise ConfigError(
+            f"the source's controller has {len(source)} parameters: expected a multiple of its {source_actions} actions"
+        )
+    weights = source[:-source_actions].reshape(source_actions, -1)
+    rows, columns = min(source_actions, action_size), min(weights.shape[1], input_size)
+    start, bias = np.zeros((action_size, input_size)), np.zeros(action_size)
+    start[:rows, :columns] = weights[:rows, :columns]
+    bias[:rows] = source[-source_actions:][:rows]
+    return np.concatenate([start.ravel(), bias])
