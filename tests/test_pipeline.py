@@ -29,6 +29,14 @@ class Notes:
         return Made(self.folder)
 
 
+class Source:
+    """Where weights come from that nobody made."""
+
+    def __init__(self, config, folder):
+        self.config = config
+        self.vision = self.memory = self.controller = Made(folder)
+
+
 @pytest.fixture
 def inputs(compose, tmp_path, monkeypatch):
     """Each stage's own inputs, those of its parents not counted."""
@@ -37,7 +45,7 @@ def inputs(compose, tmp_path, monkeypatch):
     def noted(*overrides):
         config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
         store = Notes(tmp_path)
-        assert list(Pipeline(config, store, None, None, None).run()) == list(STAGES)
+        assert list(Pipeline(config, store, None, None, lambda: Source(config, tmp_path)).run()) == list(STAGES)
         return store.inputs
 
     return noted
@@ -130,3 +138,66 @@ def test_a_losss_own_settings_count_with_it(inputs, loss, key):
 def test_features_must_be_of_a_finished_run(inputs):
     with pytest.raises(ConfigError, match=r"nowhere is no run"):
         inputs("vae.loss=perceptual", "vae.perceptual_run=nowhere")
+
+
+ENCODER = [f"vision.encoder.layers.{i}" for i in (3, 2, 1, 0)]
+STUDY = {"freeze": [], "budget": 0.5}
+FREEZE2 = {**STUDY, "freeze": ["vision.encoder.layers.0", "vision.encoder.layers.1"]}
+FROZEN_LSTM = {**STUDY, "freeze": ["memory.lstm"]}
+TRANSFERRED = [  # what V's and M's training depend on of the strategy; a new key would make every artifact anew
+    ("scratch", None, None),
+    ("scratch transfer.budget=0.5", STUDY, STUDY),
+    ("pretrained", STUDY, STUDY),
+    ("pretrained transfer.budget=1.0", {**STUDY, "budget": 1.0}, {**STUDY, "budget": 1.0}),
+    ("pretrained_vision", STUDY, None),
+    ("pretrained_memory", None, STUDY),
+    ("freeze2", FREEZE2, None),
+    ("freeze_encoder", {**STUDY, "freeze": ["vision.encoder"]}, None),
+    ("freeze_lstm", None, FROZEN_LSTM),
+    ("freeze_lstm transfer.input_layer=adapter", None, {**FROZEN_LSTM, "input_layer": "adapter"}),
+    ("freeze_mdn", None, {**STUDY, "freeze": ["memory.mdn"]}),
+    ("random_encoder", {"freeze_random": ["vision.encoder"]}, None),
+    ("random_encoder transfer.budget=0.5", {**STUDY, "freeze_random": ["vision.encoder"]}, STUDY),
+    ("random_lstm", None, {"freeze_random": ["memory.lstm"]}),
+    ("random_memory", None, {"freeze_random": ["memory"]}),
+    ("from_noise", STUDY, None),  # the source is another one, and a parent
+    ("aligned", {**STUDY, "freeze": ["vision"]}, STUDY),
+    (
+        "feature_extraction",
+        {**STUDY, "freeze": ["vision.encoder"], "load": ["vision.encoder"]},
+        None,
+    ),
+    ("gradual_unfreezing", {**STUDY, "unfreeze": ENCODER}, None),
+    ("fractional", {**STUDY, "fraction": 0.2}, {**STUDY, "fraction": 0.2}),
+    ("warm_controller", {**STUDY, "freeze": ["vision"]}, {**FROZEN_LSTM, "input_layer": "keep_latent"}),
+]
+
+
+@pytest.mark.parametrize(("strategy", "vision", "memory"), TRANSFERRED, ids=[row[0] for row in TRANSFERRED])
+def test_what_training_depends_on_of_a_strategy(inputs, strategy, vision, memory):
+    made = inputs(*f"transfer={strategy}".split())
+    assert (made["vision"].get("transfer"), made["memory"].get("transfer")) == (vision, memory)
+    for stage in ("vision", "memory"):
+        settings = {"vision": "vae"}.get(stage, stage)
+        assert set(made[stage]) - {"transfer"} == {"format", settings, "seed", "precision"}
+    assert set(made["controller"]) == {"format", "env", "controller", "seed", "precision"}
+
+
+def test_frames_count_where_they_are_not_real(inputs):
+    before, after = inputs(), inputs("vae.frames=noise")
+    assert "frames" not in before["vision"]["vae"]
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"vision"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["transfer=random_encoder", "transfer.freeze_random=[vision.eye]"], r"freeze_random=vision\.eye is no module"),
+        (["transfer=gradual_unfreezing", "transfer.unfreeze=[vision.eye]"], r"unfreeze=vision\.eye is no module"),
+        (["transfer=pretrained", "transfer.load=[vision.eye]"], r"load=vision\.eye is no module"),
+        (["transfer=pretrained_vision", "transfer.unfreeze=[vision]"], "leaves nothing of vision to train"),
+    ],
+)
+def test_a_path_to_nothing_is_refused_before_any_work(inputs, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        inputs(*overrides)

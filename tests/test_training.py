@@ -29,6 +29,7 @@ from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
 from worldmodels.seeds import torch_generator
 from worldmodels.training import CHECKPOINT, Recorder, adam, device, fit, require_hardware, resolve_precision
+from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import freeze
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.foveal import FovealVAE
@@ -492,3 +493,70 @@ def test_precision_is_what_was_asked_for() -> None:
         assert resolve_precision(TrainerConfig(accelerator="cpu", precision=precision)) == precision
     assert resolve_precision(TrainerConfig(accelerator="cpu")) in ("32-true", "bf16-mixed")
     assert device(CPU) == torch.device("cpu")
+
+
+class Epochs(lightning.Callback):
+    """Keeps the network's weights before training and after every epoch."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network, self.states = network, [copy_of(network)]
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.states.append(copy_of(self.network))
+
+    def changes(self) -> list[set[str]]:
+        return [
+            {name for name in after if not torch.equal(before[name], after[name])}
+            for before, after in itertools.pairwise(self.states)
+        ]
+
+
+def test_gradual_unfreezing_trains_one_more_module_of_v_at_every_epoch(train_vision: Callable[..., Journal]) -> None:
+    network = make_vision()
+    layers = network.encoder.layers
+    epochs, watch = Epochs(network), Watch()
+    train_vision(network, GradualUnfreezing([layers[3], layers[2]]), epochs, watch, epochs=3)
+    late = [{f"encoder.layers.{i}.{kind}" for kind in ("weight", "bias")} for i in (3, 2)]
+    everything = set(network.state_dict())
+    assert epochs.changes() == [everything - late[0] - late[1], everything - late[1], everything]
+    assert [modes["encoder.layers.2"] for modes in watch.modes] == [False, False, False, False, True, True]
+
+
+def test_gradual_unfreezing_of_m_goes_on_as_without_an_interruption(train_memory: Callable[..., Journal]) -> None:
+    """Interrupted before, in and after the epoch in which the LSTM begins to train."""
+    whole = make_memory()
+    epochs = Epochs(whole)
+
+    def unfreezing(network: MDNLSTM) -> GradualUnfreezing:
+        return GradualUnfreezing([network.lstm])
+
+    rows = without_time(train_memory(whole, unfreezing(whole), epochs, name="whole").rows("steps"))
+    assert epochs.changes()[0] == {"mdn.weight", "mdn.bias"}
+    assert epochs.changes()[1:] == [set(whole.state_dict())] * 2
+    for batch in (BATCHES // 2, BATCHES + 1, 2 * BATCHES + 1):
+        network = make_memory()
+        with pytest.raises(Interruption):
+            train_memory(network, unfreezing(network), Raise(Interruption(), batch), name="cut")
+    resumed = make_memory()
+    journal = train_memory(resumed, unfreezing(resumed), name="cut")
+    assert changed(resumed, copy_of(whole)) == set()
+    assert without_time(journal.rows("steps")) == rows
+
+
+def test_a_weight_that_changes_before_its_turn_is_found_out(train_memory: Callable[..., Journal]) -> None:
+    class Meddle(lightning.Callback):
+        def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+            module.network.lstm.bias.data[0] += 1e-6
+
+    network = make_memory()
+    with pytest.raises(RuntimeError, match="before its turn"):
+        train_memory(network, Meddle(), GradualUnfreezing([network.lstm]))
+
+
+@pytest.mark.parametrize("loss", ["mse", "gan"])
+def test_gradual_unfreezing_holds_for_both_ways_to_train_v(train_vision: Callable[..., Journal], loss: str) -> None:
+    network = make_vision()
+    epochs = Epochs(network)
+    train_vision(network, GradualUnfreezing([network.encoder]), epochs, loss=loss)
+    encoder = {name for name in network.state_dict() if name.startswith("encoder.")}
+    assert epochs.changes() == [set(network.state_dict()) - encoder, set(network.state_dict())]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worldmodels.memory.network import LSTM, MDNLSTM, State
+from worldmodels.memory.network import LSTM, MDNLSTM, State, adapter
 from worldmodels.training import trains_lstm_in_bf16
 
 BATCHES_AND_LENGTHS = [(1, 1), (1, 6), (3, 1), (3, 6)]
@@ -167,6 +167,27 @@ def test_carry_leaves_everything_else_as_it_starts() -> None:
     without, with_carry = (network.state_dict() for network in networks)
     assert set(with_carry) - set(without) == {"carry.gain"}
     assert all(torch.equal(value, with_carry[name]) for name, value in without.items())
+
+
+def test_behind_a_fresh_adapter_z_goes_on_as_it_is() -> None:
+    torch.manual_seed(0)
+    network = MDNLSTM(latent_size=4, action_size=2, hidden_size=8, mixtures=3, adapter_width=7)
+    z, actions = random_inputs(2, 5)
+    assert network.adapter is not None
+    assert torch.equal(network.adapter(torch.cat([z, actions], -1))[..., :4], z)
+    assert (network.adapter.weight[4:, :4] == 0).all() and (network.adapter.weight[4:, 4:] != 0).all()
+    hidden, last = network.unroll(z, actions)
+    state = network.initial_state(2)
+    for t in range(5):
+        state = network.step(z[:, t], actions[:, t], state)
+        torch.testing.assert_close(state.h, hidden[:, t])
+    torch.testing.assert_close(state.c, last.c)
+    assert {name for name in network.state_dict() if name.startswith("adapter")} == {"adapter.weight", "adapter.bias"}
+
+
+def test_an_adapter_to_fewer_inputs_keeps_the_first() -> None:
+    layer = adapter(4, 2, 3)
+    assert torch.equal(layer.weight, torch.eye(3, 6))
 
 
 @pytest.mark.skipif(not trains_lstm_in_bf16(), reason="this processor runs no LSTM in bf16")

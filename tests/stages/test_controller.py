@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from worldmodels.config import config_from_json
 from worldmodels.controller.agent import controller_size
@@ -36,8 +36,8 @@ def value_of(episode):
     return -float(np.square(episode.player - 1).mean()) + episode.seed % 97 / 97
 
 
-def search(config, folder, executor):
-    return controller.run(config, *FILES, 2, None, executor, folder, Journal(folder, None, "controller"))
+def search(config, folder, executor, source=None):
+    return controller.run(config, *FILES, 2, source, executor, folder, Journal(folder, None, "controller"))
 
 
 @pytest.fixture
@@ -100,6 +100,16 @@ def test_an_interrupted_search_goes_on(config, tmp_path, lasts):
     for name, value in whole.items():
         assert value.shape == (controller_size(config, 2),)
         np.testing.assert_array_equal(resumed[name], value)
+
+
+def test_a_search_starts_from_a_sources_mean(config, tmp_path):
+    """Two actions from one: the first row is the source's, the second is zero."""
+    given = tmp_path / "source.safetensors"
+    save_file({"mean": np.array([3.0, 4, 5]), "best": np.zeros(3)}, given)
+    executor = Shuffled()
+    search(config, tmp_path, executor, controller.Source(given, 1))
+    players = np.array([episode.player for episode in executor.generations[0]])
+    np.testing.assert_allclose(players.mean(0), [3, 4, 0, 0, 5, 0], atol=0.3)  # σ = 0.1
 
 
 @pytest.mark.parametrize(

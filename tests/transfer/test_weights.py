@@ -246,7 +246,10 @@ def test_an_adapter_is_the_networks_own(tmp_path: Path) -> None:
     torch.manual_seed(0)
     source = MDNLSTM(32, 4, 256, 5, adapter_width=36)
     shapes = {name: tuple(value.shape) for name, value in source.state_dict().items()}
-    assert mismatches(memory(1), shapes) == ["adapter.bias is not in this network", "adapter.weight is not in this network"]
+    assert mismatches(memory(1), shapes) == [
+        "adapter.bias is not in this network",
+        "adapter.weight is not in this network",
+    ]
     target = MDNLSTM(32, 4, 256, 5, adapter_width=36)
     assert not {name for name in copy_weights(target, source.state_dict()) if name.startswith("adapter")}
 

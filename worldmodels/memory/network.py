@@ -125,7 +125,7 @@ class MDNLSTM(nn.Module):
         """z: (B, T, Z), actions: (B, T, A) -> h after every step (B, T, H), and the last state."""
         x = torch.cat([z, actions], dim=-1)
         if self.adapter is not None:
-            x = self.adapter(x).float()  # bf16 under autocast, which the LSTM does not take
+            x = self.adapter(x).float()  # what the LSTM is given without it, also under autocast
         return self.lstm(x, state or self.initial_state(len(z)))
 
     def step(self, z: Tensor, action: Tensor, state: State) -> State:
