@@ -98,6 +98,45 @@ def test_a_sweep_over_the_six_strategies_shares_what_it_can(commands: Commands) 
     assert pretrained[-1]["step"] == results["scratch"]["memory"]["steps"][-1]["step"] / 2
 
 
+def test_further_strategies_share_a_source_and_controls_need_none(commands: Commands) -> None:
+    strategies = "random_encoder,feature_extraction,gradual_unfreezing,from_shuffled"
+    commands.train(
+        *("-m", f"transfer={strategies}", "env=lunar_lander", "vae=cvae", "vae.epochs=3", "stage=vision"),
+        *("executor=serial", "probe.enabled=false"),
+    )
+    results = {result["transfer"]: result for result in commands.results()}
+    counts = {name: result["parameters"]["vision"] for name, result in results.items()}
+    assert {name: (count["copied"], count["frozen"]) for name, count in counts.items()} == {
+        "random_encoder": (0, 690_144),
+        "feature_extraction": (690_144, 690_144),
+        "gradual_unfreezing": (4_348_547, 34_400),  # the turn of the first two never comes in three epochs
+        "from_shuffled": (4_348_547, 0),
+    }
+    assert results["random_encoder"]["source_env"] is None and not results["random_encoder"]["source_stages"]
+    sources = {
+        name: result["source_stages"]["vision"]["artifact"] for name, result in results.items() if "random" not in name
+    }
+    assert sources["feature_extraction"] == sources["gradual_unfreezing"] != sources["from_shuffled"]
+    assert sources["from_shuffled"].startswith("bipedal_walker-scratch-shuffled-smoke")
+
+
+def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(commands: Commands) -> None:
+    """CarRacing's C has 3 actions, LunarLander's has 2; M's LSTM stays 35 wide."""
+    output = commands.train(
+        *("env=lunar_lander", "vae=cvae", "transfer=warm_controller", "transfer.source_env=car_racing"),
+        *("transfer.input_layer=adapter", "executor=serial", "evaluate.video=false"),
+    )
+    (results,) = commands.results()
+    assert "starting with 578 of 578 parameters from the source" in output
+    assert list(results["stages"]) == STAGES == [*list(results["source_stages"])[:5], "evaluate"]
+    groups = results["parameters"]["memory"]["groups"]
+    assert groups["lstm"]["copied"] == groups["lstm"]["frozen"] == 299_008
+    assert groups["adapter"] == {"total": 1225, "copied": 0, "fresh": 1225, "frozen": 0, "trainable": 1225}
+    assert results["parameters"]["vision"]["frozen"] == results["parameters"]["vision"]["total"]
+    run = next(commands.outputs.rglob("results.json")).parent
+    assert "τ = 0.8" in commands.run("dream", f"run={run}", "steps=20", "temperature=0.8")
+
+
 def test_the_joblib_launcher_shares_too(commands: Commands) -> None:
     commands.train(
         "-m",

@@ -560,3 +560,14 @@ def test_gradual_unfreezing_holds_for_both_ways_to_train_v(train_vision: Callabl
     train_vision(network, GradualUnfreezing([network.encoder]), epochs, loss=loss)
     encoder = {name for name in network.state_dict() if name.startswith("encoder.")}
     assert epochs.changes() == [set(network.state_dict()) - encoder, set(network.state_dict())]
+
+
+def test_gradual_unfreezing_of_v_goes_on_as_without_an_interruption(train_vision: Callable[..., Journal]) -> None:
+    """V's optimizer is a fused one."""
+    whole, resumed = make_vision(), make_vision()
+    train_vision(whole, GradualUnfreezing([whole.encoder]), name="whole")
+    cut = make_vision()
+    with pytest.raises(Interruption):
+        train_vision(cut, GradualUnfreezing([cut.encoder]), Raise(Interruption(), 2), name="cut")
+    train_vision(resumed, GradualUnfreezing([resumed.encoder]), name="cut")
+    assert changed(resumed, copy_of(whole)) == set()

@@ -286,7 +286,9 @@ class Pipeline:
         return {"source": getattr(self.source, part)} if part in self.config.transfer.parts else {}
 
     def _strategy(self, part: str) -> str:
-        return self.config.transfer.name if self.config.transfer.choices(part) else "scratch"
+        label = self.config.transfer.name if self.config.transfer.choices(part) else "scratch"
+        frames = self.config.vae.frames
+        return label if part != "vision" or frames == "real" else f"{label}-{frames}"
 
     def _training(self, part: str) -> dict[str, Any]:
         """What the training of V or M depends on besides its own settings and its parents."""

@@ -37,7 +37,8 @@ class TransferConfig:
     ``fraction`` adds this share of the source's weights to the fresh ones in place of copying them. ``input_layer`` is
     M's, whose width follows the actions: where it does not fit the source's, it is fresh (``reinit``), or its action
     columns are (``keep_latent``); with ``adapter`` it is copied, and a fresh linear layer before it takes [z, a] to the
-    source's width.
+    source's width. Only whole modules freeze, so a frozen LSTM's fresh columns stay at random: a parameter of which a
+    part trains would be in the optimizer, and no longer be proven frozen. An adapter trains in their place.
 
     ``source_run`` takes the weights from a finished run instead of training them; a source that is trained sees
     ``source_frames`` in the place of its task's.
