@@ -82,6 +82,17 @@ def ratio_estimates(numerators: np.ndarray, denominators: np.ndarray) -> list[di
     return [estimate(value, column) for value, column in zip(values, resampled.T, strict=True)]
 
 
+def seed_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """Mean of one value for each seed, as an `estimate`; a single seed has no interval.
+
+    A percentile interval of so few values is too narrow. Of two or three it is their range, which holds the mean of a
+    symmetric distribution with probability 1 - 2^(1 - n): 50 % and 75 %; of five normal values it is 84 %, of ten 91 %.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    (found,) = ratio_estimates(values[:, None], np.ones((len(values), 1)))
+    return found if len(values) > 1 else {**found, "interval": None}
+
+
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Average precision: the mean, over positives, of the precision at each one's score; equal scores are one
     threshold.
