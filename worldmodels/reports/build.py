@@ -1,0 +1,153 @@
+"""Writing a report: ``index.html``, the figures it shows as files of their own, and the tables behind them."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from worldmodels.artifacts import RECORD, write_bytes
+from worldmodels.reports import drawing, page, sections, tidy
+from worldmodels.reports.figures import save
+from worldmodels.reports.groups import NODES, Group, artifact, differences, group_runs, labels
+from worldmodels.reports.judgement import matrix, settings_note, verdicts
+from worldmodels.reports.page import Html
+from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
+from worldmodels.runs import FinishedRun
+
+CAPTION = "Thick: mean over seeds, with the 95 % bootstrap interval of the mean; thin: single seeds."
+CAPTIONS = {
+    "vision": CAPTION,
+    "memory": f"{CAPTION} NLLs are comparable only between runs with the same V.",
+    "controller": f"{CAPTION} Returns are means over an individual's rollouts in one generation.",
+}
+PUBLISHED = (
+    "Grey: published searches, on CarRacing of an older version. A generation is not the same amount of work: that of "
+    "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours {own}; Wellmer 2020's controller "
+    "also sees M's cell state. Hence the log axis, which shows the whole of both."
+)
+STRIP = "Above: validation frames; below: V's reconstruction from μ, after the last epoch of the first seed."
+
+
+class Report:
+    """Collects what a report shows, and writes it into ``folder``."""
+
+    def __init__(self, folder: Path, runs: Sequence[FinishedRun], problems: Sequence[str]) -> None:
+        self.folder, self.runs, self.problems = folder, runs, list(problems)
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        grouped = {part: group_runs(runs, part) for part in NODES}
+        self.problems += [note for _, notes in grouped.values() for note in notes]
+        self.groups = [group for found, _ in grouped.values() for group in found]
+        self.told = differences(self.groups)
+        for group in self.groups:
+            if group.part != "evaluate":
+                measure = JUDGED[group.part][0]
+                self.problems += [f"{run}: {measure} is not finite; left out" for run in group.diverged(measure)]
+        self.judged = [(group, list(comparisons(group))) for group in self.groups]
+
+    def write(self) -> Path:
+        """Write the whole report. Returns the path of its page."""
+        self._tables()
+        tasks = dict.fromkeys(group.env for group in self.groups)
+        content = {
+            "What to use when": verdicts(self.judged, self.told),
+            "Transfer matrix": Html(matrix(self.judged, self.told) + self._gains()),
+            **{f"Learning curves: {env}": self._curves(env) for env in tasks},
+            "Reconstructions": self._strips(),
+            "Scores": sections.evaluation_table(self.runs),
+            "Cost": sections.cost_table(self.runs),
+            "Parameters": sections.parameter_table(self.runs),
+            "Probes": sections.probe_table(self.runs),
+            "Measures of M": sections.measure_table(self.runs),
+            "Settings": settings_note(self.groups, self.told),
+            "Runs": sections.run_table(self.runs, self.folder),
+            "Files": self._files(),
+        }
+        path = self.folder / "index.html"
+        write_bytes(path, page.document("Transfer in World Models", self._lead(), content).encode())
+        return path
+
+    def _lead(self) -> str:
+        count, tasks = len(self.runs), ", ".join(sorted({run.results["env"] for run in self.runs}))
+        lead = page.paragraph(f"{count} run{'s' if count > 1 else ''} on {tasks}.")
+        if self.problems:
+            problems = "".join(page.paragraph(problem) for problem in self.problems)
+            lead += Html(f'<div class="problem"><b>Left out or replaced</b>\n{problems}</div>\n')
+        return lead
+
+    def _figure(self, name: str, figure: Figure | None, caption: str) -> str:
+        if figure is None:
+            return ""
+        return page.figure(save(figure, self.folder / "figures" / f"{name}.svg"), "svg", name, caption)
+
+    def _named(self, group: Group) -> str:
+        """A file name for a group's figures."""
+        return f"{group.env}-{group.part}-{group.scale}-{group.settings}"
+
+    def _curves(self, env: str) -> Html:
+        parts = []
+        for group in self.groups:
+            if group.env == env and group.part in drawing.PANELS:
+                apart = f" Settings: {group.scale}; {self.told[group.settings]}." if self.told[group.settings] else ""
+                name = self._named(group)
+                parts.append(self._figure(name, drawing.curves_figure(group), CAPTIONS[group.part] + apart))
+                search = [group.config.get(f"controller.{key}") for key in ("population", "rollouts")]
+                own = PUBLISHED.format(own=" × ".join(map(str, search)))
+                parts.append(self._figure(f"{name}-published", drawing.published_figure(group), own + apart))
+        return Html("".join(parts))
+
+    def _gains(self) -> Html:
+        caption = "◆ mean, with its 95 % interval; circles: seeds. Hollow: undecided, or not comparable."
+        return Html(
+            "".join(
+                self._figure(f"{self._named(group)}-gains", drawing.gains_figure(group, found), caption)
+                for group, found in self.judged
+            )
+        )
+
+    def _strips(self) -> Html:
+        """V's last picture of every strategy, of its first seed."""
+        parts = []
+        for group in (group for group in self.groups if group.part == "vision"):
+            names, strips = labels(group.members), []
+            for each in sorted(group.members, key=lambda each: (not each.scratch, each)):
+                seed = min(group.members[each])
+                data = _last_picture(group.members[each][seed])
+                if data is not None:
+                    name = f"{names[each]}{f', from {each.source_env}' if each.source_env else ''}, seed {seed}"
+                    file = f"{self._named(group)}-{names[each]}-seed{seed}".replace("/", "_").replace(" ", "_")
+                    write_bytes(self.folder / "figures" / f"{file}.png", data)
+                    strips.append(page.figure(data, "png", f"{group.env}: {name}", name, strip=True))
+            if strips:
+                apart = f", {self.told[group.settings]}" if self.told[group.settings] else ""
+                parts += [f"<h3>{escape(f'{group.env}, {group.scale}{apart}')}</h3>\n", *strips]
+        return Html("".join([page.paragraph(STRIP, "note"), *parts]) if parts else "")
+
+    def _tables(self) -> None:
+        tables = {
+            "curves": tidy.curve_rows,
+            "evaluations": tidy.evaluation_rows,
+            "costs": tidy.cost_rows,
+            "parameters": tidy.parameter_rows,
+            "probes": tidy.probe_rows,
+            "measures": tidy.measure_rows,
+            "runs": lambda run: [tidy.facts(run)],
+        }
+        found = {name: [row for run in self.runs for row in rows(run)] for name, rows in tables.items()}
+        found["comparisons"] = comparison_rows([each for _, own in self.judged for each in own])
+        for name, rows in found.items():
+            if rows:
+                tidy.write_csv(self.folder / "tables" / f"{name}.csv", rows)
+
+    def _files(self) -> Html:
+        paths = sorted([*self.folder.glob("tables/*.csv"), *self.folder.glob("figures/*")])
+        names = (str(path.relative_to(self.folder)) for path in paths)
+        return page.listing(page.link(name, name) for name in names)
+
+
+def _last_picture(run: FinishedRun) -> bytes | None:
+    """The picture V made of its reconstructions after its last epoch; None where it made none, or is gone."""
+    stage = run.folder / run.results["artifacts"] / "vision" / artifact(run, "vision")
+    pictures = sorted((stage / RECORD / "pictures").glob("reconstruction.*.png"))
+    return pictures[-1].read_bytes() if pictures else None

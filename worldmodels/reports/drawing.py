@@ -1,0 +1,69 @@
+"""The report's figures, from groups of comparable runs."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from worldmodels.reports.figures import Bar, Panel, gains, learning_curves
+from worldmodels.reports.groups import Group, labels
+from worldmodels.reports.published import car_racing
+from worldmodels.reports.verdict import JUDGED, UNITS, Comparison, decision
+from worldmodels.transfer.metrics import Curves
+
+PANELS = {  # measure, title, axis
+    "vision": (
+        ("val_reconstruction", "V: reconstruction, validation", "squared error a frame"),
+        ("val_kl", "V: KL, validation", "nats a frame"),
+    ),
+    "memory": (
+        ("val_nll", "M: NLL, validation", "nats per dimension"),
+        ("nll", "M: NLL, training", "nats per dimension"),
+    ),
+    "controller": (
+        ("best", "C: best of the population", "return"),
+        ("mean", "C: mean of the population", "return"),
+        ("worst", "C: worst of the population", "return"),
+    ),
+}
+AXES = {"vision": "epoch", "memory": "step", "controller": "generation"}
+
+
+def curves_of(group: Group, measure: str) -> dict[str, Curves]:
+    """Curves of every strategy that has them, by its label; scratch first."""
+    names = labels(group.members)
+    order = sorted(group.members, key=lambda each: (not each.scratch, each))
+    found = {names[each]: group.curves(each, measure) for each in order}
+    return {name: curves for name, curves in found.items() if curves is not None}
+
+
+def curves_figure(group: Group) -> Figure | None:
+    """Learning curves of one part; None where nothing was trained."""
+    panels = [
+        Panel(title, AXES[group.part], unit, curves)
+        for measure, title, unit in PANELS[group.part]
+        if (curves := curves_of(group, measure))
+    ]
+    return learning_curves(panels, share_y=group.part == "controller") if panels else None
+
+
+def published_figure(group: Group) -> Figure | None:
+    """CarRacing's population mean beside the published searches, generations on a log axis."""
+    if (group.env, group.part) != ("car_racing", "controller") or not (curves := curves_of(group, "mean")):
+        return None
+    panel = Panel(
+        "C on CarRacing beside the published searches", "generation", "return", curves, car_racing(), log=True
+    )
+    return learning_curves([panel], width=8)
+
+
+def gains_figure(group: Group, found: Sequence[Comparison]) -> Figure | None:
+    """Gain over scratch of every comparison of a group; hollow where it decides nothing."""
+    if not found:
+        return None
+    bars = []
+    for comparison in found:
+        gain = comparison[comparison["deciding"]]
+        name = comparison["label"] + (f"\n({comparison['unfair']})" if comparison["unfair"] else "")
+        hollow = bool(comparison["unfair"]) or decision(comparison) == "undecided"
+        bars.append(Bar(name, gain["value"], gain["interval"], gain["per_seed"], hollow))
+    return gains(f"{group.env}: {JUDGED[group.part][2]}", UNITS[group.part], bars)

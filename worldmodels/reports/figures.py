@@ -1,0 +1,135 @@
+"""Figures of runs and studies, readable in black and white. The same data give the same file, byte for byte."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from worldmodels.artifacts import write_bytes
+from worldmodels.reports.published import Published
+from worldmodels.statistics import seed_estimate
+from worldmodels.transfer.metrics import Curves
+
+matplotlib.use("agg")
+COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9", "#e69f00")  # Okabe & Ito 2008
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+MARKERS = "os^Dvx*P<>"
+PANEL = (4.2, 3.1)  # inches
+SETTINGS: Any = {
+    "svg.hashsalt": "worldmodels",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+}
+
+
+class Panel(NamedTuple):
+    """One diagram of learning curves: a line for each label."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    curves: Mapping[str, Curves]
+    published: Sequence[Published] = ()
+    log: bool = False
+
+
+class Bar(NamedTuple):
+    """A gain with its interval, if it has one, and the gains of single seeds."""
+
+    label: str
+    value: float
+    interval: Sequence[float] | None
+    seeds: Sequence[float]
+    hollow: bool = False
+
+
+def save(figure: Figure, path: Path) -> bytes:
+    """Write a figure as SVG, or as PNG, by the path's suffix. Returns the file's bytes."""
+    buffer = io.BytesIO()
+    kind = path.suffix.removeprefix(".")
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(buffer, format=kind, metadata=nothing, dpi=150)
+    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
+
+
+def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float = PANEL[0]) -> Figure:
+    """Panels side by side, ``width`` inches each. A thick line with markers is the mean over seeds, a thin one a seed,
+    the band the 95 % bootstrap interval of the mean at each point. A label looks the same in every panel.
+    """
+    names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    with matplotlib.rc_context(SETTINGS):
+        columns = 4 if width * len(panels) > 2 * PANEL[0] else 3
+        rows = -(-(len(names) + max(len(panel.published) for panel in panels)) // columns)
+        figure = Figure((width * len(panels), PANEL[1] + 0.22 * rows), layout="constrained")
+        drawn = figure.subplots(1, len(panels), squeeze=False, sharey=share_y)[0]
+        for axes, panel in zip(drawn, panels, strict=True):
+            for name, curves in panel.curves.items():
+                _draw(axes, name, curves, names.index(name))
+            for place, published in enumerate(panel.published):
+                line = (":", "-", "--")[place % 3]
+                axes.plot(published.x, published.y, color="0.6", linestyle=line, linewidth=1, label=published.label)
+            axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
+            if panel.log:
+                axes.set_xscale("log")
+            else:
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        shown = {
+            label: handle for axes in drawn for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
+        handles, columns = list(shown.values()), min(columns, len(shown))
+        figure.legend(handles, list(shown), loc="outside lower center", ncols=columns, handlelength=3.5)
+    return figure
+
+
+def _draw(axes: Axes, name: str, curves: Curves, place: int) -> None:
+    colour, line, marker = (choice[place % len(choice)] for choice in (COLOURS, LINES, MARKERS))
+    if len(curves.seeds) > 1:
+        bounds = np.array([seed_estimate(column)["interval"] for column in curves.values.T])
+        axes.fill_between(curves.x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.12, linewidth=0)
+        for row in curves.values:
+            axes.plot(curves.x, row, color=colour, linestyle=line, linewidth=0.6, alpha=0.6)
+    every = max(1, len(curves.x) // 8)
+    start = (place * every // 3) % every  # so that markers of near lines do not cover each other
+    axes.plot(
+        curves.x,
+        curves.values.mean(axis=0),
+        color=colour,
+        linestyle=line,
+        marker=marker,
+        markersize=4,
+        markevery=(start, every),
+        label=name,
+    )
+
+
+def gains(title: str, unit: str, bars: Sequence[Bar]) -> Figure:
+    """Gains over scratch, one a row: mean, 95 % interval, single seeds as small circles; right of the line, transfer
+    helps. Hollow: decides nothing.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure((7.2, 0.9 + 0.34 * len(bars)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color="0.5", linewidth=1)
+        for place, bar in enumerate(bars):
+            if bar.interval is not None:
+                axes.plot(bar.interval, [place, place], color="black", linewidth=1.5)
+            axes.plot(bar.seeds, [place] * len(bar.seeds), "o", color="0.55", markersize=3)
+            axes.plot(bar.value, place, "D", color="black", markerfacecolor="white" if bar.hollow else "black")
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.set(title=title, xlabel=f"gain over scratch, {unit} (right: transfer helps)")
+    return figure

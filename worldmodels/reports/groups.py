@@ -1,0 +1,172 @@
+"""Which runs may stand beside each other: those of one task whose settings, but for transfer and seed, are the same."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from worldmodels.reports.tidy import TABLES, budget
+from worldmodels.runs import FinishedRun
+from worldmodels.transfer.metrics import Curves
+
+NODES = {  # of the config, on which a part's figures depend
+    "vision": ("env", "collect", "vae"),
+    "memory": ("env", "collect", "vae", "memory"),
+    "controller": ("env", "collect", "vae", "memory", "controller"),
+    "evaluate": ("env", "collect", "vae", "memory", "controller", "evaluate"),
+}
+NO_MATTER = {  # where results do not depend on it, or where it is the seed
+    *("collect.seed", "env.default_source", "evaluate.video"),
+    *("memory.cached_rollouts", "memory.dream_steps", "memory.temperature"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Strategy:
+    """What was transferred, from where, and with which ``budget``. ``rest``: all other settings of transfer."""
+
+    name: str
+    source_env: str
+    budget: float
+    rest: str
+
+    @property
+    def scratch(self) -> bool:
+        return self.name == "scratch"
+
+
+@dataclass
+class Group:
+    """Runs whose figures of one part of one task may be compared. ``settings``: a hash of what they share."""
+
+    env: str
+    part: str
+    scale: str
+    settings: str
+    config: Mapping[str, Any]
+    members: dict[Strategy, dict[int, FinishedRun]] = field(default_factory=dict)
+
+    def curves(self, strategy: Strategy, measure: str) -> Curves | None:
+        """A strategy's learning curves, at the points that all its seeds have; None where it has none. Seeds whose
+        curve is not finite are left out; see `diverged`.
+        """
+        table, axis = TABLES[self.part]
+        found: dict[int, dict[float, float]] = {}
+        for seed, run in sorted(self.members[strategy].items()):
+            points = {row[axis]: row[measure] for row in run.results[self.part][table] if measure in row}
+            if points and np.isfinite(list(points.values())).all():
+                found[seed] = points
+        shared = sorted(set.intersection(*map(set, found.values()))) if found else []
+        if not shared:
+            return None
+        values = np.array([[points[x] for x in shared] for points in found.values()])
+        return Curves(np.array(shared), values, tuple(found))
+
+    def diverged(self, measure: str) -> list[str]:
+        """Folders of runs whose curve is not finite."""
+        table, _ = TABLES[self.part]
+        return [
+            str(run.folder)
+            for members in self.members.values()
+            for run in members.values()
+            if not np.isfinite([row[measure] for row in run.results[self.part][table] if measure in row]).all()
+        ]
+
+
+def settings(run: FinishedRun, part: str) -> dict[str, Any]:
+    """What a part's figures depend on besides transfer and seed, flat: ``{"vae.epochs": 5, …}``."""
+    config = run.results["config"]
+    flat = {"scale": run.results["scale"], "trainer.precision": config["trainer"]["precision"]}
+    for node in NODES[part]:
+        flat |= _flat(config[node], node)
+    return {key: value for key, value in flat.items() if key not in NO_MATTER}
+
+
+def _flat(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {name: value}
+    return {key: leaf for part, below in value.items() for key, leaf in _flat(below, f"{name}.{part}").items()}
+
+
+def strategy(run: FinishedRun) -> Strategy:
+    """The strategy of a run."""
+    transfer = run.results["config"]["transfer"]
+    rest = {key: value for key, value in transfer.items() if key not in ("name", "source_env", "budget")}
+    source = run.results["source_env"] or ""
+    return Strategy(run.results["transfer"], source, budget(run), json.dumps(rest, sort_keys=True))
+
+
+def labels(strategies: Iterable[Strategy]) -> dict[Strategy, str]:
+    """A short name for each: the strategy's, with its budget if not all of it, and with what else it takes to tell
+    several of one name apart.
+    """
+    given = sorted(set(strategies))
+    names = {}
+    for each in given:
+        namesakes = [other for other in given if other.name == each.name]
+        words = [each.name]
+        if len({other.source_env for other in namesakes}) > 1:
+            words.append(f"from {each.source_env}")
+        if each.budget != 1:
+            words.append(f"×{each.budget:g}")
+        variants = [json.loads(other.rest) for other in namesakes]
+        own = json.loads(each.rest)
+        differing = [key for key in own if any(other.get(key) != own[key] for other in variants)]
+        words += [f"{key}={json.dumps(own[key], ensure_ascii=False)}" for key in differing]
+        names[each] = " ".join(words)
+    return names
+
+
+def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], list[str]]:
+    """Groups of the runs that have ``part`` (vision, memory, controller or evaluate), by task, scale and settings; and
+    notes on what was left out.
+
+    Of runs with the same strategy and seed that made or reused one artifact, one stands for all; if their artifacts
+    differ (the code changed), the newest counts. A strategy that leaves a part as scratch has it, so that the artifact
+    is the same, is not shown beside scratch.
+    """
+    groups: dict[tuple[str, str], Group] = {}
+    notes = []
+    for run in sorted(runs, key=lambda run: (run.folder / "results.json").stat().st_mtime_ns):
+        if part not in run.results["stages"]:
+            continue
+        shared = settings(run, part)
+        digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]
+        env, scale = run.results["env"], run.results["scale"]
+        group = groups.setdefault((env, digest), Group(env, part, scale, digest, shared))
+        members = group.members.setdefault(strategy(run), {})
+        older = members.get(run.results["seed"])
+        if older is not None and artifact(older, part) != artifact(run, part):
+            notes.append(f"{older.folder}: its {part} was made again with other results in {run.folder}, which counts")
+        members[run.results["seed"]] = run
+    for group in groups.values():
+        _fold(group)
+    return sorted(groups.values(), key=lambda group: (group.env, group.scale, group.settings)), notes
+
+
+def artifact(run: FinishedRun, part: str) -> str:
+    """Name of the artifact that a run made or reused for a stage."""
+    return run.results["stages"][part]["artifact"]
+
+
+def _fold(group: Group) -> None:
+    scratch = {
+        artifact(run, group.part) for each, members in group.members.items() if each.scratch for run in members.values()
+    }
+    for each in [each for each in group.members if not each.scratch]:
+        if all(artifact(run, group.part) in scratch for run in group.members[each].values()):
+            del group.members[each]
+
+
+def differences(groups: Sequence[Group]) -> dict[str, str]:
+    """For each group's ``settings``, what sets it apart from others of its task and part: ``key=value, …``."""
+    told = {}
+    for group in groups:
+        others = [other for other in groups if (other.env, other.part) == (group.env, group.part)]
+        keys = sorted({key for other in others for key in other.config.keys() | group.config.keys()})
+        differing = [key for key in keys if len({json.dumps(other.config.get(key)) for other in others}) > 1]
+        told[group.settings] = ", ".join(f"{key}={json.dumps(group.config.get(key))}" for key in differing)
+    return told

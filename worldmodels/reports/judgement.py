@@ -1,0 +1,177 @@
+"""The sections that judge: what to use when, and the transfer matrix."""
+
+from collections.abc import Sequence
+from html import escape
+
+from worldmodels.reports.groups import Group
+from worldmodels.reports.page import Html, estimate, listing, paragraph, table
+from worldmodels.reports.verdict import FEWEST, JUDGED, UNITS, Comparison, decision, ranked
+
+ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
+MARKS = {"better": "▲", "worse": "▼", "undecided": "·"}
+Judged = Sequence[tuple[Group, Sequence[Comparison]]]
+
+HOW = (
+    "A gain is the paired difference to scratch with the same task, settings and seeds; above 0, transfer helps, "
+    "whether more is better or less. Brackets: 95 % bootstrap interval over seeds. It is undecided where that "
+    f"interval covers 0 and with fewer than {FEWEST} seeds. Of three seeds the interval is their range, which holds "
+    "the true mean three times in four rather than 19 times in 20; and without any effect, three seeds agree one time in "
+    "four, five one time in 16. Take a verdict of few seeds as a lead."
+)
+METHOD = (
+    "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
+    "population mean, over the stretch that both curves have. Jump-start: gain at the first point recorded. Asymptote: "
+    "gain of the mean of the last tenth. Area: gain of the mean height. Time saved: to 90 % of scratch's own "
+    "progress; a run that never gets there counts with all the time it had, and n/m says how many got there with "
+    "transfer and from scratch. Ratio: gain in area over scratch's area, for returns above a random agent's; a dash "
+    "where an area is not above it."
+)
+KEY = (
+    f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['undecided']} undecided; (in brackets): "
+    "not comparable, see below."
+)
+
+
+def verdicts(judged: Judged, told: dict[str, str]) -> Html:
+    """What to use when, for each task: strategies ranked by their gain. ``told``: what sets settings apart."""
+    parts = [paragraph(HOW, "note")]
+    for env in dict.fromkeys(group.env for group, _ in judged):
+        own = [pair for pair in judged if pair[0].env == env]
+        own.sort(key=lambda pair: ORDER.index(pair[0].part))
+        lines = [_verdict(group, found, told[group.settings]) for group, found in own]
+        parts += [f"<h3>{escape(env)}</h3>\n", *lines]
+    return Html("".join(parts))
+
+
+def _verdict(group: Group, found: Sequence[Comparison], apart: str) -> str:
+    head = f"<b>{escape(JUDGED[group.part][2])}</b>, {group.scale}{f' ({escape(apart)})' if apart else ''}: "
+    strategies = [each for each in group.members if not each.scratch]
+    if not strategies:
+        return paragraph(Html(head + "scratch only; nothing to compare."))
+    if len(strategies) == len(group.members):
+        return paragraph(Html(head + "no scratch run with these settings; nothing to compare with."))
+    if not found:
+        return paragraph(Html(head + "no seed in common with scratch, or nothing trained; nothing to compare."))
+    fair, items = ranked(found), []
+    for comparison in fair:
+        gain = comparison[comparison["deciding"]]
+        source = f" from {comparison['source_env']}" if comparison["source_env"] else ""
+        items.append(
+            f"{comparison['label']}{source}: {decision(comparison)}, gain {estimate(gain, sign=True)} "
+            f"{UNITS[group.part]}, {_seeds(comparison)}{'; negative transfer' if gain['negative'] else ''}"
+        )
+    unfair = [f"{each['label']} ({each['unfair']})" for each in found if each["unfair"]]
+    rest = paragraph(f"Not judged: {'; '.join(unfair)}.", "note") if unfair else ""
+    return paragraph(Html(head + f"<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True) * bool(items) + rest
+
+
+def _seeds(comparison: Comparison) -> str:
+    count = len(comparison["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def _advice(fair: Sequence[Comparison]) -> str:
+    """One sentence from fair comparisons, the greatest gain first."""
+    decided = {kind: [each["label"] for each in fair if decision(each) == kind] for kind in MARKS}
+    if not fair:
+        return "undecided: no comparison at equal budget."
+    if decided["better"]:
+        best, *others = decided["better"]
+        return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than scratch."
+    if decided["undecided"]:
+        worse = f"; {', '.join(decided['worse'])} worse" if decided["worse"] else ""
+        return f"undecided between scratch and {', '.join(decided['undecided'])}{worse}."
+    return "use scratch: every strategy tried is worse."
+
+
+def matrix(judged: Judged, told: dict[str, str]) -> Html:
+    """Source × target × strategy at a glance, then every metric."""
+    everything = [comparison for _, found in judged for comparison in found]
+    if not everything:
+        return Html("")
+    parts = [paragraph(KEY, "note")]
+    for part in JUDGED:
+        own = [each for each in everything if each["part"] == part]
+        if own:
+            parts += [f"<h3>{escape(JUDGED[part][2])}: gain, {UNITS[part]}</h3>\n", _overview(own)]
+    for heading, fair in (("Every metric, at equal budget", True), ("Not comparable: these decide nothing", False)):
+        own = [each for each in everything if bool(each["unfair"]) != fair]
+        if own:
+            parts += [f"<h3>{heading}</h3>\n", _details(own, told, fair)]
+    parts.append(paragraph(METHOD, "note"))
+    return Html("".join(parts))
+
+
+def _overview(found: Sequence[Comparison]) -> Html:
+    targets = list(dict.fromkeys(each["env"] for each in found))
+    rows = []
+    for source, label in dict.fromkeys((each["source_env"], each["label"]) for each in found):
+        cells = []
+        for target in targets:
+            here = [e for e in found if (e["source_env"], e["label"], e["env"]) == (source, label, target)]
+            cells.append("; ".join(map(_cell, here)) or " ")
+        rows.append((source, label, *cells))
+    return table(("source", "strategy", *(f"→ {target}" for target in targets)), rows)
+
+
+def _cell(comparison: Comparison) -> str:
+    gain = estimate(comparison[comparison["deciding"]], sign=True)
+    return f"({gain})" if comparison["unfair"] else f"{MARKS[decision(comparison)]} {gain}"
+
+
+def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> Html:
+    columns = [
+        "target",
+        "part",
+        "source",
+        "strategy",
+        "settings",
+        "against",
+        "seeds",
+        "jump-start",
+        "asymptote",
+        "area",
+    ]
+    columns += ["time saved", "ratio", "score", "negative" if fair else "why not"]
+    rows = []
+    for each in found:
+        time = each.get("time_to_threshold")
+        reached = f" ({time['reached']}/{time['reached_without']})" if time and time["reached"] is not None else ""
+        flags = [
+            name for name in ("jump_start", "asymptote", "area", "score") if (each.get(name) or {}).get("negative")
+        ]
+        rows.append(
+            (
+                *(each["env"], each["part"], each["source_env"], each["label"]),
+                f"{each['scale']} {told[each['settings']]}",
+                each["reference"],
+                " ".join(map(str, each["seeds"])),
+                *(estimate(each.get(name), sign=True) for name in ("jump_start", "asymptote", "area")),
+                f"{estimate(time, sign=True)}{reached}",
+                *(estimate(each.get(name), sign=True) for name in ("transfer_ratio", "score")),
+                (", ".join(flags).replace("_", "-") or "no") if fair else each["unfair"],
+            )
+        )
+    return table(columns, rows)
+
+
+def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:
+    """Which settings were kept apart; empty where each task and part has one."""
+    apart = [group for group in groups if told[group.settings]]
+    if not apart:
+        return Html("")
+    text = "Runs of other settings are never averaged or compared with each other. Apart are here:"
+    rows = [
+        (
+            group.env,
+            group.part,
+            group.scale,
+            group.settings,
+            told[group.settings],
+            sum(map(len, group.members.values())),
+        )
+        for group in apart
+    ]
+    return Html(
+        paragraph(text) + table(("task", "part", "scale", "settings", "what sets them apart", "runs"), rows, ["runs"])
+    )

@@ -1,0 +1,243 @@
+"""The sections that show: runs, scores, parameters, cost, probes and measures."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worldmodels.reports import tidy
+from worldmodels.reports.groups import Strategy, labels, strategy
+from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
+from worldmodels.runs import RESULTS, FinishedRun, path_from
+from worldmodels.statistics import seed_estimate
+
+Row = tidy.Row
+
+
+def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
+    """A line a run, with links to its folder as seen from ``folder``."""
+    names = labels(map(strategy, runs))
+    columns = ("run", "task", "strategy", "source", "scale", "seed", "last stage", "V: reconstruction", "V: KL")
+    figures = ("M: NLL", "C: first mean", "C: last mean", "score", "random")
+    rows = []
+    for run in runs:
+        results, stages = run.results, list(run.results["stages"])
+        epochs, steps = (results.get(part, {}).get(key) for part, key in (("vision", "epochs"), ("memory", "steps")))
+        generations, score = results.get("controller", {}).get("generations"), results.get("evaluation")
+        last = [(rows or [{}])[-1] for rows in (epochs, steps, generations)]
+        told = "–"
+        if score is not None:
+            told = estimate({"value": score["mean"], "interval": score["interval"]})
+            told += "" if score.get("official", True) else " (cut)"
+        path = path_from(folder, run.folder)
+        rows.append(
+            (
+                Html(f"{link(f'{path}/', run.folder.name)} {link(f'{path}/{RESULTS}', 'results')}"),
+                *(results["env"], names[strategy(run)], results["source_env"] or "", results["scale"], results["seed"]),
+                stages[-1] if stages else "–",
+                *(number(last[0].get(key), 4) for key in ("val_reconstruction", "val_kl")),
+                number(last[1].get("val_nll"), 4),
+                *(number(row.get("mean")) for row in ((generations or [{}])[0], last[2])),
+                told,
+                number(score["random"]["mean"]) if score and "random" in score else "–",
+            )
+        )
+    note = paragraph(
+        "Score: mean return with the 95 % interval over episodes; (cut): episodes were cut, no score.", "note"
+    )
+    return Html(table([*columns, *figures], rows, ["seed", *columns[7:], *figures]) + note)
+
+
+def _by_strategy(
+    runs: Sequence[FinishedRun], rows_of: Callable[[FinishedRun], list[Row]], keys: Sequence[str]
+) -> list[tuple[FinishedRun, str, tuple[Any, ...], list[Row]]]:
+    """Rows of runs that differ in nothing but the seed: one of the runs, the strategy's label, the values of ``keys``,
+    and the rows, one a seed, the newest of each.
+    """
+    names = labels(map(strategy, runs))
+    found: dict[tuple[str, str, Strategy, tuple[Any, ...]], dict[int, tuple[FinishedRun, Row]]] = {}
+    for run in runs:
+        config = {key: value for key, value in run.results["config"].items() if key in SETTINGS}
+        config["collect"] = {key: value for key, value in config["collect"].items() if key != "seed"}
+        for row in rows_of(run):
+            place = (row["env"], repr(sorted(config.items())), strategy(run), tuple(row[key] for key in keys))
+            found.setdefault(place, {})[row["seed"]] = (run, row)
+    return [
+        (next(iter(seeds.values()))[0], names[place[2]], place[3], [row for _, row in seeds.values()])
+        for place, seeds in found.items()
+    ]
+
+
+SETTINGS = ("env", "collect", "vae", "memory", "controller", "evaluate")
+
+
+def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    values = [row[key] for row in rows if row[key] is not None]
+    return estimate(seed_estimate(values)) if values else "–"
+
+
+def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
+    """Scores by strategy: the mean over seeds with its interval, and every seed's."""
+    rows = []
+    for run, name, (contestant, official), found in _by_strategy(
+        runs, tidy.evaluation_rows, ["contestant", "official"]
+    ):
+        each = "  ".join(
+            f"{row['seed']}: {number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]" for row in found
+        )
+        results = run.results
+        source, who = (
+            results["source_env"] or "",
+            {"mean": "search mean", "best": "best individual"}.get(contestant, contestant),
+        )
+        episodes = "/".join(dict.fromkeys(str(row["episodes"]) for row in found))
+        rows.append(
+            (
+                results["env"],
+                name,
+                source,
+                results["scale"],
+                who,
+                "yes" if official else "cut",
+                episodes,
+                _over_seeds(found, "mean"),
+                each,
+            )
+        )
+    columns = (
+        "task",
+        "strategy",
+        "source",
+        "scale",
+        "agent",
+        "official",
+        "episodes",
+        "over seeds",
+        "seed: mean [over episodes]",
+    )
+    note = "Over seeds: mean of the seeds' scores, with its 95 % bootstrap interval; a single seed has none."
+    return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
+
+
+def parameter_table(runs: Sequence[FinishedRun]) -> Html:
+    """Where V's and M's parameters came from and which trained, by strategy; equal tables of several runs once."""
+    names = labels(map(strategy, runs))
+    kinds = ("total", "copied", "fresh", "frozen", "trainable")
+    rows = dict.fromkeys(
+        (
+            *(row["env"], names[strategy(run)], row["source_env"] or ""),
+            f"{row['part']}.{row['group']}" if row["group"] else row["part"],
+            *(f"{row[kind]:,}" for kind in kinds),
+        )
+        for run in runs
+        for row in tidy.parameter_rows(run)
+    )
+    note = "total = copied + fresh = frozen + trainable. Copied: from the source; fresh: initialised at random."
+    columns = ("task", "strategy", "source", "module", *kinds)
+    return Html(table(columns, rows, kinds) + paragraph(note, "note")) if rows else Html("")
+
+
+def cost_table(runs: Sequence[FinishedRun]) -> Html:
+    """Seconds and frames by strategy, the target's own and with the source's counted."""
+    rows = []
+    for run, name, (stages,), found in _by_strategy(runs, _cost, ["stages"]):
+        results = run.results
+        keys = ("vision", "memory", "controller", "target", "source", "both", "frames", "source_frames", "all_frames")
+        figures = (number(_mean(found, key)) for key in keys)
+        rows.append((results["env"], name, results["source_env"] or "", results["scale"], stages, len(found), *figures))
+    columns = (
+        "task",
+        "strategy",
+        "source",
+        "scale",
+        "up to",
+        "seeds",
+        "V, s",
+        "M, s",
+        "C, s",
+        "target, s",
+        "source, s",
+    )
+    columns += ("both, s", "frames", "source's frames", "both")
+    return Html(table(columns, rows, columns[5:]) + paragraph(COST, "note")) if rows else Html("")
+
+
+COST = (
+    "Means over seeds. Seconds are those of building each artifact, whether this run built or reused it, so that "
+    "sharing between runs does not make a strategy look cheap; after an interruption only the last call's count. "
+    "Source: what was trained on the source task for this run; a dash where that is not known (a finished run was taken). Frames: "
+    "collected to train V and M (a part with a budget below 1 trains on that share of them); C's search, held-out "
+    "rollouts, probes and measures are not counted in them."
+)
+
+
+def _cost(run: FinishedRun) -> list[Row]:
+    """One run's cost in a row; a source that exists and whose cost is not known makes the totals None."""
+    rows = tidy.cost_rows(run)
+    if not rows:
+        return []
+    seconds = {(task, stage): row["seconds"] for row in rows for task, stage in [(row["task"], row["stage"])]}
+    frames = {row["task"]: row["frames"] for row in rows if row["stage"] == "collect"}
+    target, source = (
+        sum(value for (whose, _), value in seconds.items() if whose == task) for task in ("target", "source")
+    )
+    loads = bool(run.results["config"]["transfer"]["load"])
+    known = not loads or any(task == "source" for task, _ in seconds)
+    whole = frames.get("source") if loads else 0
+    row = {stage: seconds.get(("target", stage)) for stage in ("vision", "memory", "controller")}
+    row |= {"target": target, "source": source if known else None, "both": target + source if known else None}
+    row |= {"frames": frames.get("target"), "source_frames": whole}
+    row["all_frames"] = None if whole is None or row["frames"] is None else whole + row["frames"]
+    return [{**tidy.facts(run), "stages": list(run.results["stages"])[-1], **row}]
+
+
+def _mean(rows: Sequence[Row], key: str) -> float | None:
+    values = [row[key] for row in rows]
+    return None if None in values else sum(values) / len(values)
+
+
+def probe_table(runs: Sequence[FinishedRun]) -> Html:
+    """R² of the probes and recall of objects on held-out rollouts, over seeds."""
+    keys = ("part", "inputs", "target")
+    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    for run, name, (*place, probe), rows in _by_strategy(runs, tidy.probe_rows, [*keys, "probe"]):
+        line = (run.results["env"], name, run.results["source_env"] or "", run.results["scale"], *place, len(rows))
+        found.setdefault(line, {})[probe] = _over_seeds(rows, "value")
+    rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in found.items()]
+    columns = ("task", "strategy", "source", "scale", "model", "inputs", "target", "seeds")
+    note = (
+        "What V's z, and M's [z, h], carry of the true state: R² of a linear and a small MLP probe. Recall: share of "
+        "reconstructions that still show the object. Means over seeds, with 95 % intervals."
+    )
+    return (
+        Html(table([*columns, "linear R²", "MLP R²", "recall"], rows, ["seeds"]) + paragraph(note, "note"))
+        if rows
+        else Html("")
+    )
+
+
+MODELS = ("memory", "persistence", "reservoir", "swapped")
+
+
+def measure_table(runs: Sequence[FinishedRun]) -> Html:
+    """M's open-loop errors and NLL on held-out rollouts beside those of its baselines, over seeds."""
+
+    def chosen(run: FinishedRun) -> Iterable[Row]:
+        kept = (
+            row for row in tidy.measure_rows(run) if row["measure"] in ("open_loop", "nll") and row["model"] in MODELS
+        )
+        return [row for row in kept if row["value"] is not None]
+
+    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    for run, name, (measure, horizon, model), rows in _by_strategy(
+        runs, lambda run: list(chosen(run)), ["measure", "horizon", "model"]
+    ):
+        what = "NLL" if measure == "nll" else f"{horizon} step{'s' if horizon > 1 else ''}"
+        line = (run.results["env"], name, run.results["source_env"] or "", run.results["scale"], what, len(rows))
+        found.setdefault(line, {})[model] = _over_seeds(rows, "value")
+    rows = [(*line, *(cells.get(model, "–") for model in MODELS)) for line, cells in found.items()]
+    columns = ("task", "strategy", "source", "scale", "what", "seeds", "M", "persistence", "reservoir", "other actions")
+    note = (
+        "n steps: open-loop error as a share of the variance of μ. NLL: nats per dimension; comparable only between "
+        "runs with the same V. Means over seeds, with 95 % intervals."
+    )
+    return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")

@@ -1,0 +1,183 @@
+"""Finished runs as tidy tables: one observation a row, plain values, ready for a CSV file."""
+
+import csv
+import glob
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worldmodels.artifacts import load_artifact, write_bytes
+from worldmodels.errors import ConfigError
+from worldmodels.runs import RESULTS, FinishedRun
+
+Row = dict[str, Any]
+TABLES = {"vision": ("epochs", "epoch"), "memory": ("steps", "step"), "controller": ("generations", "generation")}
+MEASURES = {
+    "vision": ("reconstruction", "kl", "val_reconstruction", "val_kl", "seconds"),
+    "memory": ("nll", "val_nll"),
+    "controller": ("best", "mean", "worst", "std", "seconds"),
+}
+CONTESTANTS = ("mean", "best", "random")  # of an evaluation
+
+
+def find_runs(patterns: str | Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
+    """The runs whose folders match one of the patterns (``**`` is any depth), by path, and a line for each match whose
+    ``results.json`` is damaged. Raises `ConfigError` where nothing is left.
+    """
+    given = [patterns] if isinstance(patterns, str) else list(patterns)
+    found = {path for pattern in given for path in glob.glob(f"{pattern}/{RESULTS}", recursive=True)}
+    runs, problems = [], []
+    for path in sorted(found):
+        folder = Path(path).parent
+        try:
+            runs.append(_checked(FinishedRun(folder)))
+        except ConfigError as error:
+            problems.append(" ".join(str(error).split()))
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            told = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            problems.append(f"{folder / RESULTS} is damaged ({told}): expected what a training run wrote")
+    if not runs:
+        damaged = f"; {len(problems)} damaged, the first: {problems[0]}" if problems else ""
+        raise ConfigError(
+            f"runs={' '.join(given)} matches no finished run{damaged}: expected folders that hold {RESULTS}; "
+            "use for example runs='outputs/**'"
+        )
+    return runs, problems
+
+
+def _checked(run: FinishedRun) -> FinishedRun:
+    """Read every part of a run once, so that a damaged one is found here and not in the middle of a report."""
+    for rows in (curve_rows, evaluation_rows, cost_rows, parameter_rows, probe_rows, measure_rows):
+        rows(run)
+    return run
+
+
+def facts(run: FinishedRun) -> Row:
+    """What a row of any table says of its run."""
+    results, transfer = run.results, run.results["config"]["transfer"]
+    return {
+        "run": str(run.folder),
+        "env": str(results["env"]),
+        "strategy": str(results["transfer"]),
+        "source_env": results["source_env"],
+        "budget": budget(run),
+        "scale": str(results["scale"]),
+        "seed": int(results["seed"]),
+        "load": " ".join(transfer["load"]),
+        "freeze": " ".join(transfer["freeze"]),
+    }
+
+
+def budget(run: FinishedRun) -> float:
+    """Share of data (V) and of steps (M) that the transferred parts trained on; 1 where nothing was loaded."""
+    transfer = run.results["config"]["transfer"]
+    return float(transfer["budget"]) if transfer["load"] else 1.0
+
+
+def curve_rows(run: FinishedRun) -> list[Row]:
+    """Learning curves: a row for each measure at each epoch, step or generation. Units are those of results.json."""
+    rows = []
+    for part, (table, axis) in TABLES.items():
+        for entry in run.results.get(part, {}).get(table, []):
+            place = {**facts(run), "part": part, "axis": axis, "x": int(entry[axis])}
+            for measure in MEASURES[part]:
+                if measure in entry:
+                    rows.append({**place, "measure": measure, "value": float(entry[measure])})
+    return rows
+
+
+def evaluation_rows(run: FinishedRun) -> list[Row]:
+    """Scores: of the search's mean (the agent's), of the best individual and of a random agent, with the interval over
+    episodes.
+    """
+    score = run.results.get("evaluation")
+    if score is None:
+        return []
+    rows = []
+    for contestant in CONTESTANTS:
+        given = score if contestant == "mean" else score.get(contestant)
+        if given is not None:
+            low, high = given["interval"]
+            figures = {"episodes": int(given["episodes"]), "mean": float(given["mean"]), "std": float(given["std"])}
+            figures |= {"low": float(low), "high": float(high), "official": bool(score.get("official", True))}
+            rows.append({**facts(run), "contestant": contestant, **figures})
+    return rows
+
+
+def cost_rows(run: FinishedRun) -> list[Row]:
+    """Seconds of every stage, of the target task's and of the source's, as when it was built, reused or not.
+    ``frames``: collected, with the stage that collected them; None where the artifact is gone.
+    """
+    rows = []
+    for task, stages in (("target", run.results["stages"]), ("source", run.results.get("source_stages") or {})):
+        for stage, entry in stages.items():
+            frames = _collected(run, task, entry["artifact"]) if stage == "collect" else None
+            seconds = {"seconds": float(entry["seconds"]), "reused": bool(entry["cached"]), "frames": frames}
+            rows.append({**facts(run), "task": task, "stage": stage, "artifact": entry["artifact"], **seconds})
+    return rows
+
+
+def _collected(run: FinishedRun, task: str, artifact: str) -> int | None:
+    if task == "target":
+        return int(run.results["collect"]["frames"])
+    try:
+        return int(load_artifact(run.folder / run.results["artifacts"] / "collect" / artifact).summary["frames"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def parameter_rows(run: FinishedRun) -> list[Row]:
+    """Parameters of V and M, whole (``group`` empty) and by module: total = copied + fresh = frozen + trainable."""
+    rows = []
+    for part, counts in run.results.get("parameters", {}).items():
+        for group, values in {"": counts, **counts["groups"]}.items():
+            kinds = ("total", "copied", "fresh", "frozen", "trainable")
+            rows.append({**facts(run), "part": part, "group": group, **{kind: int(values[kind]) for kind in kinds}})
+    return rows
+
+
+def probe_rows(run: FinishedRun) -> list[Row]:
+    """R² of every probe, and the recall of objects as probe ``recall``; intervals over held-out rollouts."""
+    rows = []
+    for part, figures in run.results.get("probes", {}).items():
+        for inputs in ("z", "zh"):
+            for target, found in figures.get(inputs, {}).items():
+                for probe in ("linear", "mlp"):
+                    shuffled = found["shuffled"][probe]
+                    place = {"part": part, "inputs": inputs, "target": target, "probe": probe}
+                    rows.append({**facts(run), **place, **_bounded(found[probe], "r2"), "shuffled": shuffled})
+        for target, found in figures.get("objects", {}).items():
+            place = {"part": part, "inputs": "z", "target": target, "probe": "recall"}
+            rows.append({**facts(run), **place, **_bounded(found, "recall"), "shuffled": None})
+    return rows
+
+
+def measure_rows(run: FinishedRun) -> list[Row]:
+    """M's measures on held-out rollouts, as `worldmodels.memory.measures.rows` gives them."""
+    if "memory" not in run.results.get("measures", {}):
+        return []
+    from worldmodels.memory.measures import rows  # brings torch, which nothing else here needs
+
+    return [{**facts(run), **row} for row in rows(run.results["measures"]["memory"])]
+
+
+def _bounded(found: Mapping[str, Any], key: str) -> Row:
+    low, high = found["interval"] or (None, None)
+    return {"value": found[key], "low": low, "high": high}
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], number: str = ".6g") -> None:
+    """Write rows with every column that one of them has, floats by ``number``, None as an empty field. Replaces the
+    file as a whole.
+    """
+    rows = list(rows)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {key: format(value, number) if isinstance(value, float) else value for key, value in row.items()}
+        )
+    write_bytes(path, text.getvalue().encode())

@@ -1,0 +1,119 @@
+"""What transfer gave: every strategy against scratch of the same task and settings, paired by seed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from worldmodels.reports.groups import Group, Strategy, artifact, labels
+from worldmodels.transfer.metrics import METRICS, compare, compare_values
+
+FEWEST = 3  # seeds for a verdict
+JUDGED = {  # measure, whether higher is better, what it is called
+    "vision": ("val_reconstruction", False, "V: validation reconstruction"),
+    "memory": ("val_nll", False, "M: validation NLL"),
+    "controller": ("mean", True, "C: population mean"),
+    "evaluate": ("mean", True, "score on held-out episodes"),
+}
+UNITS = {
+    "vision": "squared error a frame",
+    "memory": "nats per dimension",
+    "controller": "return",
+    "evaluate": "return",
+}
+DECIDING = "asymptote"  # where there are curves
+Comparison = dict[str, Any]
+
+
+def comparisons(group: Group) -> Iterator[Comparison]:
+    """Every transferred strategy against every scratch of the group that shares a seed with it."""
+    names = labels(group.members)
+    for each, reference in ((a, b) for a in group.members if not a.scratch for b in group.members if b.scratch):
+        found = _compared(group, each, reference)
+        if found is not None:
+            yield {
+                "env": group.env,
+                "part": group.part,
+                "scale": group.scale,
+                "settings": group.settings,
+                "source_env": each.source_env,
+                "strategy": each.name,
+                "label": names[each],
+                "budget": each.budget,
+                "reference": names[reference],
+                "reference_budget": reference.budget,
+                "unfair": _unfair(group, each, reference, found["seeds"]),
+                **found,
+            }
+
+
+def _compared(group: Group, each: Strategy, reference: Strategy) -> dict[str, Any] | None:
+    """The gains, or None where the two share no seed."""
+    measure, higher, _ = JUDGED[group.part]
+    members = [group.members[one] for one in (each, reference)]
+    try:
+        if group.part == "evaluate":
+            scores = [{seed: run.results["evaluation"][measure] for seed, run in runs.items()} for runs in members]
+            found = compare_values(scores[0], scores[1], higher)
+            return {"seeds": found.pop("seeds"), "score": found, "deciding": "score"}
+        curves = [group.curves(one, measure) for one in (each, reference)]
+        if curves[0] is None or curves[1] is None:
+            return None
+        floor = _random_return(group) if group.part == "controller" else 0.0
+        return {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING}
+    except ValueError:  # nothing to pair
+        return None
+
+
+def _random_return(group: Group) -> float:
+    """Mean return of a random agent in the runs that were scored; 0 without one."""
+    runs = [run for members in group.members.values() for run in members.values()]
+    found = [
+        run.results["evaluation"]["random"]["mean"] for run in runs if "random" in run.results.get("evaluation", {})
+    ]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _unfair(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[int]) -> str:
+    """Why a comparison decides nothing; empty where it may."""
+    if each.budget != reference.budget:
+        return f"budget {each.budget:g} against {reference.budget:g}"
+    if group.part == "memory":
+        pairs = [(group.members[each][seed], group.members[reference][seed]) for seed in seeds]
+        if any(artifact(one, "vision") != artifact(other, "vision") for one, other in pairs):
+            return "M learns the latents of another V"
+    if group.part == "evaluate" and not all(
+        run.results["evaluation"].get("official", True) for run in group.members[each].values()
+    ):
+        return "episodes cut: no score"
+    return ""
+
+
+def decision(comparison: Mapping[str, Any]) -> str:
+    """``better`` or ``worse`` than scratch, or ``undecided``: fewer than `FEWEST` seeds, or an interval around 0."""
+    found = comparison[comparison["deciding"]]
+    if found["interval"] is None or len(comparison["seeds"]) < FEWEST:
+        return "undecided"
+    low, high = found["interval"]
+    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+
+
+def ranked(found: Sequence[Comparison]) -> list[Comparison]:
+    """Fair comparisons, the greatest gain first."""
+    fair = [comparison for comparison in found if not comparison["unfair"]]
+    return sorted(fair, key=lambda comparison: -comparison[comparison["deciding"]]["value"])
+
+
+def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """One row a metric, for a CSV file. Gains: above 0, transfer helps."""
+    rows = []
+    for comparison in found:
+        facts = {key: value for key, value in comparison.items() if not isinstance(value, dict | list)}
+        del facts["deciding"]
+        for metric in (*METRICS, "score"):
+            if metric in comparison:
+                gain = comparison[metric]
+                low, high = gain["interval"] or (None, None)
+                figures = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
+                reached = {key: gain.get(key) for key in ("reached", "reached_without")}
+                seeds = " ".join(map(str, comparison["seeds"]))
+                rows.append({**facts, "seeds": seeds, "metric": metric, **figures, **reached})
+    return rows
