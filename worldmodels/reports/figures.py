@@ -100,6 +100,8 @@ def _draw(axes: Axes, name: str, curves: Curves, place: int) -> None:
     if len(curves.seeds) > 1:
         bounds = np.array([seed_estimate(column)["interval"] for column in curves.values.T])
         axes.fill_between(curves.x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.12, linewidth=0)
+        if len(curves.x) == 1:  # has no width to fill
+            axes.plot(curves.x.repeat(2), bounds[0], color=colour, linewidth=1)
         for row in curves.values:
             axes.plot(curves.x, row, color=colour, linestyle=line, linewidth=0.6, alpha=0.6)
     every = max(1, len(curves.x) // 8)

@@ -15,8 +15,8 @@ HOW = (
     "A gain is the paired difference to scratch with the same task, settings and seeds; above 0, transfer helps, "
     "whether more is better or less. Brackets: 95 % bootstrap interval over seeds. It is undecided where that "
     f"interval covers 0 and with fewer than {FEWEST} seeds. Of three seeds the interval is their range, which holds "
-    "the true mean three times in four rather than 19 times in 20; and without any effect, three seeds agree one time in "
-    "four, five one time in 16. Take a verdict of few seeds as a lead."
+    "the true mean three times in four rather than 19 times in 20; and without any effect, three seeds agree one "
+    "time in four, five one time in 16. Take a verdict of few seeds as a lead."
 )
 METHOD = (
     "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
@@ -95,7 +95,7 @@ def matrix(judged: Judged, told: dict[str, str]) -> Html:
         if own:
             parts += [f"<h3>{escape(JUDGED[part][2])}: gain, {UNITS[part]}</h3>\n", _overview(own)]
     for heading, fair in (("Every metric, at equal budget", True), ("Not comparable: these decide nothing", False)):
-        own = [each for each in everything if bool(each["unfair"]) != fair]
+        own = [each for each in everything if bool(each["unfair"]) != fair and each["part"] != "evaluate"]
         if own:
             parts += [f"<h3>{heading}</h3>\n", _details(own, told, fair)]
     parts.append(paragraph(METHOD, "note"))
@@ -120,7 +120,19 @@ def _cell(comparison: Comparison) -> str:
 
 
 def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> Html:
-    columns = [
+    metrics = ("jump_start", "asymptote", "area", "time_to_threshold", "transfer_ratio")
+    rows = []
+    for each in found:
+        figures = [estimate(each[metric], sign=True) for metric in metrics]
+        time = each["time_to_threshold"]
+        if time["reached"] is not None:
+            figures[3] += f" ({time['reached']}/{time['reached_without']})"
+        negative = [metric.replace("_", "-") for metric in metrics if each[metric]["negative"]]
+        place = (each["env"], each["part"], each["source_env"], each["label"])
+        settings = f"{each['scale']} {told[each['settings']]}"
+        last = (", ".join(negative) or "no") if fair else each["unfair"]
+        rows.append((*place, settings, each["reference"], " ".join(map(str, each["seeds"])), *figures, last))
+    columns = (
         "target",
         "part",
         "source",
@@ -131,28 +143,8 @@ def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> H
         "jump-start",
         "asymptote",
         "area",
-    ]
-    columns += ["time saved", "ratio", "score", "negative" if fair else "why not"]
-    rows = []
-    for each in found:
-        time = each.get("time_to_threshold")
-        reached = f" ({time['reached']}/{time['reached_without']})" if time and time["reached"] is not None else ""
-        flags = [
-            name for name in ("jump_start", "asymptote", "area", "score") if (each.get(name) or {}).get("negative")
-        ]
-        rows.append(
-            (
-                *(each["env"], each["part"], each["source_env"], each["label"]),
-                f"{each['scale']} {told[each['settings']]}",
-                each["reference"],
-                " ".join(map(str, each["seeds"])),
-                *(estimate(each.get(name), sign=True) for name in ("jump_start", "asymptote", "area")),
-                f"{estimate(time, sign=True)}{reached}",
-                *(estimate(each.get(name), sign=True) for name in ("transfer_ratio", "score")),
-                (", ".join(flags).replace("_", "-") or "no") if fair else each["unfair"],
-            )
-        )
-    return table(columns, rows)
+    )
+    return table([*columns, "time saved", "ratio", "negative transfer" if fair else "why not"], rows)
 
 
 def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from worldmodels.reports.verdict import ROUNDING
+
 KINDS = {"svg": "image/svg+xml", "png": "image/png"}
 STYLE = """
 :root { color-scheme: light; }
@@ -36,9 +38,11 @@ class Html(str):
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A figure for people: ``digits`` significant ones, whole above 1,000; a dash for None."""
+    """A figure for people: ``digits`` significant ones, whole above 1,000; 0 for what rounding left."""
     if value is None:
         return "–"
+    if abs(value) < ROUNDING:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 

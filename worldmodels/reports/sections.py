@@ -164,9 +164,9 @@ def cost_table(runs: Sequence[FinishedRun]) -> Html:
 COST = (
     "Means over seeds. Seconds are those of building each artifact, whether this run built or reused it, so that "
     "sharing between runs does not make a strategy look cheap; after an interruption only the last call's count. "
-    "Source: what was trained on the source task for this run; a dash where that is not known (a finished run was taken). Frames: "
-    "collected to train V and M (a part with a budget below 1 trains on that share of them); C's search, held-out "
-    "rollouts, probes and measures are not counted in them."
+    "Source: what was trained on the source task for this run; a dash where that is not known (a finished run was "
+    "taken). Frames: collected to train V and M (a part with a budget below 1 trains on that share of them); C's "
+    "search, held-out rollouts, probes and measures are not counted in them."
 )
 
 

@@ -7,6 +7,7 @@ from worldmodels.reports.groups import Group, Strategy, artifact, labels
 from worldmodels.transfer.metrics import METRICS, compare, compare_values
 
 FEWEST = 3  # seeds for a verdict
+ROUNDING = 1e-9  # differences below are those of sums in another order
 JUDGED = {  # measure, whether higher is better, what it is called
     "vision": ("val_reconstruction", False, "V: validation reconstruction"),
     "memory": ("val_nll", False, "M: validation NLL"),
@@ -93,7 +94,7 @@ def decision(comparison: Mapping[str, Any]) -> str:
     if found["interval"] is None or len(comparison["seeds"]) < FEWEST:
         return "undecided"
     low, high = found["interval"]
-    return "better" if low > 0 else "worse" if high < 0 else "undecided"
+    return "better" if low > ROUNDING else "worse" if high < -ROUNDING else "undecided"
 
 
 def ranked(found: Sequence[Comparison]) -> list[Comparison]:
