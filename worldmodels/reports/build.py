@@ -86,25 +86,27 @@ class Report:
         return f"{group.env}-{group.part}-{group.scale}-{group.settings}"
 
     def _curves(self, env: str) -> Html:
+        """Learning curves of a task, a figure for each part, settings and budget."""
         parts = []
-        for group in self.groups:
-            if group.env == env and group.part in drawing.PANELS:
-                apart = f" Settings: {group.scale}; {self.told[group.settings]}." if self.told[group.settings] else ""
-                name = self._named(group)
-                parts.append(self._figure(name, drawing.curves_figure(group), CAPTIONS[group.part] + apart))
-                search = [group.config.get(f"controller.{key}") for key in ("population", "rollouts")]
-                own = PUBLISHED.format(own=" × ".join(map(str, search)))
-                parts.append(self._figure(f"{name}-published", drawing.published_figure(group), own + apart))
+        for group in (group for group in self.groups if group.env == env and group.part in drawing.PANELS):
+            apart = f" Settings: {group.scale}; {self.told[group.settings]}." if self.told[group.settings] else ""
+            search = [group.config.get(f"controller.{key}") for key in ("population", "rollouts")]
+            published = PUBLISHED.format(own=" × ".join(map(str, search)))
+            for budget in drawing.budgets(group):
+                name = f"{self._named(group)}-budget{budget:g}"
+                rest = f" Budget of the transferred parts: {budget:g}.{apart}"
+                parts.append(self._figure(name, drawing.curves_figure(group, budget), CAPTIONS[group.part] + rest))
+                figure = drawing.published_figure(group, budget)
+                parts.append(self._figure(f"{name}-published", figure, published + apart))
         return Html("".join(parts))
 
     def _gains(self) -> Html:
         caption = "◆ mean, with its 95 % interval; circles: seeds. Hollow: undecided, or not comparable."
-        return Html(
-            "".join(
-                self._figure(f"{self._named(group)}-gains", drawing.gains_figure(group, found), caption)
-                for group, found in self.judged
-            )
+        figures = "".join(
+            self._figure(f"{self._named(group)}-gains", drawing.gains_figure(group, found), caption)
+            for group, found in self.judged
         )
+        return Html(f'<div class="pairs">{figures}</div>\n' if figures else "")
 
     def _strips(self) -> Html:
         """V's last picture of every strategy, of its first seed."""

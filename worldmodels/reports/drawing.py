@@ -28,27 +28,35 @@ PANELS = {  # measure, title, axis
 AXES = {"vision": "epoch", "memory": "step", "controller": "generation"}
 
 
-def curves_of(group: Group, measure: str) -> dict[str, Curves]:
-    """Curves of every strategy that has them, by its label; scratch first."""
+def curves_of(group: Group, measure: str, budget: float) -> dict[str, Curves]:
+    """Curves of the strategies with ``budget``, by label, after those of every scratch."""
     names = labels(group.members)
-    order = sorted(group.members, key=lambda each: (not each.scratch, each))
-    found = {names[each]: group.curves(each, measure) for each in order}
+    chosen = [each for each in group.members if each.scratch or each.budget == budget]
+    found = {
+        names[each]: group.curves(each, measure) for each in sorted(chosen, key=lambda each: (not each.scratch, each))
+    }
     return {name: curves for name, curves in found.items() if curves is not None}
 
 
-def curves_figure(group: Group) -> Figure | None:
+def budgets(group: Group) -> list[float]:
+    """Budgets of the strategies, each worth a figure; of scratch if there is nothing else. The greatest first."""
+    found = {each.budget for each in group.members if not each.scratch}
+    return sorted(found or {each.budget for each in group.members}, reverse=True)
+
+
+def curves_figure(group: Group, budget: float) -> Figure | None:
     """Learning curves of one part; None where nothing was trained."""
     panels = [
         Panel(title, AXES[group.part], unit, curves)
         for measure, title, unit in PANELS[group.part]
-        if (curves := curves_of(group, measure))
+        if (curves := curves_of(group, measure, budget))
     ]
     return learning_curves(panels, share_y=group.part == "controller") if panels else None
 
 
-def published_figure(group: Group) -> Figure | None:
+def published_figure(group: Group, budget: float) -> Figure | None:
     """CarRacing's population mean beside the published searches, generations on a log axis."""
-    if (group.env, group.part) != ("car_racing", "controller") or not (curves := curves_of(group, "mean")):
+    if (group.env, group.part) != ("car_racing", "controller") or not (curves := curves_of(group, "mean", budget)):
         return None
     panel = Panel(
         "C on CarRacing beside the published searches", "generation", "return", curves, car_racing(), log=True

@@ -65,6 +65,11 @@ class Group:
         values = np.array([[points[x] for x in shared] for points in found.values()])
         return Curves(np.array(shared), values, tuple(found))
 
+    @property
+    def size(self) -> int:
+        """How many runs it has."""
+        return sum(map(len, self.members.values()))
+
     def diverged(self, measure: str) -> list[str]:
         """Folders of runs whose curve is not finite."""
         table, _ = TABLES[self.part]
@@ -144,7 +149,8 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
         members[run.results["seed"]] = run
     for group in groups.values():
         _fold(group)
-    return sorted(groups.values(), key=lambda group: (group.env, group.scale, group.settings)), notes
+    order = sorted(groups.values(), key=lambda group: (group.env, group.scale, -group.size, group.settings))
+    return order, notes
 
 
 def artifact(run: FinishedRun, part: str) -> str:

@@ -1,11 +1,13 @@
 """The sections that judge: what to use when, and the transfer matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from worldmodels.reports.groups import Group
 from worldmodels.reports.page import Html, estimate, listing, paragraph, table
 from worldmodels.reports.verdict import FEWEST, JUDGED, UNITS, Comparison, decision, ranked
+from worldmodels.transfer.metrics import METRICS
 
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
 MARKS = {"better": "▲", "worse": "▼", "undecided": "·"}
@@ -60,8 +62,10 @@ def _verdict(group: Group, found: Sequence[Comparison], apart: str) -> str:
             f"{comparison['label']}{source}: {decision(comparison)}, gain {estimate(gain, sign=True)} "
             f"{UNITS[group.part]}, {_seeds(comparison)}{'; negative transfer' if gain['negative'] else ''}"
         )
-    unfair = [f"{each['label']} ({each['unfair']})" for each in found if each["unfair"]]
-    rest = paragraph(f"Not judged: {'; '.join(unfair)}.", "note") if unfair else ""
+    reasons = dict.fromkeys(each["unfair"] for each in found if each["unfair"])
+    labels = {reason: ", ".join(each["label"] for each in found if each["unfair"] == reason) for reason in reasons}
+    unfair = [f"{reason}: {names}" for reason, names in labels.items()]
+    rest = paragraph(f"Not judged. {'. '.join(unfair)}.", "note") if unfair else ""
     return paragraph(Html(head + f"<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True) * bool(items) + rest
 
 
@@ -120,31 +124,36 @@ def _cell(comparison: Comparison) -> str:
 
 
 def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> Html:
-    metrics = ("jump_start", "asymptote", "area", "time_to_threshold", "transfer_ratio")
     rows = []
     for each in found:
-        figures = [estimate(each[metric], sign=True) for metric in metrics]
+        figures = [_two_lines(each[metric]) for metric in METRICS]
         time = each["time_to_threshold"]
         if time["reached"] is not None:
-            figures[3] += f" ({time['reached']}/{time['reached_without']})"
-        negative = [metric.replace("_", "-") for metric in metrics if each[metric]["negative"]]
-        place = (each["env"], each["part"], each["source_env"], each["label"])
+            figures[3] = Html(f"{figures[3]} ({time['reached']}/{time['reached_without']})")
+        negative = [metric.replace("_", "-") for metric in METRICS if each[metric]["negative"]]
+        last = ("all" if len(negative) == len(METRICS) else ", ".join(negative) or "no") if fair else each["unfair"]
+        place = (each["env"], each["part"], each["source_env"], each["label"], each["reference"])
         settings = f"{each['scale']} {told[each['settings']]}"
-        last = (", ".join(negative) or "no") if fair else each["unfair"]
-        rows.append((*place, settings, each["reference"], " ".join(map(str, each["seeds"])), *figures, last))
+        rows.append((*place, settings, " ".join(map(str, each["seeds"])), *figures, last))
     columns = (
         "target",
         "part",
         "source",
         "strategy",
-        "settings",
         "against",
+        "settings",
         "seeds",
         "jump-start",
         "asymptote",
         "area",
     )
     return table([*columns, "time saved", "ratio", "negative transfer" if fair else "why not"], rows)
+
+
+def _two_lines(gain: Mapping[str, Any]) -> Html:
+    """A gain above its interval, so that a table of many stays narrow."""
+    value, _, interval = estimate(gain, sign=True).partition(" ")
+    return Html(f'<span class="figure">{value}<br>{interval}</span>')
 
 
 def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:
@@ -160,7 +169,7 @@ def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:
             group.scale,
             group.settings,
             told[group.settings],
-            sum(map(len, group.members.values())),
+            group.size,
         )
         for group in apart
     ]

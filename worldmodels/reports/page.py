@@ -20,7 +20,9 @@ table { border-collapse: collapse; font-size: 13px; margin: 8px 0 4px; }
 th, td { padding: 3px 10px 3px 0; text-align: left; vertical-align: top; border-bottom: 1px solid #e4e4e4; }
 th { border-bottom: 1px solid #777; font-weight: 600; vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.figure { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .wide { overflow-x: auto; }
+.pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; }
 figure { margin: 10px 0 18px; break-inside: avoid; }
 figure img { max-width: 100%; height: auto; display: block; }
 .strip img { image-rendering: pixelated; }
