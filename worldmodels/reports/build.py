@@ -1,5 +1,6 @@
 """Writing a report: ``index.html``, the figures it shows as files of their own, and the tables behind them."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -118,7 +119,7 @@ class Report:
                 data = _last_picture(group.members[each][seed])
                 if data is not None:
                     name = f"{names[each]}{f', from {each.source_env}' if each.source_env else ''}, seed {seed}"
-                    file = f"{self._named(group)}-{names[each]}-seed{seed}".replace("/", "_").replace(" ", "_")
+                    file = re.sub(r"[^\w.-]+", "_", f"{self._named(group)}-{names[each].replace('×', 'x')}-seed{seed}")
                     write_bytes(self.folder / "figures" / f"{file}.png", data)
                     strips.append(page.figure(data, "png", f"{group.env}: {name}", name, strip=True))
             if strips:

@@ -98,10 +98,11 @@ def matrix(judged: Judged, told: dict[str, str]) -> Html:
         own = [each for each in everything if each["part"] == part]
         if own:
             parts += [f"<h3>{escape(JUDGED[part][2])}: gain, {UNITS[part]}</h3>\n", _overview(own)]
-    for heading, fair in (("Every metric, at equal budget", True), ("Not comparable: these decide nothing", False)):
-        own = [each for each in everything if bool(each["unfair"]) != fair and each["part"] != "evaluate"]
-        if own:
-            parts += [f"<h3>{heading}</h3>\n", _details(own, told, fair)]
+    for heading, fair in (("every metric, at equal budget", True), ("not comparable, decides nothing", False)):
+        for part in ("vision", "memory", "controller"):
+            own = [each for each in everything if bool(each["unfair"]) != fair and each["part"] == part]
+            if own:
+                parts += [f"<h3>{escape(JUDGED[part][2])}: {heading}</h3>\n", _details(own, told, fair)]
     parts.append(paragraph(METHOD, "note"))
     return Html("".join(parts))
 
@@ -124,36 +125,42 @@ def _cell(comparison: Comparison) -> str:
 
 
 def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> Html:
+    """Comparisons of one part; what all have in common of settings and reference is left out."""
+    shared = {
+        "against": [each["reference"] for each in found],
+        "settings": [f"{each['scale']} {told[each['settings']]}" for each in found],
+    }
+    shown = {name: cells for name, cells in shared.items() if len(set(cells)) > 1}
     rows = []
-    for each in found:
+    for place, each in enumerate(found):
         figures = [_two_lines(each[metric]) for metric in METRICS]
         time = each["time_to_threshold"]
-        if time["reached"] is not None:
-            figures[3] = Html(f"{figures[3]} ({time['reached']}/{time['reached_without']})")
+        figures[3] = _two_lines(
+            time, f" ({time['reached']}/{time['reached_without']})" if time["value"] is not None else ""
+        )
         negative = [metric.replace("_", "-") for metric in METRICS if each[metric]["negative"]]
         last = ("all" if len(negative) == len(METRICS) else ", ".join(negative) or "no") if fair else each["unfair"]
-        place = (each["env"], each["part"], each["source_env"], each["label"], each["reference"])
-        settings = f"{each['scale']} {told[each['settings']]}"
-        rows.append((*place, settings, " ".join(map(str, each["seeds"])), *figures, last))
+        first = (each["env"], each["source_env"], each["label"], *(cells[place] for cells in shown.values()))
+        rows.append((*first, " ".join(map(str, each["seeds"])), *figures, last))
     columns = (
         "target",
-        "part",
         "source",
         "strategy",
-        "against",
-        "settings",
+        *shown,
         "seeds",
         "jump-start",
         "asymptote",
         "area",
+        "time saved",
+        "ratio",
     )
-    return table([*columns, "time saved", "ratio", "negative transfer" if fair else "why not"], rows)
+    return table([*columns, "negative transfer" if fair else "why not"], rows)
 
 
-def _two_lines(gain: Mapping[str, Any]) -> Html:
+def _two_lines(gain: Mapping[str, Any], note: str = "") -> Html:
     """A gain above its interval, so that a table of many stays narrow."""
     value, _, interval = estimate(gain, sign=True).partition(" ")
-    return Html(f'<span class="figure">{value}<br>{interval}</span>')
+    return Html(f'<span class="figure">{value}{note}<br>{interval}</span>')
 
 
 def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:

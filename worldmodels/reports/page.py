@@ -25,7 +25,7 @@ th { border-bottom: 1px solid #777; font-weight: 600; vertical-align: bottom; }
 .pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; }
 figure { margin: 10px 0 18px; break-inside: avoid; }
 figure img { max-width: 100%; height: auto; display: block; }
-.strip img { image-rendering: pixelated; }
+.strip img { max-width: 820px; }
 figcaption, .note { color: #444; font-size: 13px; max-width: 860px; }
 .problem { border-left: 4px solid #b00; padding: 2px 12px; margin: 10px 0; }
 nav a { margin-right: 14px; }
@@ -81,8 +81,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterab
 
 
 def figure(data: bytes, kind: str, text: str, caption: str, strip: bool = False) -> Html:
-    """A picture (svg or png) inside the page. ``text`` says what it shows to who cannot see it; ``strip``: its pixels
-    are to be seen.
+    """A picture (svg or png) inside the page. ``text`` says what it shows to who cannot see it; ``strip``: one of
+    many, so smaller.
     """
     source = f"data:{KINDS[kind]};base64,{base64.b64encode(data).decode()}"
     style = ' class="strip"' if strip else ""
