@@ -14,7 +14,7 @@ from worldmodels.config import Config, conf_dir, register_schema, to_config
 torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compose() -> Callable[..., Config]:
     """``compose("env=lunar_lander", …)``: what ``python -m worldmodels.train`` would run."""
 

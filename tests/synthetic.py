@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels import media
-from worldmodels.artifacts import RECORD, Artifact, write_json
+from worldmodels.artifacts import RECORD, Artifact
 from worldmodels.config import STAGES, Config
 from worldmodels.results import assemble
 from worldmodels.runs import RESULTS, path_from
@@ -109,7 +109,7 @@ def write_run(
         path = store / stage / f"{config.env.name}-{label}-{config.scale}-seed{config.seed}"
         (path / RECORD / "pictures").mkdir(parents=True, exist_ok=True)
         manifest = {"summary": dict(summary), "seconds": SECONDS.get(stage, 1.0)}
-        write_json(path / "manifest.json", manifest)
+        (path / "manifest.json").write_text(json.dumps(manifest))
         return Artifact(path, manifest, cached=False)
 
     def strategy(stage: str) -> str:

@@ -199,7 +199,7 @@ def test_help_names_every_group(commands: Commands) -> None:
             assert all(option.stem in output for option in group.glob("*.yaml"))
 
 
-def test_evaluate_dream_and_probe_follow_a_run(commands: Commands) -> None:
+def test_evaluate_dream_probe_and_report_follow_a_run(commands: Commands) -> None:
     commands.train("env=lunar_lander", "memory.network.reward_head=gaussian", "memory.network.end_head=true")
     run = next(commands.outputs.rglob("results.json")).parent
     commands.run("evaluate", f"run={run}", "episodes=2")
@@ -218,5 +218,8 @@ def test_evaluate_dream_and_probe_follow_a_run(commands: Commands) -> None:
     assert figures["memory"] == results["probes"]["memory"]  # same rollouts, and the run's own settings
     assert figures["measures"] == results["measures"]
     assert {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")} == before
+    output = commands.run("report", f"runs={run}", f"hydra.run.dir={commands.outputs / 'reports'}")
+    assert "1 runs; results: " in output
+    assert "Measures of M" in (commands.outputs / "reports" / "index.html").read_text()
     output = commands.run("evaluate", f"run={commands.outputs}", expect=2)
     assert "is no run" in output

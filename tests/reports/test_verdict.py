@@ -1,0 +1,164 @@
+"""Which runs are compared with which, and what the comparison says."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+from synthetic import write_run
+
+from worldmodels.reports.groups import differences, group_runs, labels
+from worldmodels.reports.tidy import find_runs
+from worldmodels.reports.verdict import comparison_rows, comparisons, decision, ranked
+
+
+def grouped(outputs, part):
+    return group_runs(find_runs(f"{outputs}/**")[0], part)
+
+
+def compared(outputs, part, env="car_racing"):
+    (group,) = [group for group in grouped(outputs, part)[0] if group.env == env]
+    return {comparison["label"]: comparison for comparison in comparisons(group)}
+
+
+def test_the_gains_are_those_the_runs_were_made_with(tree):
+    for part, scale in (("vision", 1), ("controller", 1), ("evaluate", 1)):
+        found = compared(tree, part)
+        gain = found["pretrained"][found["pretrained"]["deciding"]]
+        assert gain["value"] == pytest.approx(5 * scale)
+        assert gain["interval"] == pytest.approx([5, 5])
+        assert decision(found["pretrained"]) == "better"
+        assert decision(found["freeze2"]) == "worse"
+    found = compared(tree, "memory")
+    assert found["freeze_lstm"]["asymptote"]["value"] == pytest.approx(-0.5)
+    assert found["freeze_lstm"]["asymptote"]["negative"] is True
+
+
+def test_seeds_that_disagree_decide_nothing(tree):
+    found = compared(tree, "memory")["freeze_mdn"]
+    assert found["asymptote"]["interval"] == pytest.approx([-0.25, 0.25])
+    assert decision(found) == "undecided"
+
+
+def test_other_budgets_and_other_latents_are_told_and_not_ranked(tree):
+    found = compared(tree, "memory")
+    assert found["freeze_lstm ×0.5"]["unfair"] == "budget 0.5 against 1"
+    assert found["pretrained"]["unfair"] == "M learns the latents of another V"
+    assert [each["label"] for each in ranked(list(found.values()))] == ["freeze_mdn", "freeze_lstm"]
+    assert [each["label"] for each in ranked(list(compared(tree, "vision").values()))] == ["pretrained", "freeze2"]
+
+
+def test_half_the_steps_are_compared_with_the_same_steps(tree):
+    found = compared(tree, "memory")["freeze_lstm ×0.5"]
+    assert found["x"] == [50, 200]
+    assert found["area"]["value"] == pytest.approx(-0.5)
+
+
+def test_a_part_that_is_as_in_scratch_is_not_shown_beside_it(tree):
+    names = {each.name for group in grouped(tree, "vision")[0] for each in group.members}
+    assert names == {"scratch", "pretrained", "freeze2"}
+
+
+def test_the_random_agent_is_the_floor_of_the_ratio(tree):
+    found = compared(tree, "controller")["pretrained"]
+    areas = [20 * 3.5 + seed + 30 for seed in range(3)]
+    assert found["transfer_ratio"]["value"] == pytest.approx(15 / sum(areas))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_seeds_decide_nothing(tmp_path, compose, seeds):
+    for seed in range(seeds):
+        for transfer in ("scratch", "freeze2"):
+            config = compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0")
+            write_run(tmp_path, config, 9.0 * (transfer == "freeze2"), stages=2)
+    found = compared(tmp_path, "vision")["freeze2"]
+    assert found["asymptote"]["value"] == pytest.approx(9)
+    assert decision(found) == "undecided"
+
+
+def test_other_settings_are_other_groups(tmp_path, compose):
+    for place, more in enumerate(([], ["vae.epochs=7"], ["seed=1", "collect.seed=5"], ["memory.steps=200"])):
+        write_run(tmp_path, compose("env=lunar_lander", *more), stages=4, name=str(place))
+    groups, notes = grouped(tmp_path, "vision")
+    assert [group.size for group in groups] == [2, 1]
+    assert sorted(differences(groups).values()) == ["vae.epochs=5", "vae.epochs=7"]
+    memory, _ = grouped(tmp_path, "memory")
+    assert [group.size for group in memory] == [2, 1, 1]
+    assert notes == []
+
+
+def test_only_seeds_of_both_count(tmp_path, compose):
+    for seed, transfer in ((0, "scratch"), (1, "scratch"), (1, "freeze2"), (2, "freeze2")):
+        write_run(tmp_path, compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0"), stages=2)
+    assert compared(tmp_path, "vision")["freeze2"]["seeds"] == [1]
+    write_run(tmp_path, compose("env=lunar_lander", "seed=3", "transfer=freeze2"), stages=2)
+    write_run(tmp_path, compose("env=lunar_lander", "seed=4"), stages=2)
+    assert compared(tmp_path, "vision", "lunar_lander") == {}
+
+
+def test_a_run_that_was_made_again_counts_once_the_newest(tmp_path, compose):
+    for place, gain in enumerate((0.0, 4.0)):
+        folder = write_run(tmp_path, compose("transfer=freeze2"), gain, stages=2, name=str(place))
+        os.utime(folder / "results.json", (place, place))
+    (group,), (note,) = grouped(tmp_path, "vision")
+    (members,) = group.members.values()
+    assert members[0].folder.name == "1"
+    assert "made again" in note
+    write_run(tmp_path, compose("transfer=freeze2"), 4.0, stages=3, name="reused")
+    assert len(grouped(tmp_path, "vision")[1]) == 1
+
+
+def test_a_search_that_diverged_is_left_out(tmp_path, compose):
+    for seed in (0, 1):
+        folder = write_run(tmp_path, compose(f"seed={seed}"), stages=2)
+    results = json.loads((folder / "results.json").read_text())
+    results["vision"]["epochs"][0]["val_reconstruction"] = float("nan")
+    (folder / "results.json").write_text(json.dumps(results))
+    (group,), _ = grouped(tmp_path, "vision")
+    (strategy,) = group.members
+    assert group.curves(strategy, "val_reconstruction").seeds == (0,)
+    assert group.diverged("val_reconstruction") == [str(folder)]
+
+
+def test_a_part_that_did_not_train_has_no_curve(tmp_path, compose):
+    folder = write_run(tmp_path, compose(), stages=2)
+    results = json.loads((folder / "results.json").read_text())
+    results["vision"]["epochs"] = []
+    (folder / "results.json").write_text(json.dumps(results))
+    (group,), _ = grouped(tmp_path, "vision")
+    (strategy,) = group.members
+    assert group.curves(strategy, "val_reconstruction") is None
+
+
+def test_labels_tell_apart_what_differs(tmp_path, compose):
+    for place, more in enumerate(
+        ([], ["transfer.source_env=lunar_lander"], ["transfer.budget=1.0"], ["transfer.freeze=[vision.encoder]"])
+    ):
+        write_run(tmp_path, compose("transfer=freeze2", *more), stages=2, name=str(place))
+    (group,), _ = grouped(tmp_path, "vision")
+    found = sorted(labels(group.members).values())
+    assert len(set(found)) == 4
+    assert any("from lunar_lander" in name and "×0.5" in name for name in found)
+    assert any('freeze=["vision.encoder"]' in name for name in found)
+    alone = next(each for each in group.members if each.budget == 1)
+    assert labels([alone]) == {alone: "freeze2"}
+
+
+def test_rows_of_a_comparison_are_plain(tree):
+    rows = comparison_rows(list(compared(tree, "controller").values()))
+    assert {row["metric"] for row in rows} == {
+        *("jump_start", "asymptote", "area", "time_to_threshold", "transfer_ratio")
+    }
+    assert all(not isinstance(value, list | dict) for row in rows for value in row.values())
+    assert {row["seeds"] for row in rows} == {"0 1 2"}
+
+
+def test_cut_episodes_are_no_score(tmp_path, compose):
+    for seed in range(3):
+        for transfer in ("scratch", "freeze2"):
+            config = compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0")
+            cut = dataclasses.replace(config, evaluate=dataclasses.replace(config.evaluate, max_steps=9))
+            folder = write_run(tmp_path, cut, 1.0 * (transfer == "freeze2"))
+            text = (folder / "results.json").read_text()
+            (folder / "results.json").write_text(text.replace('"official": true', '"official": false'))
+    assert compared(tmp_path, "evaluate")["freeze2"]["unfair"] == "episodes cut: no score"

@@ -1,0 +1,186 @@
+"""``python -m worldmodels.report``, as users run it, and the page it writes."""
+
+import csv
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from helpers import Commands
+from synthetic import write_run
+
+from worldmodels.reports.build import Report
+from worldmodels.reports.tidy import find_runs
+
+STRATEGIES = ("scratch", "freeze2")
+SECTIONS = ("What to use when", "Transfer matrix", "Learning curves: car_racing", "Reconstructions", "Scores", "Cost")
+SECTIONS += ("Parameters", "Probes", "Measures of M", "Runs", "Files")
+ALONE = {"meta", "img", "br"}  # have no end
+
+
+class Reader(HTMLParser):
+    """What a browser would load or offer to follow, and whether every element is closed."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(page.read_text())
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("script", "link", "iframe", "object", "embed")
+        if tag not in ALONE:
+            self.open.append(tag)
+        given = {name: value or "" for name, value in attrs}
+        self.loaded += [given[name] for name in ("src", "srcset", "data", "poster") if name in given]
+        self.links += [given[name] for name in ("href",) if name in given]
+        self.ids += [given[name] for name in ("id",) if name in given]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def checked(page: Path) -> Reader:
+    """Read a page that has nothing missing: pictures inside it, links that exist, nothing from the network."""
+    reader = Reader(page)
+    assert reader.loaded
+    assert all(re.match(r"data:image/(svg\+xml|png);base64,[A-Za-z0-9+/=]+$", source) for source in reader.loaded)
+    for link in reader.links:
+        if link.startswith("#"):
+            assert link[1:] in reader.ids
+        else:
+            assert not re.match(r"[a-z]+:|/", link), "links are relative"
+            assert (page.parent / link).exists(), link
+    style = re.search(r"<style>(.*?)</style>", page.read_text(), re.S)
+    assert style and not re.search(r"@import|url\(", style[1])
+    return reader
+
+
+@pytest.fixture
+def outputs(tmp_path, compose):
+    outputs = tmp_path / "outputs"
+    for seed in range(3):
+        for transfer, gain in (("scratch", 0.0), ("freeze2", 3.0)):
+            config = compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0", "vae.epochs=2")
+            write_run(outputs, config, gain)
+    return outputs
+
+
+def written(outputs: Path) -> Path:
+    runs, problems = find_runs(f"{outputs}/**")
+    return Report(outputs / "reports" / "now", runs, problems).write()
+
+
+def test_the_page_has_everything_and_says_what_to_use(outputs):
+    page = written(outputs)
+    reader = checked(page)
+    for section in SECTIONS:
+        assert section in reader.text
+    assert "use freeze2: better than scratch." in reader.text
+    assert "freeze2 from bipedal_walker: better, gain +3 [3, 3] return, 3 seeds" in reader.text
+    assert "M learns the latents of another V: freeze2" in reader.text
+    assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 16 × 2" in reader.text
+    assert "34,400" in reader.text
+    assert "Left out" not in reader.text
+
+
+def test_the_same_runs_give_the_same_report(outputs):
+    first = {path.name: path.read_bytes() for path in written(outputs).parent.rglob("*") if path.is_file()}
+    second = {path.name: path.read_bytes() for path in written(outputs).parent.rglob("*") if path.is_file()}
+    assert first == second
+
+
+def test_costs_are_told_with_and_without_the_sources(outputs):
+    text = checked(written(outputs)).text
+    assert "scratch quick evaluate 3 100 50 200 385 0 385 1,000 0 1,000" in text
+    assert "freeze2 bipedal_walker quick evaluate 3 100 50 200 385 110 495 1,000 700 1,700" in text
+
+
+def test_a_source_of_unknown_cost_is_told_as_unknown(outputs):
+    for path in outputs.glob("runs/*freeze2*/results.json"):
+        path.write_text(re.sub(r'"source_stages": \{.*?\}\}', '"source_stages": {}', path.read_text()))
+    text = checked(written(outputs)).text
+    assert "freeze2 bipedal_walker quick evaluate 3 100 50 200 385 – – 1,000 – –" in text
+
+
+def test_figures_and_tables_are_files_too(outputs):
+    folder = written(outputs).parent
+    tables = {path.stem for path in folder.glob("tables/*.csv")}
+    assert tables == {
+        *("comparisons", "costs", "curves", "evaluations", "measures", "parameters", "probes", "runs"),
+    }
+    rows = list(csv.DictReader((folder / "tables" / "comparisons.csv").open()))
+    (row,) = [row for row in rows if (row["part"], row["metric"]) == ("vision", "asymptote")]
+    assert float(row["value"]) == pytest.approx(3)
+    assert row["negative"] == "False"
+    names = {re.sub("[0-9a-f]{6}", "HASH", path.name) for path in folder.glob("figures/*")}
+    assert names >= {
+        "car_racing-vision-quick-HASH-budget1.svg",
+        "car_racing-controller-quick-HASH-budget1-published.svg",
+        "car_racing-vision-quick-HASH-gains.svg",
+        "car_racing-vision-quick-HASH-scratch-seed0.png",
+    }
+
+
+@pytest.mark.parametrize("stages", range(7))
+def test_a_run_of_any_stages_is_reported(tmp_path, compose, stages):
+    write_run(tmp_path, compose("env=lunar_lander", "vae.epochs=2"), stages=stages, probed=False)
+    page = written(tmp_path)
+    reader = checked(page) if stages > 1 else Reader(page)
+    assert "1 run on lunar_lander." in reader.text
+    assert ("scratch only; nothing to compare." in reader.text) == (stages > 1)
+
+
+def test_what_is_missing_or_damaged_is_named(outputs):
+    broken = next(outputs.glob("runs/*seed2*"))
+    (broken / "results.json").write_text("{")
+    for path in outputs.glob("artifacts/*"):
+        shutil.rmtree(path)
+    text = checked(written(outputs)).text
+    assert f"{broken / 'results.json'} is no JSON" in text
+    assert "Reconstructions" not in text
+
+
+def test_names_from_results_cannot_break_the_page(tmp_path, compose):
+    folder = write_run(tmp_path, compose("vae.epochs=2"), stages=2)
+    text = (folder / "results.json").read_text()
+    (folder / "results.json").write_text(text.replace('"transfer": "scratch"', '"transfer": "<b>/../x & y"'))
+    reader = checked(written(tmp_path))
+    assert "<b>/../x & y" in reader.text
+
+
+def test_real_runs_are_reported_by_the_command(commands: Commands) -> None:
+    shared = ("env=lunar_lander", "vae=cvae", "stage=vision", "probe.enabled=false")
+    commands.train("-m", "transfer=scratch,freeze2", "transfer.budget=1.0", *shared)
+    folder = commands.outputs / "reports" / "now"
+    output = commands.run("report", f"runs={commands.outputs}/**", f"hydra.run.dir={folder}")
+    assert f"2 runs; results: {folder / 'index.html'}" in output
+    text = checked(folder / "index.html").text
+    assert "undecided between scratch and freeze2." in text
+    assert len(list(folder.glob("figures/*.png"))) == 2
+
+
+def test_no_match_exits_with_2_and_one_line(commands: Commands) -> None:
+    folder = commands.outputs / "reports" / "now"
+    for runs in ("nowhere/*", "3", "[]"):
+        output = commands.run("report", f"runs={runs}", f"hydra.run.dir={folder}", expect=2)
+        (line,) = [line for line in output.splitlines() if line.strip()]
+        assert line.startswith("error: runs=")
+        assert "expected" in line
+    assert not folder.exists()
+
+
+def test_help_tells_how_to_choose_runs(commands: Commands) -> None:
+    assert "runs='outputs/**'" in commands.run("report", "--help")
