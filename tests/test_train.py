@@ -219,7 +219,7 @@ def test_evaluate_dream_probe_and_report_follow_a_run(commands: Commands) -> Non
     assert figures["measures"] == results["measures"]
     assert {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")} == before
     output = commands.run("report", f"runs={run}", f"hydra.run.dir={commands.outputs / 'reports'}")
-    assert "1 runs; results: " in output
+    assert "1 run; results: " in output
     assert "Measures of M" in (commands.outputs / "reports" / "index.html").read_text()
     output = commands.run("evaluate", f"run={commands.outputs}", expect=2)
     assert "is no run" in output

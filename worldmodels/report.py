@@ -46,7 +46,8 @@ def report(composed: DictConfig) -> None:
     for problem in problems:
         logging.getLogger(__name__).warning("%s", problem)
     path = Report(Path(HydraConfig.get().runtime.output_dir), runs, problems).write()
-    Console().print(f"{len(runs)} runs; results: {path}", soft_wrap=True)
+    count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    Console().print(f"{count}; results: {path}", soft_wrap=True)
 
 
 if __name__ == "__main__":
