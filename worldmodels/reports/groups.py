@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from worldmodels.reports.tidy import TABLES, budget
-from worldmodels.runs import FinishedRun
+from worldmodels.runs import RESULTS, FinishedRun
 from worldmodels.transfer.metrics import Curves
 
 NODES = {  # of the config, on which a part's figures depend
@@ -135,7 +136,7 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
     """
     groups: dict[tuple[str, str], Group] = {}
     notes = []
-    for run in sorted(runs, key=lambda run: (run.folder / "results.json").stat().st_mtime_ns):
+    for run in sorted(runs, key=written):
         if part not in run.results["stages"]:
             continue
         shared = settings(run, part)
@@ -151,6 +152,22 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
         _fold(group)
     order = sorted(groups.values(), key=lambda group: (group.env, group.scale, -group.size, group.settings))
     return order, notes
+
+
+def written(run: FinishedRun) -> int:
+    """When a run's results were written, to put the newest last."""
+    return (run.folder / RESULTS).stat().st_mtime_ns
+
+
+def settings_apart(runs: Sequence[FinishedRun]) -> dict[Path, str]:
+    """For each run's folder, its scale and what sets its settings apart from those of others on its task."""
+    given = {run.folder: (run.results["env"], settings(run, "evaluate")) for run in runs}
+    told = {}
+    for folder, (env, own) in given.items():
+        others = [other for task, other in given.values() if task == env]
+        differing = [key for key in own if key != "scale" and any(other.get(key) != own[key] for other in others)]
+        told[folder] = " ".join([str(own["scale"]), *(f"{key}={json.dumps(own[key])}" for key in differing)])
+    return told
 
 
 def artifact(run: FinishedRun, part: str) -> str:

@@ -1,29 +1,30 @@
 """The sections that show: runs, scores, parameters, cost, probes and measures."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from worldmodels.reports import tidy
-from worldmodels.reports.groups import Strategy, labels, strategy
+from worldmodels.reports.groups import labels, settings_apart, strategy, written
 from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
 from worldmodels.runs import RESULTS, FinishedRun, path_from
 from worldmodels.statistics import seed_estimate
 
 Row = tidy.Row
+PLACE = ("task", "strategy", "source", "settings")
 
 
 def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
     """A line a run, with links to its folder as seen from ``folder``."""
     names = labels(map(strategy, runs))
-    columns = ("run", "task", "strategy", "source", "scale", "seed", "last stage", "V: reconstruction", "V: KL")
-    figures = ("M: NLL", "C: first mean", "C: last mean", "score", "random")
+    columns = ("task", "strategy", "source", "scale", "seed", "last stage")
+    figures = ("V: squared error", "V: KL", "M: NLL", "C: first mean", "C: last mean", "score", "random")
     rows = []
     for run in runs:
         results, stages = run.results, list(run.results["stages"])
         epochs, steps = (results.get(part, {}).get(key) for part, key in (("vision", "epochs"), ("memory", "steps")))
         generations, score = results.get("controller", {}).get("generations"), results.get("evaluation")
-        last = [(rows or [{}])[-1] for rows in (epochs, steps, generations)]
+        last = [(found or [{}])[-1] for found in (epochs, steps, generations)]
         told = "–"
         if score is not None:
             told = estimate({"value": score["mean"], "interval": score["interval"]})
@@ -31,7 +32,6 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
         path = path_from(folder, run.folder)
         rows.append(
             (
-                Html(f"{link(f'{path}/', run.folder.name)} {link(f'{path}/{RESULTS}', 'results')}"),
                 *(results["env"], names[strategy(run)], results["source_env"] or "", results["scale"], results["seed"]),
                 stages[-1] if stages else "–",
                 *(number(last[0].get(key), 4) for key in ("val_reconstruction", "val_kl")),
@@ -39,35 +39,32 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
                 *(number(row.get("mean")) for row in ((generations or [{}])[0], last[2])),
                 told,
                 number(score["random"]["mean"]) if score and "random" in score else "–",
+                Html(f"{link(f'{path}/', 'folder')} {link(f'{path}/{RESULTS}', 'results')}"),
             )
         )
     note = paragraph(
         "Score: mean return with the 95 % interval over episodes; (cut): episodes were cut, no score.", "note"
     )
-    return Html(table([*columns, *figures], rows, ["seed", *columns[7:], *figures]) + note)
+    return Html(table([*columns, *figures, "files"], rows, ["seed", *figures]) + note)
 
 
 def _by_strategy(
     runs: Sequence[FinishedRun], rows_of: Callable[[FinishedRun], list[Row]], keys: Sequence[str]
-) -> list[tuple[FinishedRun, str, tuple[Any, ...], list[Row]]]:
-    """Rows of runs that differ in nothing but the seed: one of the runs, the strategy's label, the values of ``keys``,
-    and the rows, one a seed, the newest of each.
+) -> list[tuple[tuple[str, str, str, str], tuple[Any, ...], list[Row]]]:
+    """Rows of runs that differ in nothing but the seed, scratch first: task, strategy, source and settings for a table,
+    the values of ``keys``, and the rows, one a seed, the newest of each.
     """
-    names = labels(map(strategy, runs))
-    found: dict[tuple[str, str, Strategy, tuple[Any, ...]], dict[int, tuple[FinishedRun, Row]]] = {}
-    for run in runs:
-        config = {key: value for key, value in run.results["config"].items() if key in SETTINGS}
-        config["collect"] = {key: value for key, value in config["collect"].items() if key != "seed"}
+    names, told = labels(map(strategy, runs)), settings_apart(runs)
+    found: dict[tuple[Any, ...], dict[int, Row]] = {}
+    for run in sorted(runs, key=written):
+        each = strategy(run)
+        place = (run.results["env"], names[each], each.source_env, told[run.folder])
         for row in rows_of(run):
-            place = (row["env"], repr(sorted(config.items())), strategy(run), tuple(row[key] for key in keys))
-            found.setdefault(place, {})[row["seed"]] = (run, row)
-    return [
-        (next(iter(seeds.values()))[0], names[place[2]], place[3], [row for _, row in seeds.values()])
-        for place, seeds in found.items()
-    ]
-
-
-SETTINGS = ("env", "collect", "vae", "memory", "controller", "evaluate")
+            found.setdefault((place, not each.scratch, tuple(row[key] for key in keys)), {})[row["seed"]] = row
+    order = sorted(
+        found.items(), key=lambda item: (item[0][0][0], item[0][1], item[0][0])
+    )  # a strategy's own rows stay
+    return [(place, values, [rows[seed] for seed in sorted(rows)]) for (place, _, values), rows in order]
 
 
 def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
@@ -76,45 +73,26 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
-    """Scores by strategy: the mean over seeds with its interval, and every seed's."""
-    rows = []
-    for run, name, (contestant, official), found in _by_strategy(
-        runs, tidy.evaluation_rows, ["contestant", "official"]
+    """Scores by strategy: the mean over seeds with its interval, and the agent's on every seed."""
+    found: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
+    for place, (contestant, official, episodes), scores in _by_strategy(
+        runs, tidy.evaluation_rows, ["contestant", "official", "episodes"]
     ):
-        each = "  ".join(
-            f"{row['seed']}: {number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]" for row in found
+        line = (*place, f"{episodes}{'' if official else ' (cut)'}")
+        found.setdefault(line, {})[contestant] = scores
+    rows = []
+    for line, scores in found.items():
+        cells = (_over_seeds(scores.get(contestant, []), "mean") for contestant in tidy.CONTESTANTS)
+        each = (
+            f"{row['seed']}: {number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"
+            for row in scores["mean"]
         )
-        results = run.results
-        source, who = (
-            results["source_env"] or "",
-            {"mean": "search mean", "best": "best individual"}.get(contestant, contestant),
-        )
-        episodes = "/".join(dict.fromkeys(str(row["episodes"]) for row in found))
-        rows.append(
-            (
-                results["env"],
-                name,
-                source,
-                results["scale"],
-                who,
-                "yes" if official else "cut",
-                episodes,
-                _over_seeds(found, "mean"),
-                each,
-            )
-        )
-    columns = (
-        "task",
-        "strategy",
-        "source",
-        "scale",
-        "agent",
-        "official",
-        "episodes",
-        "over seeds",
-        "seed: mean [over episodes]",
+        rows.append((*line, *cells, "; ".join(each)))
+    columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")
+    note = (
+        "Means of the seeds' scores, with their 95 % bootstrap interval over seeds; a single seed has none. Agent: the "
+        "mean of the search's distribution. (cut): episodes were cut, no score."
     )
-    note = "Over seeds: mean of the seeds' scores, with its 95 % bootstrap interval; a single seed has none."
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 
 
@@ -128,7 +106,7 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
             f"{row['part']}.{row['group']}" if row["group"] else row["part"],
             *(f"{row[kind]:,}" for kind in kinds),
         )
-        for run in runs
+        for run in sorted(runs, key=lambda run: (run.results["env"], not strategy(run).scratch))
         for row in tidy.parameter_rows(run)
     )
     note = "total = copied + fresh = frozen + trainable. Copied: from the source; fresh: initialised at random."
@@ -139,24 +117,10 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
 def cost_table(runs: Sequence[FinishedRun]) -> Html:
     """Seconds and frames by strategy, the target's own and with the source's counted."""
     rows = []
-    for run, name, (stages,), found in _by_strategy(runs, _cost, ["stages"]):
-        results = run.results
+    for place, (stages,), found in _by_strategy(runs, _cost, ["stages"]):
         keys = ("vision", "memory", "controller", "target", "source", "both", "frames", "source_frames", "all_frames")
-        figures = (number(_mean(found, key)) for key in keys)
-        rows.append((results["env"], name, results["source_env"] or "", results["scale"], stages, len(found), *figures))
-    columns = (
-        "task",
-        "strategy",
-        "source",
-        "scale",
-        "up to",
-        "seeds",
-        "V, s",
-        "M, s",
-        "C, s",
-        "target, s",
-        "source, s",
-    )
+        rows.append((*place, stages, len(found), *(number(_mean(found, key)) for key in keys)))
+    columns = (*PLACE, "up to", "seeds", "V, s", "M, s", "C, s", "target, s", "source, s")
     columns += ("both, s", "frames", "source's frames", "both")
     return Html(table(columns, rows, columns[5:]) + paragraph(COST, "note")) if rows else Html("")
 
@@ -199,11 +163,10 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
     """R² of the probes and recall of objects on held-out rollouts, over seeds."""
     keys = ("part", "inputs", "target")
     found: dict[tuple[Any, ...], dict[str, str]] = {}
-    for run, name, (*place, probe), rows in _by_strategy(runs, tidy.probe_rows, [*keys, "probe"]):
-        line = (run.results["env"], name, run.results["source_env"] or "", run.results["scale"], *place, len(rows))
-        found.setdefault(line, {})[probe] = _over_seeds(rows, "value")
+    for place, (*values, probe), rows in _by_strategy(runs, tidy.probe_rows, [*keys, "probe"]):
+        found.setdefault((*place, *values, len(rows)), {})[probe] = _over_seeds(rows, "value")
     rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in found.items()]
-    columns = ("task", "strategy", "source", "scale", "model", "inputs", "target", "seeds")
+    columns = (*PLACE, "model", "inputs", "target", "seeds")
     note = (
         "What V's z, and M's [z, h], carry of the true state: R² of a linear and a small MLP probe. Recall: share of "
         "reconstructions that still show the object. Means over seeds, with 95 % intervals."
@@ -221,21 +184,18 @@ MODELS = ("memory", "persistence", "reservoir", "swapped")
 def measure_table(runs: Sequence[FinishedRun]) -> Html:
     """M's open-loop errors and NLL on held-out rollouts beside those of its baselines, over seeds."""
 
-    def chosen(run: FinishedRun) -> Iterable[Row]:
+    def chosen(run: FinishedRun) -> list[Row]:
         kept = (
             row for row in tidy.measure_rows(run) if row["measure"] in ("open_loop", "nll") and row["model"] in MODELS
         )
         return [row for row in kept if row["value"] is not None]
 
     found: dict[tuple[Any, ...], dict[str, str]] = {}
-    for run, name, (measure, horizon, model), rows in _by_strategy(
-        runs, lambda run: list(chosen(run)), ["measure", "horizon", "model"]
-    ):
+    for place, (measure, horizon, model), rows in _by_strategy(runs, chosen, ["measure", "horizon", "model"]):
         what = "NLL" if measure == "nll" else f"{horizon} step{'s' if horizon > 1 else ''}"
-        line = (run.results["env"], name, run.results["source_env"] or "", run.results["scale"], what, len(rows))
-        found.setdefault(line, {})[model] = _over_seeds(rows, "value")
+        found.setdefault((*place, what, len(rows)), {})[model] = _over_seeds(rows, "value")
     rows = [(*line, *(cells.get(model, "–") for model in MODELS)) for line, cells in found.items()]
-    columns = ("task", "strategy", "source", "scale", "what", "seeds", "M", "persistence", "reservoir", "other actions")
+    columns = (*PLACE, "what", "seeds", "M", "persistence", "reservoir", "other actions")
     note = (
         "n steps: open-loop error as a share of the variance of μ. NLL: nats per dimension; comparable only between "
         "runs with the same V. Means over seeds, with 95 % intervals."
