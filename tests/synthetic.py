@@ -27,8 +27,7 @@ def summaries(config: Config, gain: float) -> dict[str, dict[str, Any]]:
     """Every stage's summary: all curves are ``gain`` better than those of 0, at every point; seeds differ by 1."""
     seed, transfer = config.seed, config.transfer
     loaded = {part: part in transfer.load for part in ("vision", "memory")}
-    budget = transfer.budget if loaded["memory"] else 1.0
-    steps = round(config.memory.steps * budget / config.memory.validate_every)
+    steps = round(config.memory.steps * transfer.budget_of("memory") / config.memory.validate_every)
     epochs = [
         {"epoch": x, "reconstruction": y, "kl": 17.0 + x, "val_reconstruction": y + 2, "val_kl": 18.0 + x, "seconds": 9}
         for x, y in ((x, 100 / x + seed - gain) for x in range(1, config.vae.epochs + 1))
@@ -115,9 +114,10 @@ def write_run(
     def strategy(stage: str) -> str:
         if stage == "collect":
             return config.collect.policy
+        whole = "scratch" if transfer.budget == 1 or not scratch else label
         if stage in ("vision", "encode"):
-            return label if "vision" in transfer.load else "scratch"
-        return "scratch" if scratch else label
+            return label if "vision" in transfer.load else whole
+        return whole if scratch else label
 
     found = summaries(config, gain)
     artifacts = {stage: made(stage, strategy(stage), found[stage]) for stage in STAGES[:stages]}

@@ -71,10 +71,6 @@ def test_curves_have_a_row_for_every_measure_at_every_point(outputs, compose):
     assert all(not isinstance(value, list | dict) for row in rows for value in row.values())
 
 
-def test_the_budget_of_scratch_is_all_of_it(outputs):
-    assert tidy.facts(run(outputs, "scratch"))["budget"] == 1
-
-
 def test_scores_are_those_of_the_agent_the_best_and_a_random_one(outputs):
     rows = {row["contestant"]: row for row in tidy.evaluation_rows(run(outputs, "freeze2"))}
     assert set(rows) == {"mean", "best", "random"}

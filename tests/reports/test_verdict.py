@@ -42,10 +42,29 @@ def test_seeds_that_disagree_decide_nothing(tree):
 
 def test_other_budgets_and_other_latents_are_told_and_not_ranked(tree):
     found = compared(tree, "memory")
-    assert found["freeze_lstm ×0.5"]["unfair"] == "budget 0.5 against 1"
+    assert found["freeze_lstm ×0.5"]["unfair"] == "budget 1/0.5 against 1"
     assert found["pretrained"]["unfair"] == "M learns the latents of another V"
     assert [each["label"] for each in ranked(list(found.values()))] == ["freeze_mdn", "freeze_lstm"]
     assert [each["label"] for each in ranked(list(compared(tree, "vision").values()))] == ["pretrained", "freeze2"]
+
+
+def test_scratch_at_half_the_budget_makes_half_a_budget_fair(tmp_path, compose):
+    """V only is loaded: M then has all its steps, and scratch at half the budget half of them."""
+    for transfer, budgets in (("scratch", (0.5, 1.0)), ("freeze2", (0.5, 1.0)), ("pretrained", (0.5,))):
+        for budget in budgets:
+            config = compose(f"transfer={transfer}", f"transfer.budget={budget}")
+            write_run(tmp_path, config, 2.0 * (transfer != "scratch") + 7 * (budget == 1))
+    found = {}
+    for part in ("vision", "controller"):
+        (group,) = grouped(tmp_path, part)[0]
+        for each in comparisons(group):
+            found[part, each["label"], each["reference"]] = each["unfair"], each["asymptote"]["value"]
+    assert found["vision", "freeze2 ×0.5", "scratch ×0.5"] == ("", pytest.approx(2))
+    assert found["vision", "freeze2 ×0.5", "scratch"] == ("budget 0.5 against 1", pytest.approx(-5))
+    assert found["controller", "freeze2 ×0.5", "scratch ×0.5"][0] == "budget 0.5/1 against 0.5"
+    assert found["controller", "freeze2 ×0.5", "scratch"][0] == "budget 0.5/1 against 1"
+    assert found["controller", "pretrained ×0.5", "scratch ×0.5"][0] == ""
+    assert ("vision", "freeze2", "scratch ×0.5") not in found
 
 
 def test_half_the_steps_are_compared_with_the_same_steps(tree):

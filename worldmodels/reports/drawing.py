@@ -29,9 +29,9 @@ AXES = {"vision": "epoch", "memory": "step", "controller": "generation"}
 
 
 def curves_of(group: Group, measure: str, budget: float) -> dict[str, Curves]:
-    """Curves of the strategies with ``budget``, by label, after those of every scratch."""
+    """Curves of the strategies with ``budget``, by label, after scratch's with as much and with all."""
     names = labels(group.members)
-    chosen = [each for each in group.members if each.scratch or each.budget == budget]
+    chosen = [each for each in group.members if each.budget in (budget, 1.0 if each.scratch else budget)]
     found = {
         names[each]: group.curves(each, measure) for each in sorted(chosen, key=lambda each: (not each.scratch, each))
     }

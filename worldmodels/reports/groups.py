@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.reports.tidy import TABLES, budget
+from worldmodels.reports.tidy import TABLES
 from worldmodels.runs import RESULTS, FinishedRun
+from worldmodels.transfer.config import of_part
 from worldmodels.transfer.metrics import Curves
 
 NODES = {  # of the config, on which a part's figures depend
@@ -37,6 +38,13 @@ class Strategy:
     @property
     def scratch(self) -> bool:
         return self.name == "scratch"
+
+    def budget_of(self, part: str) -> float:
+        """Share of data or steps that V or M trains on: a part beside a loaded one has all of it, as
+        `worldmodels.transfer.config.TransferConfig.budget_of` says.
+        """
+        load = json.loads(self.rest)["load"]
+        return self.budget if of_part(load, part) or not load else 1.0
 
 
 @dataclass
@@ -102,7 +110,7 @@ def strategy(run: FinishedRun) -> Strategy:
     transfer = run.results["config"]["transfer"]
     rest = {key: value for key, value in transfer.items() if key not in ("name", "source_env", "budget")}
     source = run.results["source_env"] or ""
-    return Strategy(run.results["transfer"], source, budget(run), json.dumps(rest, sort_keys=True))
+    return Strategy(run.results["transfer"], source, float(transfer["budget"]), json.dumps(rest, sort_keys=True))
 
 
 def labels(strategies: Iterable[Strategy]) -> dict[Strategy, str]:

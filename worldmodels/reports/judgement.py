@@ -26,7 +26,8 @@ METHOD = (
     "gain of the mean of the last tenth. Area: gain of the mean height. Time saved: to 90 % of scratch's own "
     "progress; a run that never gets there counts with all the time it had, and n/m says how many got there with "
     "transfer and from scratch. Ratio: gain in area over scratch's area, for returns above a random agent's; a dash "
-    "where an area is not above it."
+    "where an area is not above it. Budget: the share of data or steps that V and M trained on, as V/M where they "
+    "differ; a part beside a transferred one has all of it."
 )
 KEY = (
     f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['undecided']} undecided; (in brackets): "

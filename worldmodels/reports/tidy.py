@@ -61,18 +61,12 @@ def facts(run: FinishedRun) -> Row:
         "env": str(results["env"]),
         "strategy": str(results["transfer"]),
         "source_env": results["source_env"],
-        "budget": budget(run),
+        "budget": float(transfer["budget"]),
         "scale": str(results["scale"]),
         "seed": int(results["seed"]),
         "load": " ".join(transfer["load"]),
         "freeze": " ".join(transfer["freeze"]),
     }
-
-
-def budget(run: FinishedRun) -> float:
-    """Share of data (V) and of steps (M) that the transferred parts trained on; 1 where nothing was loaded."""
-    transfer = run.results["config"]["transfer"]
-    return float(transfer["budget"]) if transfer["load"] else 1.0
 
 
 def curve_rows(run: FinishedRun) -> list[Row]:

@@ -25,9 +25,12 @@ Comparison = dict[str, Any]
 
 
 def comparisons(group: Group) -> Iterator[Comparison]:
-    """Every transferred strategy against every scratch of the group that shares a seed with it."""
+    """Every other strategy against every scratch of the group that shares a seed with it and has no less budget."""
     names = labels(group.members)
-    for each, reference in ((a, b) for a in group.members if not a.scratch for b in group.members if b.scratch):
+    pairs = ((each, scratch) for each in group.members for scratch in group.members if scratch.scratch)
+    for each, reference in pairs:
+        if each.scratch or reference.budget < each.budget:
+            continue
         found = _compared(group, each, reference)
         if found is not None:
             yield {
@@ -75,8 +78,10 @@ def _random_return(group: Group) -> float:
 
 def _unfair(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[int]) -> str:
     """Why a comparison decides nothing; empty where it may."""
-    if each.budget != reference.budget:
-        return f"budget {each.budget:g} against {reference.budget:g}"
+    parts = ("vision",) if group.part == "vision" else ("vision", "memory")
+    budgets = [[one.budget_of(part) for part in parts] for one in (each, reference)]
+    if budgets[0] != budgets[1]:
+        return "budget {} against {}".format(*(_told(given) for given in budgets))
     if group.part == "memory":
         pairs = [(group.members[each][seed], group.members[reference][seed]) for seed in seeds]
         if any(artifact(one, "vision") != artifact(other, "vision") for one, other in pairs):
@@ -86,6 +91,11 @@ def _unfair(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[i
     ):
         return "episodes cut: no score"
     return ""
+
+
+def _told(budgets: Sequence[float]) -> str:
+    """The budget of V, or those of V and M where they differ."""
+    return "/".join(f"{budget:g}" for budget in (budgets if len(set(budgets)) > 1 else budgets[:1]))
 
 
 def decision(comparison: Mapping[str, Any]) -> str:
