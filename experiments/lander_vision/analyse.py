@@ -5,7 +5,6 @@
 """
 
 import argparse
-import csv
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ import torch
 from worldmodels import media
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.parts import make_vision
+from worldmodels.reports.tidy import write_csv
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.runs import FinishedRun
 from worldmodels.vision.objectives import relevant
@@ -80,14 +80,6 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.4f}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
-
-
 @torch.inference_mode()
 def reconstructions(runs: Sequence[FinishedRun]) -> np.ndarray:
     """Held-out frames that count for the probes, above every run's reconstruction of them from μ."""
@@ -116,8 +108,8 @@ def main() -> None:
     found = [(row(run), run) for run in map(FinishedRun, arguments.runs)]
     found.sort(key=lambda pair: (pair[0]["env"], pair[0]["variant"], pair[0]["seed"]))
     rows = [figures for figures, _ in found]
-    write(arguments.to / "results.csv", rows)
-    write(arguments.to / "summary.csv", summary(rows))
+    write_csv(arguments.to / "results.csv", rows)
+    write_csv(arguments.to / "summary.csv", summary(rows))
     for env in dict.fromkeys(figures["env"] for figures in rows):
         first: dict[str, FinishedRun] = {}
         for figures, run in found:

@@ -5,7 +5,6 @@ a thin line for each run and a thick one for the mean of a task's runs.
 """
 
 import argparse
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from worldmodels.memory.measures import rows
+from worldmodels.reports.tidy import write_csv
 from worldmodels.runs import FinishedRun
 
 HERE = Path(__file__).parent
@@ -47,13 +47,6 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
         }
         lines += [{**facts, **row} for row in rows(results["measures"]["memory"])]
     return lines
-
-
-def write(path: Path, lines: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in line.items()} for line in lines)
 
 
 def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
@@ -88,7 +81,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=HERE, help="where the table and the figure go")
     arguments = parser.parse_args()
     runs = sorted(map(FinishedRun, arguments.runs), key=lambda run: (run.results["env"], run.results["seed"]))
-    write(arguments.to / "results.csv", table(runs))
+    write_csv(arguments.to / "results.csv", table(runs))
     figure(arguments.to / "open_loop.svg", runs)
 
 
