@@ -154,6 +154,8 @@ def test_old_artifacts_outlive_new_options(inputs, strategy, vision, memory):
     assert (made["vision"].get("transfer"), made["memory"].get("transfer")) == (vision, memory)
     for stage, settings in (("vision", "vae"), ("memory", "memory")):
         assert set(made[stage]) - {"transfer"} == {"format", settings, "seed", "precision"}
+    heads = {"reward_head", "end_head"}
+    assert set(made["memory"]["memory"]["network"]) == {"_target_", "hidden_size", "mixtures", *heads}
     assert set(made["controller"]) == {"format", "env", "controller", "seed", "precision"}
 
 

@@ -118,9 +118,10 @@ def dream(composed: DictConfig) -> None:
         console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
     if "controller" in run.results["stages"] and memory.reward_head is not None:
         model, controllers = DreamModel.of(run.folder), load_file(run.controller.weights)["mean"][None]
+        seeds = range(request.seed, request.seed + SCORED)
         console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")
         for temperature in request.temperatures:
-            returns = dream_returns(model, controllers, range(SCORED), temperature=temperature)
+            returns = dream_returns(model, controllers, seeds, temperature=temperature)
             console.print(f"  {f'dream, τ = {temperature:g}':<24}  {returns.mean():.1f} ± {returns.std(ddof=1):.1f}")
     console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)
 

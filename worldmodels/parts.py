@@ -8,7 +8,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from worldmodels.config import Config
+from worldmodels.config import STAGES, Config
 from worldmodels.errors import ConfigError
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.seeds import sequence
@@ -18,7 +18,7 @@ from worldmodels.vision.network import ConvVAE
 
 def make_vision(config: Config, weights: Path | None = None) -> ConvVAE:
     """V, with fresh weights that the seed determines, or with those of an artifact."""
-    return _make("vae.network", config.vae.network, config.seed, "vision", weights)
+    return _make("vae.network", config.vae.network, config, "vision", weights)
 
 
 def make_memory(config: Config, action_size: int, weights: Path | None = None, source: Path | None = None) -> MDNLSTM:
@@ -29,12 +29,15 @@ def make_memory(config: Config, action_size: int, weights: Path | None = None, s
     file = weights or source
     if config.transfer.input_layer == "adapter":
         sizes["adapter_width"] = shapes(file)[LSTM_INPUT][1] if file else sum(sizes.values())
-    return _make("memory.network", config.memory.network, config.seed, "memory", weights, **sizes)
+    return _make("memory.network", config.memory.network, config, "memory", weights, **sizes)
 
 
-def _make(key: str, node: Any, seed: int, stream: str, weights: Path | None, **facts: int) -> Any:
+def _make(key: str, node: Any, config: Config, part: str, weights: Path | None, **facts: int) -> Any:
+    # A source of the same seed began with a part's own stream: what is mixed with its weights must be drawn apart.
+    mixed = config.transfer.mixes(part)
+    keys = ("transfer", STAGES.index(part)) if mixed else (part, 3)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(sequence(seed, stream, 3).generate_state(1)[0]))
+        torch.manual_seed(int(sequence(config.seed, *keys).generate_state(1)[0]))
         try:
             network = instantiate(OmegaConf.structured(node), **facts)
         except InstantiationException as error:

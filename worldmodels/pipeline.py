@@ -164,7 +164,7 @@ class Pipeline:
         return self._build(
             "measure_memory",
             self._strategy("memory"),
-            {"measure": settings, "validation_fraction": self.config.memory.validation_fraction},
+            {"measure": settings, "validation_fraction": self.config.memory.validation_fraction, "method": 2},
             parents,
             lambda folder, journal: measure.memory(
                 self.config, parents["heldout"].path, parents["encoded"].path, parents["memory"].weights, journal
@@ -177,6 +177,8 @@ class Pipeline:
         parents = {"encoded": self.encode, **source}
         for_people = ("cached_rollouts", "dream_steps", "temperature")
         settings = {key: value for key, value in plain(config.memory).items() if key not in for_people}
+        if not settings["network"]["carry"]:
+            del settings["network"]["carry"]  # M is then what it was before there was such an option
         return self._build(
             "memory",
             self._strategy("memory"),
@@ -326,8 +328,8 @@ class Pipeline:
         require_one_of("vae.loss", self.config.vae.loss, MODULES)
         if self._features:
             feature_weights(Given(self.config.seed, source=_weights(self._features)))
-        require_hardware(self.config.trainer)
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
+        require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
         given = self._loaded() if transfer.source_run is not None else []
         taken = {part: getattr(self.source, part).weights for part in given}
         networks = {

@@ -40,10 +40,14 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
             "scale": results["scale"],
             "vae": run.config.vae.network._target_.rsplit(".", 1)[1],
             "steps": memory.steps,
+            "sequence_length": memory.sequence_length,
+            "frames": results["collect"]["frames"],
+            "max_steps": run.config.collect.max_steps,
+            "carry": memory.network.carry,
             "mean_inputs": memory.mean_inputs,
             "decay": memory.decay,
             "samples": run.config.measure.samples,
-            "heads": memory.network.end_head,
+            "heads": memory.network.end_head or memory.network.reward_head != "none",
         }
         lines += [{**facts, **row} for row in rows(results["measures"]["memory"])]
     return lines
@@ -58,11 +62,13 @@ def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
         drawing, panels = plt.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.6), sharey=True, squeeze=False)
         for panel, (env, members) in zip(panels[0], tasks.items(), strict=True):
             for model, (label, line, marker) in MODELS.items():
-                curves = [[point["value"] or np.nan for point in each[model]] for each in members]
+                curves = [
+                    [np.nan if point["value"] is None else point["value"] for point in each[model]] for each in members
+                ]
                 horizons = members[0]["horizons"]
                 for curve in curves:
                     panel.plot(horizons, np.minimum(curve, 2 * HIGHEST), color="0.7", linewidth=0.6)
-                mean = np.minimum(np.mean(curves, axis=0), 2 * HIGHEST)
+                mean = np.minimum(np.nanmean(curves, axis=0), 2 * HIGHEST)
                 panel.plot(horizons, mean, color="black", linestyle=line, marker=marker, markersize=4, label=label)
             panel.axhline(1, color="0.5", linewidth=0.6)
             panel.set(xscale="log", yscale="log", ylim=(0.01, HIGHEST), xlabel="frames ahead", title=env)

@@ -14,7 +14,7 @@ from worldmodels.memory import mixture
 from worldmodels.memory.baselines import RIDGES, _Moments, _ridge, fit_baselines
 from worldmodels.memory.measures import _histogram, calibration, measure, rows
 from worldmodels.memory.mixture import Mixture
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.network import MDNLSTM, State
 from worldmodels.memory.open_loop import CONTEXT, STRIDE, expectation_error, squared_errors
 from worldmodels.memory.trajectories import Trajectory, batches, swapped_actions
 
@@ -152,6 +152,29 @@ def test_sampled_forecasts_are_exact_one_step_ahead_and_where_nothing_is_uncerta
                 getattr(sampled, name)[:, places], getattr(fed_back, name)[:, places], rtol=1e-4, atol=1e-4
             )
     assert sampled.memory.min() > 0
+
+
+@torch.no_grad()
+def test_sampled_forecasts_are_the_expectation_of_futures_and_not_of_means_fed_back() -> None:
+    model, given = network(), trajectories([8])  # one forecast, from frame 5
+    model.lstm.weight_input *= 8  # far from linear
+    model.mdn.weight.view(3, 3, 4, -1)[1] *= 20
+    model.mdn.bias.view(3, 3, 4)[2] += 1.0  # and uncertain
+    base = fit_baselines(model, trajectories([30, 40, 20], seed=1), seed=0)
+    mu, actions = torch.from_numpy(given[0].mu), torch.from_numpy(given[0].actions)
+    state = model.unroll(mu[None, :5], actions[None, :5])[1]
+    state = model.step(mu[None, 5], actions[None, 5], state)
+    parts, rng = model.mixture(state.h, mu[None, 5]), torch.Generator().manual_seed(9)
+    chosen = torch.multinomial(parts.log_pi[0].exp(), 20_000, True, generator=rng)  # (Z, N)
+    means, deviations = (each[0].gather(1, chosen) for each in (parts.mu, parts.log_sigma.exp()))
+    z = (means + deviations * torch.randn(chosen.shape, generator=rng)).T
+    many = State(*(part.expand(len(z), -1).contiguous() for part in state))
+    after = model.step(z, actions[None, 6].expand(len(z), -1), many)
+    expected = mixture.mean(model.mixture(after.h, z)).mean(0)
+    error = (expected - mu[7]).square().sum().item()
+    found = [squared_errors(model, base, given, (2,), samples=samples).memory[0, 0] for samples in (0, 3000)]
+    assert found[1] == pytest.approx(error, rel=0.05)
+    assert found[0] > 1.5 * error
 
 
 def test_swapped_actions_are_real_sequences_from_elsewhere() -> None:

@@ -35,7 +35,7 @@ TRANSFERRED: list[tuple[str, Choices, Choices]] = [  # what the training of V an
     ("random_lstm", {}, {"freeze_random": ["memory.lstm"]}),
     ("random_memory", {}, {"freeze_random": ["memory"]}),
     ("from_noise", STUDY, {}),  # the source is another one, and a parent
-    ("aligned", {**STUDY, "freeze": ["vision"]}, STUDY),
+    ("aligned", {**STUDY, "freeze": ["vision"]}, {**STUDY, "input_layer": "keep_latent"}),
     (
         "feature_extraction",
         {**STUDY, "freeze": ["vision.encoder"], "load": ["vision.encoder"]},

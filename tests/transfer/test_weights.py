@@ -12,6 +12,7 @@ from torch import nn
 from worldmodels.config import Config
 from worldmodels.errors import ConfigError
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.parts import make_memory, make_vision
 from worldmodels.transfer.config import TransferConfig
 from worldmodels.transfer.weights import copy_weights, count, freeze, load_weights, mismatches, prepare, save_weights
 from worldmodels.vision.network import ConvVAE
@@ -302,3 +303,37 @@ def test_the_first_epoch_must_have_something_to_train(tmp_path: Path) -> None:
         prepare(memory(1, actions=4), "memory", saved(memory(0, actions=4), tmp_path), transfer, 2)
     counts = prepare(memory(1, actions=4), "memory", saved(memory(0, actions=4), tmp_path), transfer, 1)
     assert counts["trainable"] == 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "part", "apart"),
+    [
+        ("fractional", "vision", True),
+        ("fractional", "memory", True),
+        ("feature_extraction", "vision", True),
+        ("feature_extraction", "memory", False),  # loads nothing of it
+        ("pretrained", "vision", False),
+    ],
+)
+def test_what_meets_a_sources_weights_does_not_start_as_the_source_did(compose, strategy, part, apart):
+    config = compose(f"transfer={strategy}", "vae=cvae", "seed=3")
+    source = compose(f"env={config.transfer.source_env}", "vae=cvae", "seed=3")
+    ours, theirs = (
+        (make_vision(each) if part == "vision" else make_memory(each, 3)).state_dict() for each in (config, source)
+    )
+    alike = [torch.equal(value, theirs[name]) for name, value in ours.items()]
+    assert not any(alike) if apart else all(alike)
+
+
+def test_a_head_that_leans_on_carry_is_not_taken_without_it():
+    torch.manual_seed(0)
+    source, plain = MDNLSTM(4, 2, 8, 3, carry=True), MDNLSTM(4, 2, 8, 3)
+    with pytest.raises(ConfigError, match="carry"):
+        copy_weights(plain, source.state_dict())
+    assert "carry.gain" in copy_weights(MDNLSTM(4, 2, 8, 3, carry=True), source.state_dict())
+    assert "carry.gain" not in copy_weights(MDNLSTM(4, 2, 8, 3, carry=True), plain.state_dict())
+
+
+def test_a_fraction_of_nothing_is_refused(compose):
+    with pytest.raises(ConfigError, match=r"fraction=0\.2 needs a source"):
+        compose("transfer=scratch", "transfer.fraction=0.2")

@@ -48,7 +48,7 @@ class LSTM(nn.Module):
 class Carry(nn.Module):
     """z times a gain of each latent dimension, `PACE` times its parameter: (..., Z) -> (..., Z). Z parameters.
 
-    Gains start at 0 and lie between 0 (a dimension that is noise) and 1 (one that stays). Adam moves a parameter by
+    Gains start at 0 and belong between 0 (a dimension that is noise) and 1 (one that stays). Adam moves a parameter by
     about the learning rate in a step, so a gain by itself would need a thousand steps to get there.
     """
 

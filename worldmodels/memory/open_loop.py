@@ -57,8 +57,8 @@ def squared_errors(
 
     M's forecast is the expectation over ``samples`` futures, each drawn from its own mixtures, at least two. With none
     M feeds its mixture's mean back: sooner, but a mean of possible latents is itself no possible one, and leads M ever
-    further away from what it knows. The reservoir feeds its prediction back. ``swapped`` is M after the same past, with
-    `swapped_actions` from the forecast's frame on.
+    further away from what it knows. The reservoir's is likewise, its futures drawn with its residual variance.
+    ``swapped`` is M after the same past, with `swapped_actions` from the forecast's frame on.
     """
     device = network.mdn.weight.device
     rng = torch_generator(seed, "figures", 6, device=device)
@@ -100,19 +100,26 @@ def _errors(
     def echoed(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         return (value := reservoir.predict(h)), value
 
+    def scattered(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = reservoir.predict(h)
+        return predicted, predicted + reservoir.variance.sqrt() * torch.randn(
+            predicted.shape, generator=rng, device=predicted.device
+        )
+
     def off(predicted: Tensor) -> Tensor:
         return (predicted - targets).square().sum(-1)
 
-    def off_by_memory(actions: Tensor) -> Tensor:
+    def foretold(model: MDNLSTM, advance: tuple[Advance, Advance], start: State, actions: Tensor) -> Tensor:
+        """``advance``: by a sample, and by the mean."""
         if samples:
-            futures = (roll(network, drawn, state, forecasts.first, actions, horizons) for _ in range(samples))
+            futures = (roll(model, advance[0], start, forecasts.first, actions, horizons) for _ in range(samples))
             return expectation_error(futures, targets)
-        return off(roll(network, expected, state, forecasts.first, actions, horizons))
+        return off(roll(model, advance[1], start, forecasts.first, actions, horizons))
 
     errors = {
-        "memory": off_by_memory(forecasts.actions),
-        "swapped": off_by_memory(other_actions),
-        "reservoir": off(roll(reservoir.network, echoed, blank, forecasts.first, forecasts.actions, horizons)),
+        "memory": foretold(network, (drawn, expected), state, forecasts.actions),
+        "swapped": foretold(network, (drawn, expected), state, other_actions),
+        "reservoir": foretold(reservoir.network, (scattered, echoed), blank, forecasts.actions),
         "persistence": off(forecasts.first.unsqueeze(1)),
         "constant": off(torch.from_numpy(baselines.mean).to(targets)),
     }

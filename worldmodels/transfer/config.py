@@ -80,6 +80,11 @@ class TransferConfig:
             "or use transfer.input_layer=reinit",
         )
         require(
+            self.fraction is None or any(of_part(self.load, part) for part in NETWORKS),
+            f"transfer.fraction={self.fraction} needs a source: add vision or memory to transfer.load, or use "
+            "transfer.fraction=null",
+        )
+        require(
             not self.load or bool(self.source_env or self.source_run),
             f"{self.name} needs a source: set transfer.source_env=bipedal_walker, or use transfer=scratch",
         )
@@ -114,6 +119,11 @@ class TransferConfig:
     def parts(self) -> list[str]:
         """The parts that take something from a source."""
         return [part for part in PARTS if of_part(self.load, part)]
+
+    def mixes(self, part: str) -> bool:
+        """Whether a source's weights and fresh ones meet in ``part`` by choice, not only in M's input layer."""
+        loaded = of_part(self.load, part)
+        return bool(loaded) and (self.fraction is not None or loaded != [part])
 
     def budget_of(self, part: str) -> float:
         """Share of the data (V) or steps (M) that ``part`` trains on. A part beside a loaded one has all of it."""

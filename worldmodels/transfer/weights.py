@@ -1,5 +1,6 @@
 """Copying, freezing and counting weights by module path."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from worldmodels.checks import require
 from worldmodels.errors import ConfigError
 from worldmodels.transfer.config import TransferConfig, of_part
 
+log = logging.getLogger(__name__)
 LSTM_INPUT = "lstm.weight_input"
 INPUT_LAYERS = frozenset({LSTM_INPUT})  # their width follows the task's actions: fresh where it differs
 ADAPTER = "adapter."  # of M's input to an LSTM of another width: always fresh
-OPTIONAL = ("reward_head.", "end_head.", "carry.")  # of M: fresh where the source has none, left out where unused
+OPTIONAL = ("reward_head.", "end_head.")  # of M: fresh where the source has none, left out where unused
+CARRY = "carry."  # of M: fresh where the source has none
 WHOLE = ("",)
 
 
@@ -62,6 +65,8 @@ def prepare(
         prefixes = loaded_prefixes(network, part, transfer)
         copied = copy_weights(network, safetensors.torch.load_file(source), prefixes, columns, transfer.fraction)
     freeze_all(network, part, transfer, epochs)
+    if never := of_part(transfer.unfreeze, part)[max(epochs - 1, 0) :]:
+        log.warning("  %d epochs are too few to unfreeze %s: frozen to the end", epochs, ", ".join(never))
     counts = {group: asdict(value) for group, value in count(network, copied).items()}
     return {**counts.pop(""), "groups": counts}
 
@@ -81,7 +86,9 @@ def mismatches(
     ``prefixes``; input layers and M's heads may differ, and an adapter is the network's own.
     """
     own = network.state_dict()
-    ignored = (*OPTIONAL, ADAPTER) if _has_adapter(own) else OPTIONAL
+    ignored = (*OPTIONAL, *([ADAPTER] if _has_adapter(own) else []))
+    if not any(name.startswith(CARRY) for name in source):
+        ignored = (*ignored, CARRY)  # at its start it changes nothing; a source's head would be lost without its own
     source, wanted = (
         {name: tuple(shape) for name, shape in each if name.startswith(prefixes) and not name.startswith(ignored)}
         for each in (source.items(), ((name, value.shape) for name, value in own.items()))
