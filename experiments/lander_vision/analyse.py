@@ -24,7 +24,7 @@ from worldmodels.vision.objectives import relevant
 from worldmodels.vision.pixels import to_pixels, to_unit
 
 HERE = Path(__file__).parent
-PICTURED = 12  # frames
+PICTURED = 10  # frames
 
 
 def variant(config: dict[str, Any]) -> str:
