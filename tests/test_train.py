@@ -209,6 +209,8 @@ def test_evaluate_dream_probe_and_report_follow_a_run(commands: Commands) -> Non
     assert "τ = 0.8" in output
     assert "return of the run's C in 16 dreams" in output
     (dream,) = run.glob("dreams/*/dream.mp4")
+    figures = json.loads(dream.with_name("dream.json").read_text())
+    assert list(figures["returns"]) == ["0.8"] and len(figures["returns"]["0.8"]) == 16
     assert 10 < imageio_ffmpeg.count_frames_and_secs(str(dream))[0] <= 30
     before = {path: path.stat().st_mtime_ns for path in commands.outputs.glob("artifacts/*/*/*")}
     output = commands.run("probe", f"run={run}")

@@ -58,6 +58,7 @@ def dream(composed: DictConfig) -> None:
     from safetensors.numpy import load_file
 
     from worldmodels import media
+    from worldmodels.artifacts import write_json
     from worldmodels.config import to_config
     from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
@@ -116,14 +117,19 @@ def dream(composed: DictConfig) -> None:
         lines[f"dream, τ = {temperature:g}"] = [x and x.dream for x in errors]
     for name, errors in lines.items():
         console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
+    facts = {"run": str(run.folder.resolve()), "env": config.env.name, "seed": request.seed}
+    figures: dict[str, Any] = {**facts, "horizons": HORIZONS, "latent_error": lines}
     if "controller" in run.results["stages"] and memory.reward_head is not None:
         model, controllers = DreamModel.of(run.folder), load_file(run.controller.weights)["mean"][None]
         seeds = range(request.seed, request.seed + SCORED)
         console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")
+        figures["returns"] = {}
         for temperature in request.temperatures:
             returns = dream_returns(model, controllers, seeds, temperature=temperature)
+            figures["returns"][f"{temperature:g}"] = returns[0].tolist()
             console.print(f"  {f'dream, τ = {temperature:g}':<24}  {returns.mean():.1f} ± {returns.std(ddof=1):.1f}")
-    console.print(f"results: {folder / 'dream.mp4'}", soft_wrap=True)
+    write_json(folder / "dream.json", figures)
+    console.print(f"results: {folder / 'dream.mp4'}, and the figures in dream.json", soft_wrap=True)
 
 
 if __name__ == "__main__":
