@@ -28,9 +28,10 @@ from worldmodels.dream import DreamCommand
 from worldmodels.errors import ConfigError
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.probe import ProbeCommand
+from worldmodels.report import ReportCommand
 
 COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "probe": ProbeCommand}
-COMMANDS |= {"benchmark": BenchmarkCommand}
+COMMANDS |= {"benchmark": BenchmarkCommand, "report": ReportCommand}
 NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"], "probe": ["run=x"]}
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(conf_dir().glob("*/*.yaml"))]
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
@@ -72,7 +73,7 @@ def test_every_command_composes(command):
         assert isinstance(composed(command), COMMANDS[command])
 
 
-@pytest.mark.parametrize("command", ["evaluate", "dream", "probe", "benchmark"])
+@pytest.mark.parametrize("command", ["evaluate", "dream", "probe", "benchmark", "report"])
 def test_every_key_of_a_command_can_be_set(command):
     """A key must not bear the name of a group, or Hydra takes it for one."""
     with tree(conf_dir()) as composed:
