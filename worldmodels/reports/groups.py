@@ -93,16 +93,17 @@ class Group:
 def settings(run: FinishedRun, part: str) -> dict[str, Any]:
     """What a part's figures depend on besides transfer and seed, flat: ``{"vae.epochs": 5, …}``."""
     config = run.results["config"]
-    flat = {"scale": run.results["scale"], "trainer.precision": config["trainer"]["precision"]}
+    found = {"scale": run.results["scale"], "trainer.precision": config["trainer"]["precision"]}
     for node in NODES[part]:
-        flat |= _flat(config[node], node)
-    return {key: value for key, value in flat.items() if key not in NO_MATTER}
+        found |= flat(config[node], node)
+    return {key: value for key, value in found.items() if key not in NO_MATTER}
 
 
-def _flat(value: Any, name: str) -> dict[str, Any]:
+def flat(value: Any, name: str) -> dict[str, Any]:
+    """A tree as ``{"node.key": leaf}``, under ``name``."""
     if not isinstance(value, dict) or not value:
         return {name: value}
-    return {key: leaf for part, below in value.items() for key, leaf in _flat(below, f"{name}.{part}").items()}
+    return {key: leaf for part, below in value.items() for key, leaf in flat(below, f"{name}.{part}").items()}
 
 
 def strategy(run: FinishedRun) -> Strategy:
