@@ -61,6 +61,7 @@ def test_what_training_depends_on_of_a_strategy(
     [
         ([], {"vision": 2, "memory": 2}),
         (["transfer.budget=0.5"], {"vision": 2, "memory": 1}),
+        (["transfer.budget=0.5", "transfer.budgeted=[vision]"], {"vision": 2, "memory": 2}),
         (["transfer=pretrained"], {"vision": 2, "memory": 1}),
         (["transfer=freeze2"], {"vision": 2, "memory": 2}),
     ],

@@ -23,7 +23,7 @@ from worldmodels.measurements.training import data, encoding, memory_training, v
 from worldmodels.rollouts.executor import SerialExecutor, one_thread
 from worldmodels.training import device, resolve_precision
 
-SCALES = ("smoke", "quick", "laptop", "paper")
+SCALES = ("smoke", "sweep", "quick", "laptop", "paper")
 FAST_GOALS = {"car_racing": 20.0, "lunar_lander": 10.0, "bipedal_walker": 10.0}
 EXACT_GOALS = {"car_racing": 1.5}
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from worldmodels.reports.tidy import TABLES
 from worldmodels.runs import RESULTS, FinishedRun
-from worldmodels.transfer.config import of_part
+from worldmodels.transfer.config import NETWORKS, of_part
 from worldmodels.transfer.metrics import Curves
 
 NODES = {  # of the config, on which a part's figures depend
@@ -43,8 +43,9 @@ class Strategy:
         """Share of data or steps that V or M trains on: a part beside a loaded one has all of it, as
         `worldmodels.transfer.config.TransferConfig.budget_of` says.
         """
-        load = json.loads(self.rest)["load"]
-        return self.budget if of_part(load, part) or not load else 1.0
+        transfer = json.loads(self.rest)
+        load, budgeted = transfer["load"], transfer.get("budgeted", NETWORKS)
+        return self.budget if (of_part(load, part) if load else part in budgeted) else 1.0
 
 
 @dataclass
@@ -109,7 +110,10 @@ def flat(value: Any, name: str) -> dict[str, Any]:
 def strategy(run: FinishedRun) -> Strategy:
     """The strategy of a run."""
     transfer = run.results["config"]["transfer"]
-    rest = {key: value for key, value in transfer.items() if key not in ("name", "source_env", "budget")}
+    apart = {"name", "source_env", "budget"}
+    if transfer["load"] or transfer["budget"] == 1 or transfer.get("budgeted") == list(NETWORKS):
+        apart.add("budgeted")  # makes no difference, or is as ever
+    rest = {key: value for key, value in transfer.items() if key not in apart}
     source = run.results["source_env"] or ""
     return Strategy(run.results["transfer"], source, float(transfer["budget"]), json.dumps(rest, sort_keys=True))
 
@@ -127,7 +131,8 @@ def labels(strategies: Iterable[Strategy]) -> dict[Strategy, str]:
             words.append(f"from {each.source_env}")
         if each.budget != 1:
             words.append(f"×{each.budget:g}")
-        variants = [json.loads(other.rest) for other in namesakes]
+        alike = [other for other in namesakes if (other.source_env, other.budget) == (each.source_env, each.budget)]
+        variants = [json.loads(other.rest) for other in alike]
         own = json.loads(each.rest)
         differing = [key for key in own if any(other.get(key) != own[key] for other in variants)]
         words += [f"{key}={json.dumps(own[key], ensure_ascii=False)}" for key in differing]

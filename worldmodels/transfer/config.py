@@ -33,7 +33,8 @@ class TransferConfig:
     All speak in module paths: ``vision``, ``vision.encoder.layers.0``, ``memory.lstm``; ``controller`` can only be
     loaded, as a whole, and only upon the source's V and M, whose z and h it reads.
 
-    ``budget`` is the share of data (V) and of steps (M) that a part trains on if it is loaded, or if nothing is.
+    ``budget`` is the share of data (V) and of steps (M) that a part trains on if it is loaded; if nothing is, it holds
+    for the parts in ``budgeted``.
     ``fraction`` adds this share of the source's weights to the fresh ones in place of copying them. ``input_layer`` is
     M's, whose width follows the actions: where it does not fit the source's, it is fresh (``reinit``), or its action
     columns are (``keep_latent``); with ``adapter`` it is copied, and a fresh linear layer before it takes [z, a] to the
@@ -53,6 +54,7 @@ class TransferConfig:
     source_run: str | None = None
     source_frames: str = "real"
     budget: float = 1.0
+    budgeted: list[str] = field(default_factory=lambda: list(NETWORKS))
     fraction: float | None = None
     input_layer: str = "reinit"
 
@@ -95,6 +97,8 @@ class TransferConfig:
         )
 
     def _check_paths(self) -> None:
+        for part in self.budgeted:
+            require_one_of("transfer.budgeted", part, NETWORKS)
         for path in self.load:
             parts = NETWORKS if "." in path else PARTS
             require_one_of("transfer.load", path.split(".")[0], parts)
@@ -127,7 +131,7 @@ class TransferConfig:
 
     def budget_of(self, part: str) -> float:
         """Share of the data (V) or steps (M) that ``part`` trains on. A part beside a loaded one has all of it."""
-        return self.budget if part in self.parts or not self.load else 1.0
+        return self.budget if part in (self.parts if self.load else self.budgeted) else 1.0
 
     def choices(self, part: str) -> dict[str, Any]:
         """What the training of V or M depends on of this; nothing where ``part`` is trained as from scratch.
