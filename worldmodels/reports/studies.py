@@ -39,7 +39,7 @@ def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple
 
 
 def _config_row(run: FinishedRun) -> dict[str, Any]:
-    nodes = ("transfer", "heldout", "probe", "measure", *dict.fromkeys(node for part in NODES.values() for node in part))
+    nodes = ("transfer", "heldout", "probe", "measure", *NODES["evaluate"])
     config = run.results["config"]
     below = {key: value for node in nodes for key, value in flat(config[node], node).items()}
     precision = {"trainer.precision": config["trainer"]["precision"]}
