@@ -17,6 +17,7 @@ import torch
 from worldmodels import media
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.parts import make_vision
+from worldmodels.probes.report import SHOWN
 from worldmodels.reports.tidy import write_csv
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.runs import FinishedRun
@@ -62,7 +63,28 @@ def row(run: FinishedRun) -> dict[str, Any]:
         values[f"{target}_shuffled"] = figures["shuffled"]["linear"]
     for thing, figures in probes["objects"].items():
         values |= {f"{thing}_recall": figures["recall"], f"{thing}_frames": figures["frames"]}
+        values |= least_drawn(run, thing)
     return values
+
+
+@torch.inference_mode()
+def least_drawn(run: FinishedRun, thing: str) -> dict[str, float | int | None]:
+    """Of all held-out frames that show a thing, also those that the probes are fitted on: how many there are, and the
+    least share of the thing's colour that a reconstruction has anywhere (recall asks for it at its place).
+    """
+    heldout, encoded = run.judged("heldout"), run.judged("heldout_encode")
+    assert heldout is not None and encoded is not None, f"{run.folder} was not probed"
+    task, fps = TASKS[run.config.env.name], task_spec(run.config.env).fps
+    network, colour = make_vision(run.config, run.vision.weights).eval(), task.objects[thing]
+    frames, latents = RolloutStore(heldout), RolloutStore(encoded)
+    shares = []
+    for i in range(len(frames)):
+        shown = np.flatnonzero(task.shown(frames.read(i, "states"), fps))
+        true = colour(frames.read(i, "frames")[shown]).sum(axis=(1, 2))
+        parts = torch.from_numpy(latents.read(i, "mu")[shown]).split(64)
+        drawn = [colour(to_pixels(network.decode(part)).numpy()).sum(axis=(1, 2)) for part in parts]
+        shares += [found / there for found, there in zip(np.concatenate(drawn), true, strict=True) if there >= SHOWN]
+    return {f"{thing}_all_frames": len(shares), f"{thing}_least_drawn": float(min(shares)) if shares else None}
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
