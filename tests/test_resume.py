@@ -58,3 +58,35 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
                 row.pop("seconds")
     for key in ("vision", "memory", "controller", "evaluation", "parameters", "collect"):
         assert resumed[key] == whole[key]
+
+
+def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(tmp_path: Path) -> None:
+    disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
+    sweep = ["-m", "--config-dir=experiments", "+vision_transfer=sweep", "env=lunar_lander", "seed=0"]
+    sweep += ["transfer=scratch,freeze2", "vae.epochs=6", "probe.enabled=false"]
+    process = disturbed.start("train", *disturbed.options(*sweep))
+
+    def done() -> list[Path]:
+        paths = disturbed.outputs.glob("studies/**/results.json")
+        return [path for path in paths if "vision" in json.loads(path.read_text())["stages"]]
+
+    wait_for(lambda: len(done()) == 2, process)  # of four
+    wait_for(building(disturbed, "vision", "checkpoint/last.ckpt"), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    finished = done()
+    disturbed.train(*sweep)
+    undisturbed.train(*sweep)
+    assert contents(disturbed) == contents(undisturbed)
+    folders = [commands.outputs / "studies" / "vision_transfer" / "smoke" for commands in (disturbed, undisturbed)]
+    names = [sorted(path.name for path in folder.iterdir() if path.is_dir()) for folder in folders]
+    assert names[0] == names[1]
+    assert len(names[0]) == 4
+    for name in names[0]:
+        resumed, whole = (json.loads((folder / name / "results.json").read_text()) for folder in folders)
+        for result in (resumed, whole):
+            for row in result["vision"]["epochs"]:
+                row.pop("seconds")
+        assert resumed["vision"] == whole["vision"]
+    assert len(finished) == 2
+    assert all(stage["cached"] for path in finished for stage in json.loads(path.read_text())["stages"].values())
