@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require_at_least, require_one_of
+from worldmodels.config import require_at_least, require_one_of, to_config
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -25,7 +25,10 @@ class BenchmarkCommand:
 
 def benchmark(composed: DictConfig) -> None:
     """Print the tables and write ``benchmark.json``."""
-    # Imported here because worker processes import this module too, and need none of it.
+    request = to_config(composed)
+
+    # What takes long to import waits until the request has been checked; worker processes, which import this module
+    # too, need none of it.
     import logging
     import tempfile
     import time
@@ -36,13 +39,12 @@ def benchmark(composed: DictConfig) -> None:
     from rich.console import Console
 
     from worldmodels.artifacts import write_json
-    from worldmodels.config import Config, register_schema, to_config
+    from worldmodels.config import Config, register_schema
     from worldmodels.measurements import summary
     from worldmodels.training import require_hardware
 
     log = logging.getLogger(__name__)
     started = time.perf_counter()
-    request = to_config(composed)
     register_schema()
 
     def config(*overrides: str) -> Config:

@@ -399,6 +399,11 @@ class Config:
         return STAGES[-1] if self.stage == "all" else self.stage
 
     @property
+    def loaded(self) -> list[str]:
+        """Parts that take something from a source in the stages this run goes through."""
+        return [part for part in self.transfer.parts if STAGES.index(part) <= STAGES.index(self.last_stage)]
+
+    @property
     def epochs(self) -> dict[str, int]:
         """Epochs that V and M train for; an epoch of M is ``memory.validate_every`` steps."""
         steps = self.memory.steps * self.transfer.budget_of("memory")

@@ -1,12 +1,14 @@
 """``python -m worldmodels.dream``: roll M forward without the environment and watch what it dreams, beside reality."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require, require_at_least
+from worldmodels.config import require, require_at_least, to_config
+from worldmodels.runs import FinishedRun
 
 HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
 PICTURE, GIF_PICTURE = 192, 100  # height of a frame
@@ -50,8 +52,10 @@ class DreamCommand:
 
 def dream(composed: DictConfig) -> None:
     """Collect one episode anew, dream under its actions, and write ``dream.mp4`` and ``dream.gif``."""
-    from pathlib import Path
+    request = to_config(composed)
+    run = FinishedRun(Path(request.run))
 
+    # What takes long to import waits until the request has been checked.
     import torch
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
@@ -59,7 +63,6 @@ def dream(composed: DictConfig) -> None:
 
     from worldmodels import media
     from worldmodels.artifacts import write_json
-    from worldmodels.config import to_config
     from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
     from worldmodels.dreams.returns import dream_returns
@@ -68,13 +71,10 @@ def dream(composed: DictConfig) -> None:
     from worldmodels.parts import make_memory, make_vision
     from worldmodels.rollouts.engine import Episode, Items, play
     from worldmodels.rollouts.policies import RandomPlayers, random_policy
-    from worldmodels.runs import FinishedRun
     from worldmodels.seeds import episode_seed, generator, torch_generator
     from worldmodels.vision.pixels import to_pixels, to_unit
 
-    request = to_config(composed)
     prepare_process()
-    run = FinishedRun(Path(request.run))
     config = run.config
     spec = task_spec(config.env)
     policy = random_policy(config.collect, spec, generator(request.seed, "figures", 0))

@@ -1,11 +1,13 @@
 """``python -m worldmodels.evaluate``: score a finished run's agent on the official task."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require_at_least
+from worldmodels.config import require_at_least, to_config
+from worldmodels.runs import FinishedRun
 
 
 @dataclass
@@ -24,25 +26,25 @@ class EvaluateCommand:
 
 def evaluate(composed: DictConfig) -> None:
     """Score the agent and write ``evaluation.json``."""
-    # Imported here because worker processes import this module too, and need none of it.
+    request = to_config(composed)
+    run = FinishedRun(Path(request.run))
+
+    # What takes long to import waits until the request has been checked; worker processes, which import this module
+    # too, need none of it.
     import contextlib
     import dataclasses
-    from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.artifacts import write_json
-    from worldmodels.config import EvaluateConfig, to_config
+    from worldmodels.config import EvaluateConfig
     from worldmodels.journal import Journal
     from worldmodels.results import keep_films, score_line
     from worldmodels.rollouts.executor import make_executor
-    from worldmodels.runs import FinishedRun
     from worldmodels.stages import evaluate as stage
 
-    request = to_config(composed)
-    run = FinishedRun(Path(request.run))
     settings = EvaluateConfig(episodes=request.episodes, max_steps=None, video=request.video)
     config = dataclasses.replace(run.config, evaluate=settings)
     folder = Path(HydraConfig.get().runtime.output_dir)

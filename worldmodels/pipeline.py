@@ -270,15 +270,10 @@ class Pipeline:
         """What an agent's episodes depend on besides the task and the weights."""
         return {"seed": self.config.seed, "precision": rollout_precision(self.config.trainer)}
 
-    def _loaded(self) -> list[str]:
-        """Parts that are loaded by the stages this run goes through."""
-        last = STAGES.index(self.config.last_stage)
-        return [part for part in self.config.transfer.parts if STAGES.index(part) <= last]
-
     @property
     def source_env(self) -> str | None:
         """The task that weights come from, if any do."""
-        return self.source.config.env.name if self._loaded() else None
+        return self.source.config.env.name if self.config.loaded else None
 
     @property
     def _source_actions(self) -> int:
@@ -330,7 +325,7 @@ class Pipeline:
             feature_weights(Given(self.config.seed, source=_weights(self._features)))
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
         require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
-        given = self._loaded() if transfer.source_run is not None else []
+        given = self.config.loaded if transfer.source_run is not None else []
         taken = {part: getattr(self.source, part).weights for part in given}
         networks = {
             "vision": make_vision(self.config),

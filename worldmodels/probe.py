@@ -3,11 +3,13 @@ held-out rollouts.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require, require_at_least
+from worldmodels.config import require, require_at_least, to_config
+from worldmodels.runs import FinishedRun
 
 
 @dataclass
@@ -30,26 +32,25 @@ class ProbeCommand:
 
 def probe(composed: DictConfig) -> None:
     """Probe V; probe and measure M if the run has one; write ``probes.json``. Nothing of the run is changed."""
-    # Imported here because worker processes import this module too, and need none of it.
+    request = to_config(composed)
+    run = FinishedRun(Path(request.run))
+
+    # What takes long to import waits until the request has been checked; worker processes, which import this module
+    # too, need none of it.
     import contextlib
     import dataclasses
-    from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
     from rich.console import Console
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.artifacts import write_json
-    from worldmodels.config import to_config
     from worldmodels.journal import Journal
     from worldmodels.results import print_measures, print_probes
     from worldmodels.rollouts.executor import make_executor
-    from worldmodels.runs import FinishedRun
     from worldmodels.stages import collect, encode, measure
     from worldmodels.stages import probe as stage
 
-    request = to_config(composed)
-    run = FinishedRun(Path(request.run))
     asked = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
     config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **asked))
     vision = run.vision.weights

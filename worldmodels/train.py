@@ -5,14 +5,20 @@ finished.
 from omegaconf import DictConfig
 
 from worldmodels.cli import command
-from worldmodels.config import Config
+from worldmodels.config import Config, to_config
+from worldmodels.source import check_source
 
 
 def train(composed: DictConfig) -> None:
-    """One job. Imports wait until it starts, because worker processes import this module too."""
+    """One job. What takes long to import waits until the request has been checked; worker processes, which import this
+    module too, need none of it.
+    """
+    config = to_config(composed)
+    source = check_source(config)
+
     from worldmodels.job import run_job
 
-    run_job(composed)
+    run_job(config, source)
 
 
 if __name__ == "__main__":
