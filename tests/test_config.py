@@ -341,6 +341,7 @@ REFUSED = [
     ("transfer=freeze2 transfer.unfreeze=[vision.encoder]", "transfer.unfreeze=vision.encoder", "modules apart"),
     ("transfer.load=[controller] transfer.source_env=x", "['controller']", "transfer.load=[vision,memory,controller]"),
     ("transfer=warm_controller transfer.load=[controller.w]", "transfer.load=controller", "one of vision, memory"),
+    ("transfer=warm_controller stage=memory", "stage=memory", "expected stage=controller or a later one"),
     ("transfer=freeze2 transfer.input_layer=adapter", "transfer.input_layer=adapter", "add memory to transfer.load"),
     ("transfer.input_layer=new", "transfer.input_layer=new", "expected one of reinit, keep_latent, adapter"),
     ("transfer.fraction=0", "transfer.fraction=0.0", "expected a fraction above 0 and up to 1, or null"),

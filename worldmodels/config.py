@@ -392,6 +392,11 @@ class Config:
             f"transfer.source_env={self.transfer.source_env} is the target itself: expected another task, "
             f"for example transfer.source_env={self.env.default_source}",
         )
+        require(
+            "controller" not in self.transfer.load or "controller" in self.loaded,
+            f"transfer={self.transfer.name} starts the search for C from a source, which stage={self.stage} does not "
+            "reach: expected stage=controller or a later one; for V and M alone use transfer=aligned",
+        )
 
     @property
     def last_stage(self) -> str:
