@@ -8,6 +8,7 @@ from rich.console import Console
 
 from worldmodels.artifacts import Store
 from worldmodels.config import STAGES, config_from_json
+from worldmodels.console import make_console
 from worldmodels.pipeline import Pipeline
 from worldmodels.results import assemble, print_measures, print_parameters, print_probes, print_summary
 from worldmodels.rollouts.executor import SerialExecutor
@@ -165,6 +166,14 @@ def test_the_tables_that_are_printed(results):
         assert facts["artifact"] in text
     assert "3 rollouts, 18 frames" in text
     assert "no score" in text
+
+
+def test_a_table_that_is_piped_is_as_wide_as_it_needs(results, capsys):
+    print_summary(results, make_console())
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(facts["artifact"] in line for line in lines) for facts in results["stages"].values())
+    assert not any("…" in line for line in lines)
+    assert 80 < max(map(len, lines)) < 250
 
 
 def test_without_transfer_there_is_no_source(compose):

@@ -36,10 +36,10 @@ def benchmark(composed: DictConfig) -> None:
 
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
 
     from worldmodels.artifacts import write_json
     from worldmodels.config import Config, register_schema
+    from worldmodels.console import make_console
     from worldmodels.measurements import summary
     from worldmodels.training import require_hardware
 
@@ -60,7 +60,7 @@ def benchmark(composed: DictConfig) -> None:
     measured["seconds"] = round(time.perf_counter() - started, 1)
     target = Path(HydraConfig.get().runtime.output_dir) / "benchmark.json"
     write_json(target, measured)
-    console = Console()
+    console = make_console()
     for table in summary.tables(measured):
         console.print(table)
     console.print(f"{measured['seconds']:.0f} s; results: {target}", soft_wrap=True)

@@ -58,11 +58,11 @@ def dream(composed: DictConfig) -> None:
     # What takes long to import waits until the request has been checked.
     import torch
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
     from safetensors.numpy import load_file
 
     from worldmodels import media
     from worldmodels.artifacts import write_json
+    from worldmodels.console import make_console
     from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
     from worldmodels.dreams.returns import dream_returns
@@ -105,7 +105,7 @@ def dream(composed: DictConfig) -> None:
     every = max(1, round(spec.fps / request.gif_fps))
     small = list(film(columns, context, GIF_PICTURE, every))
     (folder / "dream.gif").write_bytes(media.gif_bytes(small, spec.fps / every, GIF_COLOURS))
-    console = Console()
+    console = make_console()
     console.print(f"{len(frames)} frames: the task, V's reconstruction, and a dream for each τ")
     console.print(
         f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (–: not reached)",

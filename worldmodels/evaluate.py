@@ -35,11 +35,11 @@ def evaluate(composed: DictConfig) -> None:
     import dataclasses
 
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.artifacts import write_json
     from worldmodels.config import EvaluateConfig
+    from worldmodels.console import make_console
     from worldmodels.journal import Journal
     from worldmodels.results import keep_films, score_line
     from worldmodels.rollouts.executor import make_executor
@@ -61,7 +61,7 @@ def evaluate(composed: DictConfig) -> None:
             stage.film(config, *agent, journal)
     keep_films(folder, folder)
     write_json(folder / "evaluation.json", {"run": str(run.folder.resolve()), "env": config.env.name, **score})
-    Console().print(score_line(score), f"results: {folder / 'evaluation.json'}", sep="\n", soft_wrap=True)
+    make_console().print(score_line(score), f"results: {folder / 'evaluation.json'}", sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

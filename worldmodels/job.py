@@ -5,12 +5,12 @@ import logging
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from rich.console import Console
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.artifacts import Store, write_json
 from worldmodels.cli import prepare_process
 from worldmodels.config import Config
+from worldmodels.console import make_console
 from worldmodels.estimate import describe_time, stage_seconds
 from worldmodels.pipeline import Pipeline
 from worldmodels.results import assemble, keep_films, print_measures, print_parameters, print_probes, print_summary
@@ -28,7 +28,7 @@ def run_job(config: Config, source: Config | None) -> None:
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
     workers = config.executor.workers or cores
-    console = Console()
+    console = make_console()
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor(config.executor.name, workers)))
 

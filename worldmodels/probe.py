@@ -41,10 +41,10 @@ def probe(composed: DictConfig) -> None:
     import dataclasses
 
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
     from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.artifacts import write_json
+    from worldmodels.console import make_console
     from worldmodels.journal import Journal
     from worldmodels.results import print_measures, print_probes
     from worldmodels.rollouts.executor import make_executor
@@ -82,7 +82,7 @@ def probe(composed: DictConfig) -> None:
             measures["memory"] = measure.memory(config, encoded, trained_on, memory, journal("measure_memory"))
     facts = {"run": str(run.folder.resolve()), "env": config.env.name}
     write_json(folder / "probes.json", {**facts, **probes, "measures": measures})
-    console = Console()
+    console = make_console()
     print_probes(probes, console)
     if measures:
         print_measures(measures, console)

@@ -34,9 +34,9 @@ def report(composed: DictConfig) -> None:
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
-    from rich.console import Console
 
     from worldmodels.config import to_config
+    from worldmodels.console import make_console
     from worldmodels.reports.tidy import find_runs
 
     request = to_config(composed)
@@ -47,7 +47,7 @@ def report(composed: DictConfig) -> None:
         logging.getLogger(__name__).warning("%s", problem)
     path = Report(Path(HydraConfig.get().runtime.output_dir), runs, problems).write()
     count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
-    Console().print(f"{count}; results: {path}", soft_wrap=True)
+    make_console().print(f"{count}; results: {path}", soft_wrap=True)
 
 
 if __name__ == "__main__":
