@@ -70,7 +70,9 @@ class EnvConfig:
 
 @dataclass
 class CollectConfig:
-    """Random rollouts. The data set is the shortest run of ``rollouts`` rollouts that holds ``frames`` frames."""
+    """Random rollouts. The data set is the first of them, whole, as few as hold ``frames`` frames: two at least,
+    ``rollouts`` at most.
+    """
 
     node: ClassVar[str] = "collect"  # of the tree; the random stream has the same name
 

@@ -69,10 +69,12 @@ def test_rollouts_do_not_depend_on_what_is_collected_beside_them(config, tmp_pat
         (3, "null", 3),
     ],
 )
-def test_the_frames_asked_for_bound_the_data_set(config, tmp_path, rollouts, frames, size):
+def test_the_frames_asked_for_bound_the_data_set(config, tmp_path, caplog, rollouts, frames, size):
+    caplog.set_level("INFO")
     summary = run(config(f"collect.rollouts={rollouts}", f"collect.frames={frames}"), tmp_path)
     assert (summary["rollouts"], summary["frames"]) == (size, size * STEPS)
     assert len(RolloutStore(tmp_path)) == len(list(tmp_path.glob("*.h5"))) == size
+    assert ("collect.frames=1 is less than two rollouts hold" in caplog.text) == (frames == 1)
 
 
 def test_rollouts_hold_what_their_index_says(config, tmp_path):

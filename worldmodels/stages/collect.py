@@ -84,6 +84,12 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
         "return_std": float(np.std(returns, ddof=1)),
         "coverage": _coverage(config, folder),
     }
+    if settings.frames is not None and entries[0].length >= settings.frames:
+        log.info(
+            "  %s.frames=%d is less than two rollouts hold: they are kept whole, one to learn from and one to check by",
+            node,
+            settings.frames,
+        )
     log.info("  %(rollouts)d rollouts, %(frames)d frames, return %(return_mean).1f ± %(return_std).1f", summary)
     log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
     return summary
