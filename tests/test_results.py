@@ -10,8 +10,16 @@ from worldmodels.artifacts import Store
 from worldmodels.config import STAGES, config_from_json
 from worldmodels.console import make_console
 from worldmodels.pipeline import Pipeline
-from worldmodels.results import assemble, print_measures, print_parameters, print_probes, print_summary
+from worldmodels.results import (
+    assemble,
+    print_measures,
+    print_parameters,
+    print_probes,
+    print_summary,
+    score_line,
+)
 from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.statistics import describe
 
 TINY = (
     *(
@@ -174,6 +182,11 @@ def test_a_table_that_is_piped_is_as_wide_as_it_needs(results, capsys):
     assert all(any(facts["artifact"] in line for line in lines) for facts in results["stages"].values())
     assert not any("…" in line for line in lines)
     assert 80 < max(map(len, lines)) < 250
+
+
+def test_the_score_of_one_episode_has_no_interval():
+    score = {**describe([5.0]), "official": True, "random": describe([-1.0, -2.0])}
+    assert score_line(score) == "5.0 ± 0.0, 95 % [–, –], 1 episode; random -1.5"
 
 
 def test_without_transfer_there_is_no_source(compose):

@@ -185,9 +185,10 @@ def _headline(stage: str, results: Mapping[str, Any]) -> str:
 
 def score_line(score: Mapping[str, Any]) -> str:
     """An evaluation in a line."""
-    low, high = score["interval"]
+    low, high = (_number(limit, ".1f") for limit in score["interval"] or (None, None))
     note = "" if score["official"] else " (episodes cut: no score)"
+    episodes = f"{score['episodes']} episode{'' if score['episodes'] == 1 else 's'}"
     return (
-        f"{score['mean']:.1f} ± {score['std']:.1f}, 95 % [{low:.1f}, {high:.1f}], {score['episodes']} episodes; "
+        f"{score['mean']:.1f} ± {score['std']:.1f}, 95 % [{low}, {high}], {episodes}; "
         f"random {score['random']['mean']:.1f}{note}"
     )

@@ -9,27 +9,17 @@ RESAMPLES = 10_000
 BLOCK = 1_000  # resamples at once
 
 
-def bootstrap_interval(values: Sequence[float] | np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron & Tibshirani 1993, section 13.3). One value: an interval of no
-    width.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    means = rng.choice(values, (RESAMPLES, len(values))).mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def describe(returns: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation (n - 1), 95 % bootstrap interval of the mean, and the returns themselves."""
+    """Mean, standard deviation (n - 1), 95 % bootstrap interval of the mean (None of a single return), and the returns
+    themselves.
+    """
     values = np.asarray(returns, dtype=np.float64)
     std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    interval = list(bootstrap_interval(values))
     return {
         "episodes": len(values),
         "mean": float(values.mean()),
         "std": std,
-        "interval": interval,
+        "interval": seed_estimate(values)["interval"],
         "returns": values.tolist(),
     }
 
@@ -59,13 +49,16 @@ def resampled_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
-def estimate(value: float, resampled: np.ndarray, level: float = 0.95) -> dict[str, Any]:
-    """A figure with its percentile interval, for JSON; None where there is no such figure. Resamples without one do not
-    count.
+def estimate(value: float, resampled: np.ndarray, members: int, level: float = 0.95) -> dict[str, Any]:
+    """A figure with its percentile interval (Efron & Tibshirani 1993, section 13.3), for JSON; None where there is no
+    such figure. Resamples without one do not count. A single member, of which every resample is the same, has no
+    interval.
     """
     valid = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(valid):
         return {"value": None, "interval": None}
+    if members < 2:
+        return {"value": float(value), "interval": None}
     low, high = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
     return {"value": float(value), "interval": [float(low), float(high)]}
 
@@ -73,24 +66,26 @@ def estimate(value: float, resampled: np.ndarray, level: float = 0.95) -> dict[s
 def ratio_estimates(numerators: np.ndarray, denominators: np.ndarray) -> list[dict[str, Any]]:
     """Σ numerators / Σ denominators over members, with 95 % bootstrap intervals: (N, K), (N, K) -> K `estimate`s.
 
-    A member is what is independent of the others: a rollout, not a frame (Efron & Tibshirani 1993, section 8.5).
+    A member is what is independent of the others: a rollout, not a frame (Efron & Tibshirani 1993, section 8.5). One
+    without a denominator is none of that figure's.
     """
     numerators, denominators = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     above, below = numerators.sum(0), denominators.sum(0)
     values = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
     resampled = resampled_ratios(numerators, denominators)
-    return [estimate(value, column) for value, column in zip(values, resampled.T, strict=True)]
+    members = np.count_nonzero(denominators, axis=0)
+    return [estimate(*figure) for figure in zip(values, resampled.T, members, strict=True)]
 
 
 def seed_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
-    """Mean of one value for each seed, as an `estimate`; a single seed has no interval.
+    """Mean of one value for each seed, or episode, as an `estimate`; a single one has no interval.
 
     A percentile interval of so few values is too narrow. Of two or three it is their range, which holds the mean of a
     symmetric distribution with probability 1 - 2^(1 - n): 50 % and 75 %; of five normal values it is 84 %, of ten 91 %.
     """
     values = np.asarray(values, dtype=np.float64)
     (found,) = ratio_estimates(values[:, None], np.ones((len(values), 1)))
-    return found if len(values) > 1 else {**found, "interval": None}
+    return found
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -71,6 +71,18 @@ def test_too_few_frames_give_no_figures(held):
     }
 
 
+def test_one_rollout_that_scores_gives_figures_without_an_interval(held):
+    seeds = held.seeds[:3]
+    one = HeldOut(LANDER, held.states[:3], held.shown[:3], seeds)
+    assert len(one.scored(SETTINGS)) == 1
+    found = report(one, {"z": held.states[:3]}, ("x",), SETTINGS)["z"]["x"]
+    assert found["linear"]["r2"] is not None and found["linear"]["interval"] == [None, None]
+    frames = np.zeros((40, 64, 64, 3), np.uint8)
+    frames[:, 10:14, 20:24] = (128, 102, 230)
+    shown = recall(one, lambda i, where: frames[where], lambda i, where: frames[where], SETTINGS)["ship"]
+    assert (shown["recall"], shown["interval"]) == (1, [None, None])
+
+
 def test_recall_counts_the_frames_whose_ship_is_left(held):
     """Of each four frames one has no ship, one keeps it, one keeps it pale, one shows it elsewhere."""
     ship = (128, 102, 230)

@@ -8,7 +8,9 @@ from synthetic import FRAMES, SECONDS, write_run
 
 from worldmodels.errors import ConfigError
 from worldmodels.reports import tidy
+from worldmodels.reports.sections import evaluation_table
 from worldmodels.reports.tidy import find_runs, write_csv
+from worldmodels.statistics import describe
 
 
 @pytest.fixture
@@ -77,6 +79,18 @@ def test_scores_are_those_of_the_agent_the_best_and_a_random_one(outputs):
     assert (rows["mean"]["mean"], rows["mean"]["std"], rows["mean"]["episodes"]) == (305, 1, 3)
     assert rows["mean"]["low"] <= 305 <= rows["mean"]["high"]
     assert rows["random"]["mean"] == -30
+
+
+def test_a_score_of_one_episode_has_no_interval(outputs):
+    path = outputs / "runs" / "scratch" / "results.json"
+    results = json.loads(path.read_text())
+    one = describe([7.0])
+    results["evaluation"] |= {**one, "best": one, "random": one}
+    path.write_text(json.dumps(results))
+    found = run(outputs, "scratch")
+    (row,) = [row for row in tidy.evaluation_rows(found) if row["contestant"] == "mean"]
+    assert (row["mean"], row["low"], row["high"]) == (7, None, None)
+    assert "<td>1: 7</td>" in evaluation_table([found])
 
 
 def test_costs_are_the_targets_and_the_sources(outputs):

@@ -75,5 +75,5 @@ def measure_end(
     )
     blocks = resampled_counts(len(counts), AP_RESAMPLES)
     resampled = [average_precision(scores, positive, row[rollout]) for block in blocks for row in block]
-    precision = estimate(float(average_precision(scores, positive)), np.array(resampled))
+    precision = estimate(float(average_precision(scores, positive)), np.array(resampled), len(counts))
     return {**figures, "average_precision": precision, "ends": int(positive.sum())}

@@ -32,7 +32,8 @@ def measure(
     samples: int = 8,
 ) -> Figures:
     """All measures of M, as plain JSON. A figure is ``{"value", "interval"}``: a 95 % bootstrap interval over held-out
-    rollouts. Both are None where the rollouts do not give it. Differences are paired: of the same resamples.
+    rollouts, None of a single one. Both are None where the rollouts do not give it. Differences are paired: of the same
+    resamples.
 
     ``training``: rollouts to fit the baselines to, read once. ``seed``: of z ~ N(μ, σ²) and of the reservoir.
     ``samples``: futures whose expectation is M's forecast, two or more; with 0 its mean is fed back. ``moving_share``
@@ -205,5 +206,5 @@ def calibration(counts: np.ndarray) -> Figures:
     return {
         "histogram": estimates[:BINS],
         **{f"coverage_{share * 100:.0f}": value for share, value in zip(CENTRAL, estimates[BINS:], strict=True)},
-        "error": estimate(float(error(tenths.sum(0) / total.sum())), error(resampled)),
+        "error": estimate(float(error(tenths.sum(0) / total.sum())), error(resampled), int((total > 0).sum())),
     }

@@ -130,7 +130,8 @@ def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray)
     """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² of each target, and its 95 % percentile bootstrap interval, which resamples
     rollouts, since frames of one are alike (Efron & Tibshirani 1993, section 13.3).
 
-    targets, predictions: (N, K), rollout: (N,) -> (K,), (K, 2). NaN where a target does not vary.
+    targets, predictions: (N, K), rollout: (N,) -> (K,), (K, 2). NaN where a target does not vary, and as the interval
+    of a single rollout.
     """
     _, place = np.unique(rollout, return_inverse=True)
     y = targets - targets.mean(axis=0)
@@ -143,11 +144,13 @@ def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(varies > 1e-9 * count, 1 - residual / varies, np.nan)
 
-    return score(sums.sum(axis=0)), interval(score(resampled_sums(sums)))
+    return score(sums.sum(axis=0)), interval(score(resampled_sums(sums)), len(sums))
 
 
-def interval(values: np.ndarray) -> np.ndarray:
-    """The middle 95 % of bootstrap values: (B, K) -> (K, 2). NaN where most samples have none."""
-    few = np.isnan(values).mean(axis=0) > 0.5
+def interval(values: np.ndarray, members: int) -> np.ndarray:
+    """The middle 95 % of bootstrap values: (B, K) -> (K, 2). NaN where most samples have none, and where all are of a
+    single member.
+    """
+    few = (np.isnan(values).mean(axis=0) > 0.5) | (members < 2)
     limits = np.nanquantile(np.where(few, 0, values), [0.025, 0.975], axis=0).T
     return np.where(few[:, None], np.nan, limits)

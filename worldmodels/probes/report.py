@@ -135,6 +135,7 @@ def _share(counts: np.ndarray) -> dict[str, Any]:
     hits, frames = counts.sum(axis=0)
     if frames == 0:
         return {"recall": None, "interval": [None, None], "frames": 0}
-    totals = resampled_sums(counts[counts[:, 1] > 0])
-    limits = interval((totals[:, 0] / totals[:, 1])[:, None])[0]
+    showing = counts[counts[:, 1] > 0]
+    totals = resampled_sums(showing)
+    limits = interval((totals[:, 0] / totals[:, 1])[:, None], len(showing))[0]
     return {"recall": _figure(hits / frames), "interval": [_figure(limit) for limit in limits], "frames": int(frames)}

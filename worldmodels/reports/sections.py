@@ -72,6 +72,10 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
     return estimate(seed_estimate(values)) if values else "–"
 
 
+def _limits(row: Mapping[str, Any]) -> list[float] | None:
+    return None if row["low"] is None else [row["low"], row["high"]]
+
+
 def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     """Scores by strategy: the mean over seeds with its interval, and the agent's on every seed."""
     found: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
@@ -84,8 +88,7 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     for line, scores in found.items():
         cells = (_over_seeds(scores.get(contestant, []), "mean") for contestant in tidy.CONTESTANTS)
         each = (
-            f"{row['seed']}: {number(row['mean'])} [{number(row['low'])}, {number(row['high'])}]"
-            for row in scores["mean"]
+            f"{row['seed']}: {estimate({'value': row['mean'], 'interval': _limits(row)})}" for row in scores["mean"]
         )
         rows.append((*line, *cells, "; ".join(each)))
     columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")

@@ -92,9 +92,9 @@ def evaluation_rows(run: FinishedRun) -> list[Row]:
     for contestant in CONTESTANTS:
         given = score if contestant == "mean" else score.get(contestant)
         if given is not None:
-            low, high = given["interval"]
+            low, high = given["interval"] or (None, None)  # of a single episode there is none
             figures = {"episodes": int(given["episodes"]), "mean": float(given["mean"]), "std": float(given["std"])}
-            figures |= {"low": float(low), "high": float(high), "official": bool(score.get("official", True))}
+            figures |= {"low": low, "high": high, "official": bool(score.get("official", True))}
             rows.append({**facts(run), "contestant": contestant, **figures})
     return rows
 

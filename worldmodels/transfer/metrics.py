@@ -192,7 +192,7 @@ def _ratio(gained: np.ndarray, without: np.ndarray) -> Figures:
     if not (without > 0).all():
         return _gain(None)
     (found,) = ratio_estimates(gained[:, None], without[:, None])
-    return _flagged(found if len(gained) > 1 else {**found, "interval": None}, gained / without)
+    return _flagged(found, gained / without)
 
 
 def _gain(values: Sequence[float] | np.ndarray | None) -> Figures:
