@@ -226,6 +226,18 @@ def test_a_copy_of_the_tree_in_order_composes(copied, compose):
         assert composed("config") == compose()
 
 
+def test_a_runs_folder_tells_an_unusual_budget():
+    register_schemas()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        half, usual = (
+            hydra.compose("config", ["transfer=scratch", *budget], return_hydra_config=True)
+            for budget in (["transfer.budget=0.5"], [])
+        )
+    assert half.hydra.run.dir.startswith("outputs/runs/car_racing-scratch-budget0.5-quick-seed0/")
+    assert usual.hydra.run.dir.startswith("outputs/runs/car_racing-scratch-quick-seed0/")
+
+
 MISSPELT = (
     *("sed", "env.nme", "collect.rolouts", "vae.epoch", "vae.network.latents", "memory.stps", "trainer.thread"),
     *("memory.network.mixture", "controller.populatoin", "evaluate.episode", "transfer.source", "executor.worker"),

@@ -22,10 +22,10 @@ class Notes:
     """A store that only notes what would be built, and from what."""
 
     def __init__(self, folder):
-        self.folder, self.inputs = folder, {}
+        self.folder, self.inputs, self.labels = folder, {}, {}
 
     def build(self, stage, label, inputs, parents, work, facts):
-        self.inputs[stage] = inputs
+        self.inputs[stage], self.labels[stage] = inputs, label
         return Made(self.folder)
 
 
@@ -38,17 +38,23 @@ class Source:
 
 
 @pytest.fixture
-def inputs(compose, tmp_path, monkeypatch):
-    """Each stage's own inputs, those of its parents not counted."""
+def notes(compose, tmp_path, monkeypatch):
+    """What a run of all stages would build."""
     monkeypatch.setattr("worldmodels.training.trains_lstm_in_bf16", lambda: True)  # whatever this processor can
 
     def noted(*overrides):
         config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
         store = Notes(tmp_path)
         assert list(Pipeline(config, store, None, None, lambda: Source(config, tmp_path)).run()) == list(STAGES)
-        return store.inputs
+        return store
 
     return noted
+
+
+@pytest.fixture
+def inputs(notes):
+    """Each stage's own inputs, those of its parents not counted."""
+    return lambda *overrides: notes(*overrides).inputs
 
 
 CHANGES = [
@@ -157,6 +163,12 @@ def test_old_artifacts_outlive_new_options(inputs, strategy, vision, memory):
     heads = {"reward_head", "end_head"}
     assert set(made["memory"]["memory"]["network"]) == {"_target_", "hidden_size", "mixtures", *heads}
     assert set(made["controller"]) == {"format", "env", "controller", "seed", "precision"}
+
+
+def test_an_unusual_budget_is_in_the_name_of_what_it_made(notes):
+    labels = notes("transfer.budget=0.5", "transfer.budgeted=[vision]").labels
+    assert labels["vision"] == labels["evaluate"] == "car_racing-scratch-budget0.5-vision-smoke-seed0"
+    assert labels["memory"] == notes().labels["vision"] == "car_racing-scratch-smoke-seed0"
 
 
 def test_frames_count_where_they_are_not_real(inputs):

@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from worldmodels.checks import require, require_at_least, require_one_of, require_positive
-from worldmodels.transfer.config import FRAMES, TransferConfig
+from worldmodels.transfer.config import FRAMES, TransferConfig, strategy_label
 
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -415,6 +415,9 @@ class Config:
         """Epochs that V and M train for; an epoch of M is ``memory.validate_every`` steps."""
         steps = self.memory.steps * self.transfer.budget_of("memory")
         return {"vision": self.vae.epochs, "memory": round(steps / self.memory.validate_every)}
+
+
+OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by it
 
 
 def register_schema(name: str = "schema", node: type = Config) -> None:

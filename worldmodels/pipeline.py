@@ -20,6 +20,7 @@ from worldmodels.rollouts.executor import Executor
 from worldmodels.runs import FinishedRun
 from worldmodels.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
 from worldmodels.training import device, require_hardware, resolve_precision, rollout_precision
+from worldmodels.transfer.config import strategy_label
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
 from worldmodels.vision.losses import Given, feature_weights
 from worldmodels.vision.objectives import MODULES, relevant
@@ -204,7 +205,7 @@ class Pipeline:
         start = controller.Source(source["source"].weights, self._source_actions) if source else None
         return self._build(
             "controller",
-            self.config.transfer.name,
+            self._label,
             {"env": self._agents_env(), "controller": settings, **self._rollouts()},
             parents,
             lambda folder, journal: controller.run(
@@ -226,7 +227,7 @@ class Pipeline:
         settings = {key: value for key, value in plain(self.config.evaluate).items() if key != "video"}
         artifact = self._build(
             "evaluate",
-            self.config.transfer.name,
+            self._label,
             {"env": {**self._agents_env(), "renderer": "gymnasium"}, "evaluate": settings, **self._rollouts()},
             parents,
             lambda folder, journal: evaluate.run(self.config, *agent, self.executor, journal),
@@ -282,8 +283,12 @@ class Pipeline:
     def _source(self, part: str) -> dict[str, Artifact]:
         return {"source": getattr(self.source, part)} if part in self.config.transfer.parts else {}
 
+    @property
+    def _label(self) -> str:
+        return strategy_label(plain(self.config.transfer))
+
     def _strategy(self, part: str) -> str:
-        label = self.config.transfer.name if self.config.transfer.choices(part) else "scratch"
+        label = self._label if self.config.transfer.choices(part) else "scratch"
         frames = self.config.vae.frames
         return label if part != "vision" or frames == "real" else f"{label}-{frames}"
 

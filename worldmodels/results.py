@@ -12,6 +12,7 @@ from rich.table import Table
 
 from worldmodels.artifacts import RECORD, Artifact
 from worldmodels.config import Config, plain
+from worldmodels.transfer.config import strategy_label
 
 PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
 
@@ -155,7 +156,8 @@ def _with_interval(figure: Mapping[str, Any], key: str, form: str = ".2f") -> st
 
 def print_summary(results: Mapping[str, Any], console: Console) -> None:
     """One line a stage: what it gave, how long it took, and whether it was reused."""
-    table = Table("stage", "result", "seconds", "artifact", title=f"{results['env']}, {results['transfer']}")
+    strategy = strategy_label(results["config"]["transfer"])
+    table = Table("stage", "result", "seconds", "artifact", title=f"{results['env']}, {strategy}")
     for stage, facts in results["stages"].items():
         seconds = "reused" if facts["cached"] else f"{facts['seconds']:.1f}"
         table.add_row(stage, _headline(stage, results), seconds, facts["artifact"])

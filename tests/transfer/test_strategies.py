@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from worldmodels.config import Config
+from worldmodels.config import Config, plain
 from worldmodels.parts import make_memory
+from worldmodels.transfer.config import strategy_label
 from worldmodels.transfer.weights import prepare, save_weights
 
 Compose = Callable[..., Config]
@@ -72,6 +73,24 @@ def test_a_budget_holds_for_what_is_loaded_or_where_nothing_is(
     config = compose("scale=smoke", *overrides)
     assert config.epochs == epochs  # of V a budget takes data, of M steps
     assert config.transfer.budget_of("vision") == (0.5 if overrides else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "label"),
+    [
+        ("transfer=scratch", "scratch"),
+        ("transfer=scratch transfer.budget=0.5", "scratch-budget0.5"),
+        ("transfer=scratch transfer.budget=0.5 transfer.budgeted=[vision]", "scratch-budget0.5-vision"),
+        ("transfer=scratch transfer.budget=0.5 transfer.budgeted=[memory,vision]", "scratch-budget0.5"),
+        ("transfer=scratch transfer.budget=0.5 transfer.budgeted=[]", "scratch"),
+        ("transfer=random_lstm transfer.budget=0.25", "random_lstm-budget0.25"),
+        ("transfer=freeze2", "freeze2"),
+        ("transfer=freeze2 transfer.budget=1.0", "freeze2-budget1"),
+        ("transfer=freeze2 transfer.budget=1.0 transfer.budgeted=[vision]", "freeze2-budget1"),
+    ],
+)
+def test_an_unusual_budget_is_told_by_the_label(compose: Compose, overrides: str, label: str) -> None:
+    assert strategy_label(plain(compose("memory.validate_every=1", *overrides.split()).transfer)) == label
 
 
 @pytest.mark.parametrize("source_actions", [2, 3, 4])

@@ -1,6 +1,6 @@
 """The schema of ``transfer``: a strategy in module paths."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,6 +154,17 @@ class TransferConfig:
         if part == "memory" and self.input_layer != "reinit":
             choices["input_layer"] = self.input_layer
         return choices
+
+
+def strategy_label(transfer: Mapping[str, Any]) -> str:
+    """A strategy's name in folders and tables, with its budget if that is not the usual one: half for what is loaded,
+    as in the source study, and all of it where nothing is. ``transfer``: this node of a config.
+    """
+    name, budget, loads = transfer["name"], transfer["budget"], bool(transfer["load"])
+    held = NETWORKS if loads else tuple(part for part in NETWORKS if part in transfer["budgeted"])
+    if budget == (0.5 if loads else 1.0) or not held:
+        return name
+    return "-".join([f"{name}-budget{budget:g}", *(held if held != NETWORKS else ())])
 
 
 def _require_apart(key: str, paths: list[str], others: list[str], problem: str) -> None:
