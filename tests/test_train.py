@@ -117,7 +117,7 @@ def test_further_strategies_share_a_source_and_controls_need_none(commands: Comm
         name: result["source_stages"]["vision"]["artifact"] for name, result in results.items() if "random" not in name
     }
     assert sources["feature_extraction"] == sources["gradual_unfreezing"] != sources["from_shuffled"]
-    assert sources["from_shuffled"].startswith("bipedal_walker-scratch-shuffled-smoke")
+    assert sources["from_shuffled"].startswith("car_racing-scratch-shuffled-smoke")
 
 
 def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(commands: Commands) -> None:
