@@ -305,6 +305,18 @@ def test_the_first_epoch_must_have_something_to_train(tmp_path: Path) -> None:
     assert counts["trainable"] == 0
 
 
+@pytest.mark.parametrize(("epochs", "never"), [(1, "3, 2, 1, 0"), (4, "0"), (5, "")])
+def test_what_no_epoch_unfreezes_is_told_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, epochs: int, never: str
+) -> None:
+    paths = [f"vision.encoder.layers.{i}" for i in (3, 2, 1, 0)]
+    prepare(vision(1), "vision", saved(vision(0), tmp_path), strategy(load=["vision"], unfreeze=paths), epochs)
+    told = [record.getMessage() for record in caplog.records]
+    frozen = ", ".join(f"vision.encoder.layers.{i}" for i in never.split(", "))
+    line = f"  transfer.unfreeze needs 5 epochs of vision and has {epochs}; frozen to the end: {frozen}"
+    assert told == ([line] if never else [])
+
+
 @pytest.mark.parametrize(
     ("strategy", "part", "apart"),
     [

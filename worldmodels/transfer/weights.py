@@ -65,8 +65,10 @@ def prepare(
         prefixes = loaded_prefixes(network, part, transfer)
         copied = copy_weights(network, safetensors.torch.load_file(source), prefixes, columns, transfer.fraction)
     freeze_all(network, part, transfer, epochs)
-    if never := of_part(transfer.unfreeze, part)[max(epochs - 1, 0) :]:
-        log.warning("  %d epochs are too few to unfreeze %s: frozen to the end", epochs, ", ".join(never))
+    wanted = of_part(transfer.unfreeze, part)
+    if never := wanted[max(epochs - 1, 0) :]:
+        told = "  transfer.unfreeze needs %d epochs of %s and has %d; frozen to the end: %s"
+        log.warning(told, len(wanted) + 1, part, epochs, ", ".join(never))
     counts = {group: asdict(value) for group, value in count(network, copied).items()}
     return {**counts.pop(""), "groups": counts}
 
