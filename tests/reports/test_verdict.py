@@ -159,11 +159,25 @@ def test_a_part_that_did_not_train_has_no_curve(tmp_path, compose):
     assert group.curves(strategy, "val_reconstruction") is None
 
 
+def test_what_trained_the_same_is_one_strategy(tmp_path, compose):
+    half = ("transfer.budget=0.5",)
+    for seed, more in ((0, half), (1, half), (1, (*half, "transfer.budgeted=[vision]"))):
+        write_run(tmp_path, compose(f"seed={seed}", *more), stages=2, name=f"{seed}-{len(more)}")
+    for seed in (1, 2):
+        config = compose(f"seed={seed}", *half, "transfer.budgeted=[vision]")
+        write_run(tmp_path, config, stages=2, name=f"only-{seed}")
+    (group,), notes = grouped(tmp_path, "vision")
+    assert {name: sorted(group.members[each]) for each, name in labels(group.members).items()} == {
+        "scratch ×0.5": [0, 1, 2]
+    }
+    assert notes == []
+
+
 def test_labels_tell_apart_what_differs(tmp_path, compose):
     for place, more in enumerate(
         ([], ["transfer.source_env=lunar_lander"], ["transfer.budget=1.0"], ["transfer.freeze=[vision.encoder]"])
     ):
-        write_run(tmp_path, compose("transfer=freeze2", *more), stages=2, name=str(place))
+        write_run(tmp_path, compose("transfer=freeze2", *more), float(place), stages=2, name=str(place))
     (group,), _ = grouped(tmp_path, "vision")
     found = sorted(labels(group.members).values())
     assert len(set(found)) == 4

@@ -145,8 +145,8 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
     notes on what was left out.
 
     Of runs with the same strategy and seed that made or reused one artifact, one stands for all; if their artifacts
-    differ (the code changed), the newest counts. A strategy that leaves a part as scratch has it, so that the artifact
-    is the same, is not shown beside scratch.
+    differ (the code changed), the newest counts. Strategies that differ in nothing the part depends on, so that they
+    share an artifact, are one, under the name of the plainest: scratch if it is among them.
     """
     groups: dict[tuple[str, str], Group] = {}
     notes = []
@@ -190,12 +190,17 @@ def artifact(run: FinishedRun, part: str) -> str:
 
 
 def _fold(group: Group) -> None:
-    scratch = {
-        artifact(run, group.part) for each, members in group.members.items() if each.scratch for run in members.values()
+    owners: dict[str, Strategy] = {}
+    for each in sorted(group.members, key=lambda each: (not each.scratch, -each.budget, len(each.rest), each)):
+        runs = group.members.pop(each)
+        made = {artifact(run, group.part) for run in runs.values()}
+        owner = next((owners[name] for name in sorted(made) if name in owners), each)
+        owners |= dict.fromkeys(made, owner)
+        group.members[owner] = runs | group.members.get(owner, {})
+    group.members = {
+        each: group.members[each]
+        for each in sorted(group.members, key=lambda each: (each.name, each.source_env, -each.budget, each.rest))
     }
-    for each in [each for each in group.members if not each.scratch]:
-        if all(artifact(run, group.part) in scratch for run in group.members[each].values()):
-            del group.members[each]
 
 
 def differences(groups: Sequence[Group]) -> dict[str, str]:

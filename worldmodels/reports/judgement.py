@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from worldmodels.reports.groups import Group
-from worldmodels.reports.page import Html, estimate, listing, paragraph, table
+from worldmodels.reports.page import Html, estimate, folded, listing, paragraph, table
 from worldmodels.reports.verdict import FEWEST, JUDGED, UNITS, Comparison, decision, ranked
 from worldmodels.transfer.metrics import METRICS
 
@@ -23,7 +23,8 @@ HOW = (
 METHOD = (
     "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
     "population mean, over the stretch that both curves have. Jump-start: gain at the first point recorded. Asymptote: "
-    "gain of the mean of the last tenth. Area: gain of the mean height. Time saved: to 90 % of scratch's own "
+    "gain of the mean of the last tenth, which decides for V and M. Area: gain of the mean height, which decides for "
+    "C, whose single generations are noise. Time saved: to 90 % of scratch's own "
     "progress; a run that never gets there counts with all the time it had, and n/m says how many got there with "
     "transfer and from scratch. Ratio: gain in area over scratch's area, for returns above a random agent's; a dash "
     "where an area is not above it. Budget: the share of data or steps that V and M trained on, as V/M where they "
@@ -55,19 +56,36 @@ def _verdict(group: Group, found: Sequence[Comparison], apart: str) -> str:
         return paragraph(Html(head + "no scratch run with these settings; nothing to compare with."))
     if not found:
         return paragraph(Html(head + "no seed in common with scratch, or nothing trained; nothing to compare."))
-    fair, items = ranked(found), []
+    fair = ranked(found)
+    if not fair:
+        lines = [paragraph(Html(f"{head}<b>undecided: no comparison at equal budget.</b>"))]
+    else:
+        lines = [
+            _against(head, [each for each in fair if each["reference"] == one], group.part) for one in _order(fair)
+        ]
+    reasons = dict.fromkeys(each["unfair"] for each in found if each["unfair"])
+    labels = {reason: dict.fromkeys(each["label"] for each in found if each["unfair"] == reason) for reason in reasons}
+    unfair = [f"{reason}: {', '.join(names)}" for reason, names in labels.items()]
+    rest = paragraph(f"Not judged. {'. '.join(unfair)}.", "note") if unfair else ""
+    return "".join(lines) + rest
+
+
+def _order(fair: Sequence[Comparison]) -> list[str]:
+    """What there is to compare with, scratch with the greatest budget first."""
+    return list(dict.fromkeys(each["reference"] for each in sorted(fair, key=lambda each: -each["reference_budget"])))
+
+
+def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
+    """The advice of fair comparisons with one reference, the greatest gain first, and each of them."""
+    items = []
     for comparison in fair:
         gain = comparison[comparison["deciding"]]
         source = f" from {comparison['source_env']}" if comparison["source_env"] else ""
         items.append(
             f"{comparison['label']}{source}: {decision(comparison)}, gain {estimate(gain, sign=True)} "
-            f"{UNITS[group.part]}, {_seeds(comparison)}{'; negative transfer' if gain['negative'] else ''}"
+            f"{UNITS[part]}, {_seeds(comparison)}{'; negative transfer' if gain['negative'] else ''}"
         )
-    reasons = dict.fromkeys(each["unfair"] for each in found if each["unfair"])
-    labels = {reason: ", ".join(each["label"] for each in found if each["unfair"] == reason) for reason in reasons}
-    unfair = [f"{reason}: {names}" for reason, names in labels.items()]
-    rest = paragraph(f"Not judged. {'. '.join(unfair)}.", "note") if unfair else ""
-    return paragraph(Html(head + f"<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True) * bool(items) + rest
+    return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True)
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -76,17 +94,16 @@ def _seeds(comparison: Comparison) -> str:
 
 
 def _advice(fair: Sequence[Comparison]) -> str:
-    """One sentence from fair comparisons, the greatest gain first."""
+    """One sentence from fair comparisons with one reference, the greatest gain first."""
+    reference = fair[0]["reference"]
     decided = {kind: [each["label"] for each in fair if decision(each) == kind] for kind in MARKS}
-    if not fair:
-        return "undecided: no comparison at equal budget."
     if decided["better"]:
         best, *others = decided["better"]
-        return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than scratch."
+        return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than {reference}."
     if decided["undecided"]:
         worse = f"; {', '.join(decided['worse'])} worse" if decided["worse"] else ""
-        return f"undecided between scratch and {', '.join(decided['undecided'])}{worse}."
-    return "use scratch: every strategy tried is worse."
+        return f"undecided between {reference} and {', '.join(decided['undecided'])}{worse}."
+    return f"use {reference}: every strategy tried is worse."
 
 
 def matrix(judged: Judged, told: dict[str, str]) -> Html:
@@ -103,7 +120,8 @@ def matrix(judged: Judged, told: dict[str, str]) -> Html:
         for part in ("vision", "memory", "controller"):
             own = [each for each in everything if bool(each["unfair"]) != fair and each["part"] == part]
             if own:
-                parts += [f"<h3>{escape(JUDGED[part][2])}: {heading}</h3>\n", _details(own, told, fair)]
+                title, details = f"{JUDGED[part][2]}: {heading}", _details(own, told, fair)
+                parts += [f"<h3>{escape(title)}</h3>\n", details] if fair else [folded(title, details)]
     parts.append(paragraph(METHOD, "note"))
     return Html("".join(parts))
 

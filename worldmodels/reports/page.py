@@ -22,6 +22,8 @@ th { border-bottom: 1px solid #777; font-weight: 600; vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .figure { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .wide { overflow-x: auto; }
+details td:last-child { min-width: 90px; }
+summary { margin: 14px 0 6px; cursor: pointer; font-weight: 600; }
 .pairs { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; }
 figure { margin: 10px 0 18px; break-inside: avoid; }
 figure img { max-width: 100%; height: auto; display: block; }
@@ -101,6 +103,11 @@ def listing(items: Iterable[str], ordered: bool = False) -> Html:
     tag = "ol" if ordered else "ul"
     parts = (f"<li>{item if isinstance(item, Html) else escape(item)}</li>" for item in items)
     return Html(f"<{tag}>{''.join(parts)}</{tag}>\n")
+
+
+def folded(title: str, content: str) -> Html:
+    """Content that shows when its title is clicked."""
+    return Html(f"<details><summary>{escape(title)}</summary>\n{content}</details>\n")
 
 
 def document(title: str, lead: str, sections: Mapping[str, str]) -> str:

@@ -20,7 +20,11 @@ UNITS = {
     "controller": "return",
     "evaluate": "return",
 }
-DECIDING = "asymptote"  # where there are curves
+DECIDING = {  # the metric of a curve; a search is noisy, and short ones are not at their end
+    "vision": "asymptote",
+    "memory": "asymptote",
+    "controller": "area",
+}
 Comparison = dict[str, Any]
 
 
@@ -62,7 +66,7 @@ def _compared(group: Group, each: Strategy, reference: Strategy) -> dict[str, An
         if curves[0] is None or curves[1] is None:
             return None
         floor = _random_return(group) if group.part == "controller" else 0.0
-        return {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING}
+        return {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING[group.part]}
     except ValueError:  # nothing to pair
         return None
 

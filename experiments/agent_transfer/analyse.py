@@ -1,0 +1,241 @@
+"""Tables and figures of finished runs: ``python experiments/agent_transfer/analyse.py RUN … [--to FOLDER]``.
+
+What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from worldmodels.reports import drawing, figures, studies, tidy
+from worldmodels.reports.groups import Group, labels
+from worldmodels.reports.verdict import FEWEST, ROUNDING
+from worldmodels.runs import FinishedRun
+from worldmodels.statistics import seed_estimate
+from worldmodels.transfer.metrics import Curves, compare, compare_values
+
+ENDS = 2  # generations at either end of a search, between which it rises
+STRATEGIES = ("scratch", "pretrained_vision", "freeze2", "freeze_encoder")
+CONTROLS = {  # compared with
+    "random_memory": ("scratch",),
+    "z_alone": ("scratch", "random_memory"),
+    "small_steps": ("scratch", "z_alone"),
+}
+SIGMA = 0.1  # the search's first step size, but for small_steps
+ORDER = (*STRATEGIES, *CONTROLS)
+POPULATIONS = {  # file: task, strategies
+    "car_racing_scratch": ("car_racing", STRATEGIES[:1]),
+    "car_racing_frozen": ("car_racing", STRATEGIES[2:]),
+    "lunar_lander": ("lunar_lander", STRATEGIES),
+    "bipedal_walker": ("bipedal_walker", STRATEGIES),
+}
+
+
+class Agent(NamedTuple):
+    """All searches with one strategy and budget on a task: curves by measure, a row for each seed."""
+
+    env: str
+    name: str
+    label: str
+    budget: float
+    curves: dict[str, Curves]
+
+
+def read(patterns: Sequence[str]) -> list[FinishedRun]:
+    """The runs. One whose C sees z alone, to which no M matters, or with another step size is a strategy of its own."""
+    runs, problems = tidy.find_runs(patterns)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    runs = [run for run in runs if "controller" in run.results]
+    if len({run.results["scale"] for run in runs}) != 1:
+        raise SystemExit("expected runs that went as far as stage=controller, all of one scale")
+    for run in runs:
+        settings = run.results["config"]["controller"]
+        if settings["inputs"] == ["z"]:
+            run.results["transfer"] = "z_alone"
+        elif settings["sigma"] != SIGMA:
+            run.results["transfer"] = "small_steps"
+    return runs
+
+
+def agents(groups: Sequence[Group]) -> list[Agent]:
+    """CarRacing's first, and of a task those from scratch."""
+    found = []
+    for group in groups:
+        names = labels(group.members)
+        for each in group.members:
+            curves = {measure: group.curves(each, measure) for measure in tidy.MEASURES["controller"]}
+            given = {measure: own for measure, own in curves.items() if own is not None}
+            found.append(Agent(group.env, each.name, names[each], each.budget, given))
+    return sorted(found, key=lambda each: (each.env != "car_racing", each.env, ORDER.index(each.name), -each.budget))
+
+
+def together(found: Sequence[Agent], env: str) -> Agent | None:
+    """The mean over a task's agents but the controls, for the seeds that all of them have."""
+    own = [each.curves for each in found if each.env == env and each.name not in CONTROLS]
+    seeds = sorted(set.intersection(*(set(curves["mean"].seeds) for curves in own))) if len(own) > 1 else []
+    if not seeds:
+        return None
+    curves = {}
+    for measure, first in own[0].items():
+        rows = [each[measure].values[[each[measure].seeds.index(seed) for seed in seeds]] for each in own]
+        if measure == "best":  # so far, as the highest mean of bests is not the mean of the highest
+            rows = np.maximum.accumulate(rows, axis=2)
+        curves[measure] = Curves(first.x, np.mean(rows, axis=0), tuple(seeds))
+    return Agent(env, "", f"all {len(own)}", 0.0, curves)
+
+
+def rise(curves: Curves) -> np.ndarray:
+    """Mean of the last generations less mean of the first: (S,)."""
+    ends = max(1, min(ENDS, len(curves.x) // 2))
+    return curves.values[:, -ends:].mean(axis=1) - curves.values[:, :ends].mean(axis=1)
+
+
+def sign(interval: Sequence[float] | None, seeds: Sequence[Any]) -> int:
+    """Of what the interval decides; 0 where it holds 0 or has too few seeds."""
+    if interval is None or len(seeds) < FEWEST:
+        return 0
+    return int(interval[0] > ROUNDING) - int(interval[1] < -ROUNDING)
+
+
+def summary(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
+    """A row for each agent."""
+    for each in found:
+        mean, seeds = each.curves["mean"], each.curves["mean"].seeds
+        given = {"first": mean.values[:, 0], "last": mean.values[:, -1], "rise": rise(mean)}
+        given["best"] = each.curves["best"].values.max(axis=1)
+        row = {"env": each.env, "label": each.label, "budget": each.budget or None, "seeds": " ".join(map(str, seeds))}
+        for name, values in given.items():
+            figure = seed_estimate(values)
+            low, high = figure["interval"] or (None, None)
+            row |= {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
+            if name == "rise":
+                row["verdict"] = ("undecided", "rises", "falls")[sign(figure["interval"], seeds)]
+        row["std"] = float(each.curves["std"].values.mean())
+        yield row | {"seconds": float(each.curves["seconds"].values.sum(axis=1).mean())}
+
+
+def pairs(found: Sequence[Agent]) -> Iterator[tuple[str, Agent, Agent]]:
+    """A question, an agent, and what it is compared with."""
+    for each, other in ((each, other) for each in found for other in found if each.env == other.env):
+        if each.name in CONTROLS:
+            if other.name in CONTROLS[each.name] and other.budget == each.budget:
+                yield "M", each, other
+        elif other.name == "scratch" != each.name and each.budget == other.budget:
+            yield "transfer of V", each, other
+        elif other.name == each.name == "scratch" and each.budget < other.budget:
+            yield "data of V", each, other
+
+
+def gains(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
+    """A row for each metric of every pair that has a seed in common; ``per_seed`` and ``std`` are for the figure."""
+    for question, each, other in pairs(found):
+        own, reference = each.curves["mean"], other.curves["mean"]
+        if not set(own.seeds) & set(reference.seeds):
+            continue
+        given = compare(own, reference, higher=True)
+        rises = [dict(zip(curves.seeds, rise(curves), strict=True)) for curves in (own, reference)]
+        given["rise"] = compare_values(rises[0], rises[1], higher=True)
+        facts = {"question": question, "env": each.env, "label": each.label, "reference": other.label}
+        facts |= {"budget": each.budget, "seeds": " ".join(map(str, given["seeds"]))}
+        for metric in ("area", "jump_start", "asymptote", "rise"):
+            gain = given[metric]
+            low, high = gain["interval"] or (None, None)
+            figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
+            std = float(other.curves["std"].values.mean())
+            yield {**facts, "metric": metric, **figure, "per_seed": gain["per_seed"], "std": std}
+
+
+def population_figure(path: Path, found: Sequence[Agent], env: str, names: Sequence[str]) -> None:
+    """Best, mean and worst of the population, a panel a strategy, with the study's budgets: V from scratch has all the
+    data, a transferred one half of it.
+    """
+    panels = []
+    for name in names:
+        own = sorted((each for each in found if (each.env, each.name) == (env, name)), key=lambda each: each.budget)
+        if own:
+            chosen = own[-1 if name == "scratch" else 0]
+            curves = {measure: chosen.curves[measure] for measure in ("best", "mean", "worst")}
+            panels.append(figures.Panel(chosen.label, "generation", "return", curves))
+    if panels:
+        width = 2.7 if len(panels) > 2 else figures.PANEL[0]
+        figures.save(figures.learning_curves(panels, share_y=True, width=width), path)
+
+
+def mean_figure(path: Path, found: Sequence[Agent]) -> None:
+    """Population mean, mean ± standard deviation over seeds; strategies beside each other within a generation."""
+    whole = [each for each in found if each.budget == 1]
+    panels = {
+        "V on half the data": [each for each in found if each.budget != 1],
+        "V on all the data": [each for each in whole if each.name not in CONTROLS],
+        "controls": [each for each in whole if each.name in ("scratch", *CONTROLS)],
+    }
+    with matplotlib.rc_context(figures.SETTINGS):
+        figure = Figure((10.5, 3.6), layout="constrained")
+        shown = {}
+        for axes, (title, members) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
+            for position, each in enumerate(members):
+                place, curves = ORDER.index(each.name), each.curves["mean"]
+                shown[each.name] = axes.errorbar(
+                    curves.x + 0.12 * (position - (len(members) - 1) / 2),
+                    curves.values.mean(axis=0),
+                    curves.values.std(axis=0, ddof=1) if len(curves.seeds) > 1 else None,
+                    color=figures.COLOURS[place],
+                    linestyle=figures.LINES[place],
+                    marker=figures.MARKERS[place],
+                    markersize=4,
+                    elinewidth=0.8,
+                )
+            axes.set(title=title, xlabel="generation")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.axes[0].set_ylabel("population mean, return")
+        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=6, handlelength=3.5)
+    figures.save(figure, path)
+
+
+def gains_figure(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Gains by area, in standard deviations of the reference's population, so that tasks share an axis."""
+    bars = []
+    for row in rows:
+        if row["metric"] == "area":
+            std = row["std"] or 1
+            interval = None if row["low"] is None else (row["low"] / std, row["high"] / std)
+            seeds = [gain / std for gain in row["per_seed"]]
+            label = f"{row['env']}: {row['label']} against {row['reference']}"
+            bars.append(figures.Bar(label, row["value"] / std, interval, seeds, not sign(interval, seeds)))
+    if bars:
+        figure = figures.gains("C: population mean, all generations", "", bars)
+        figure.set_figwidth(8.5)
+        figure.axes[0].set_xlabel("gain, in standard deviations of the population")
+        figures.save(figure, path)
+
+
+def main() -> None:
+    arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
+    to = arguments.to
+    groups = [group for group, _ in studies.write_tables(to, read(arguments.runs), "controller")]
+    found = agents(groups)
+    whole = [each for env in dict.fromkeys(each.env for each in found) if (each := together(found, env))]
+    tidy.write_csv(to / "summary.csv", summary([*found, *whole]))
+    rows = list(gains(found))
+    drawn = ("per_seed", "std")
+    tidy.write_csv(to / "gains.csv", [{key: row[key] for key in row if key not in drawn} for row in rows])
+    gains_figure(to / "gains.svg", rows)
+    for name, (env, strategies) in POPULATIONS.items():
+        population_figure(to / f"{name}.svg", found, env, strategies)
+    driving = [each for each in found if each.env == "car_racing"]
+    if driving:
+        mean_figure(to / "car_racing_mean.svg", driving)
+    for group in groups:
+        beside = drawing.published_figure(group, drawing.budgets(group)[0])
+        if beside and any(each.name in STRATEGIES for each in group.members):
+            beside.set_figwidth(9)
+            figures.save(beside, to / "car_racing_published.svg")
+
+
+if __name__ == "__main__":
+    main()

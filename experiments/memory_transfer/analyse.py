@@ -1,0 +1,274 @@
+"""Tables and figures of finished runs: ``python experiments/memory_transfer/analyse.py RUN … [--to FOLDER]``.
+
+What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels.reports import figures, studies, tidy
+from worldmodels.reports.groups import Group, Strategy, artifact
+from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS, decision
+from worldmodels.runs import FinishedRun
+from worldmodels.statistics import seed_estimate
+from worldmodels.transfer.metrics import METRICS, Curves, compare, compare_values, paired
+
+MEASURE = JUDGED["memory"][0]
+ENDING = DECIDING["memory"]
+HORIZONS = (1, 10, 50, 100)  # of the forecasts in measures.csv
+STRATEGIES = ("pretrained_memory", "freeze_lstm", "freeze_mdn", "random_lstm")
+SMALL = 0.01  # nats per dimension; greater gains are drawn on a log axis
+LAYERED = STRATEGIES[:2]  # of which there are runs with every input layer
+LAYERS = ("keep_latent", "adapter")
+VISIONS = {  # M from scratch and M from the source, on one V
+    "own V": ("scratch", "pretrained_memory keep_latent"),
+    "fine-tuned source V": ("pretrained_vision fine-tuned V", "aligned fine-tuned V"),
+    "frozen source V": ("pretrained_vision frozen V", "aligned frozen V"),
+}
+PAIRS = (  # question, strategy, reference
+    *(("strategies", each, "scratch") for each in STRATEGIES),
+    ("strategies", "freeze_lstm", "random_lstm"),
+    *(("input_layers", f"{each} {layer}", to) for each in LAYERED for layer in LAYERS for to in ("scratch", each)),
+    *(("alignment", transferred, scratch) for scratch, transferred in VISIONS.values()),
+)
+Row = dict[str, Any]
+
+
+def read(patterns: Sequence[str]) -> list[FinishedRun]:
+    """The runs that have an M."""
+    runs, problems = tidy.find_runs(patterns)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    return [run for run in runs if "memory" in run.results]
+
+
+def name(each: Strategy) -> str:
+    """A strategy, with the input layer if not its usual one, and what became of the source's V."""
+    transfer = json.loads(each.rest)
+    words = [each.name]
+    if transfer["input_layer"] != ("keep_latent" if each.name == "aligned" else "reinit"):
+        words.append(transfer["input_layer"])
+    if "vision" in transfer["load"]:
+        words.append("frozen V" if "vision" in transfer["freeze"] else "fine-tuned V")
+    return " ".join(words)
+
+
+def label(each: Strategy) -> str:
+    """A strategy's `name` with its share of the steps, and that of V's data, where it is not all."""
+    shares = {"": each.budget, "V ": each.budget_of("vision")}
+    return " ".join([name(each), *(f"{of}×{share:g}" for of, share in shares.items() if share != 1)])
+
+
+def named(group: Group, wanted: str, least: float = 0.0) -> list[Strategy]:
+    """Strategies of this `name` with as much budget or more, the greatest first."""
+    found = [each for each in group.members if name(each) == wanted and each.budget >= least]
+    return sorted(found, key=lambda each: (-each.budget, -each.budget_of("vision")))
+
+
+def curves(group: Group, each: Strategy, reference: Strategy) -> Curves | None:
+    """A strategy's curves, of the seeds whose M learns the latents of the V that the reference's has."""
+    own, other = group.members[each], group.members[reference]
+    alike = {
+        seed: run
+        for seed, run in own.items()
+        if seed in other and artifact(run, "vision") == artifact(other[seed], "vision")
+    }
+    return replace(group, members={each: alike}).curves(each, MEASURE)
+
+
+def compared(group: Group, each: Strategy, wanted: str) -> tuple[Strategy, Row] | None:
+    """The gains over the first strategy called ``wanted`` that was trained as long or longer on the same V."""
+    for reference in named(group, wanted, each.budget):
+        own, other = curves(group, each, reference), curves(group, reference, each)
+        if own and other and set(own.seeds) & set(other.seeds):
+            return reference, {**compare(own, other, higher=False), "time_to_threshold": time_saved(own, other)}
+    return None
+
+
+def time_saved(own: Curves, other: Curves) -> Row:
+    """Steps saved to a threshold of each seed's own: each has another V, so that one NLL for all would be early for
+    some and out of reach for others.
+    """
+
+    def single(curves: Curves, seed: int) -> Curves:
+        return Curves(curves.x, curves.values[[curves.seeds.index(seed)]], (seed,))
+
+    found = {
+        seed: compare(single(own, seed), single(other, seed), higher=False) for seed in own.seeds if seed in other.seeds
+    }
+    saved = {seed: each["time_to_threshold"]["value"] for seed, each in found.items()}
+    if None in saved.values():
+        return dict.fromkeys(("value", "interval", "negative", "per_seed"))
+    return compare_values(saved, dict.fromkeys(saved, 0.0), higher=True)
+
+
+def gains(group: Group) -> Iterator[Row]:
+    """A row for each metric of every pair; ``per_seed`` is for the figure."""
+    worth: dict[str, Row] = {}  # of M's transfer, by what V is
+    for question, wanted, to in PAIRS:
+        for each in named(group, wanted):
+            if found := compared(group, each, to):
+                reference, gain = found
+                yield from gain_rows(question, label(each), label(reference), each.budget, gain)
+                if question == "alignment" and each.budget == 1:
+                    worth |= {vision: gain for vision, pair in VISIONS.items() if wanted in pair}
+    own = worth.pop("own V", None)
+    for vision, given in worth.items() if own else ():
+        yield from gain_rows("alignment", f"gain with {vision}", "gain with own V", 1.0, more_worth(given, own or {}))
+
+
+def more_worth(given: Row, own: Row) -> Row:
+    """How much greater one gain is than another, paired by seed. No ratios: their unit is another with every V."""
+    found: Row = {"seeds": sorted(set(given["seeds"]) & set(own["seeds"]))}
+    for metric in METRICS[:-1] if found["seeds"] else ():
+        sides = [dict(zip(side["seeds"], side[metric]["per_seed"] or (), strict=False)) for side in (given, own)]
+        if all(sides):
+            found[metric] = compare_values(sides[0], sides[1], higher=True)
+    return found
+
+
+def gain_rows(question: str, called: str, reference: str, budget: float, found: Row) -> Iterator[Row]:
+    seeds = " ".join(map(str, found["seeds"]))
+    facts = {"question": question, "label": called, "reference": reference, "budget": budget, "seeds": seeds}
+    for metric in METRICS:
+        if metric in found:
+            gain = found[metric]
+            low, high = gain["interval"] or (None, None)
+            figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
+            yield {**facts, "metric": metric, **figure, "per_seed": gain["per_seed"]}
+
+
+def measures(group: Group) -> Iterator[Row]:
+    """On held-out rollouts, for each run: how many latent dimensions V uses, M's NLL, and its forecasts' errors."""
+    for each, runs in sorted(group.members.items(), key=lambda item: label(item[0])):
+        for seed, run in sorted(runs.items()):
+            if found := run.results.get("measures", {}).get("memory"):
+                used = {"measure": "active_dimensions", "horizon": None, "value": found["active_dimensions"]}
+                yield {"label": label(each), "seed": seed, **used}
+            for row in tidy.measure_rows(run):
+                wanted = row["measure"] == "nll" or (row["measure"] == "open_loop" and row["horizon"] in HORIZONS)
+                if row["model"] == "memory" and wanted and row["value"] is not None:
+                    figure = {key: row[key] for key in ("measure", "horizon", "value", "low", "high")}
+                    yield {"label": label(each), "seed": seed, **figure}
+
+
+def summary(group: Group) -> Iterator[Row]:
+    """A row for each strategy and budget."""
+    for each, runs in sorted(group.members.items(), key=lambda item: label(item[0])):
+        found = group.curves(each, MEASURE)
+        if found is None:
+            continue
+        row: Row = {"label": label(each), "seeds": " ".join(map(str, found.seeds)), "steps": int(found.x[-1])}
+        trained = [runs[seed].results for seed in found.seeds]
+        middle = np.array([np.interp(found.x[-1] / 2, found.x, values) for values in found.values])
+        first, last = found.values[:, 0], found.values[:, -1]
+        given: dict[str, Any] = {"first": first, "last": last, "late": middle - last}
+        measured = [results.get("measures", {}).get("memory") for results in trained]
+        if all(measured):
+            given["heldout"] = [figure["nll"]["memory"]["value"] for figure in measured]
+            row["active"] = float(np.mean([figure["active_dimensions"] for figure in measured]))
+        for key, values in given.items():
+            figure = seed_estimate(values)
+            low, high = figure["interval"] or (None, None)
+            row |= {key: figure["value"], f"{key}_low": low, f"{key}_high": high}
+        row["persistence"] = float(np.mean([results["memory"]["persistence_nll"] for results in trained]))
+        row |= {kind: trained[0]["parameters"]["memory"][kind] for kind in ("copied", "fresh", "frozen", "trainable")}
+        yield row | {"seconds": float(np.mean([results["stages"]["memory"]["seconds"] for results in trained]))}
+
+
+def chosen(group: Group, wanted: Mapping[str, Sequence[Strategy]]) -> dict[str, Curves]:
+    """Curves of the first strategy given for each name, of the runs on the V of the first one that there is."""
+    firsts = {called: found[0] for called, found in wanted.items() if found}
+    reference = next(iter(firsts.values()), None)
+    drawn = {called: curves(group, each, reference) for called, each in firsts.items() if reference}
+    return {called: own for called, own in drawn.items() if own}
+
+
+def gained(own: Curves, reference: Curves) -> Curves:
+    """The gain at every step, seed by seed."""
+    own, reference = paired(own, reference)
+    return Curves(own.x, reference.values - own.values, own.seeds)
+
+
+def over_scratch(title: str, drawn: Mapping[str, Curves]) -> figures.Panel:
+    """A panel of gains over the curve that is called scratch; empty without it."""
+    scratch = drawn.get("scratch")
+    own = {called: gained(each, scratch) for called, each in drawn.items()} if scratch and len(drawn) > 1 else {}
+    return figures.Panel(title, "step", f"gain, {UNITS['memory']}", own)
+
+
+def panels(group: Group) -> Iterator[tuple[str, list[figures.Panel]]]:
+    """The file of each figure of curves, and its panels."""
+    axes = ("step", f"NLL, {UNITS['memory']}")
+    scratch = {"scratch": named(group, "scratch")}
+    found, drawn = [], {}
+    for budget in sorted({each.budget for one in STRATEGIES for each in named(group, one)} or {1.0}):
+        own = {one: [each for each in named(group, one) if each.budget == budget] for one in STRATEGIES}
+        title = "all the steps" if budget == 1 else f"×{budget:g} of the steps, scratch in all"
+        drawn = chosen(group, scratch | own)
+        found.append(figures.Panel(title, *axes, drawn))
+    yield "curves", [*found, over_scratch("gain over scratch", drawn)]
+
+    found = []
+    for one in LAYERED:
+        layers = {"reinit": named(group, one)} | {layer: named(group, f"{one} {layer}") for layer in LAYERS}
+        found.append(over_scratch(one, chosen(group, scratch | layers)))
+    yield "input_layers", found
+
+    found, worth = [], {}
+    for vision, (fresh, transferred) in VISIONS.items():
+        both = {"M from scratch": named(group, fresh), "M from the source": named(group, transferred)}
+        drawn = chosen(group, both)
+        found.append(figures.Panel(vision, *axes, drawn))
+        if len(drawn) == 2:
+            reference, own = drawn.values()
+            worth |= {"M from scratch": gained(reference, reference), vision: gained(own, reference)}
+    yield "alignment", [*found, figures.Panel("gain of M's transfer", "step", f"gain, {UNITS['memory']}", worth)]
+
+
+def gains_figure(path: Path, rows: Sequence[Row]) -> None:
+    """Every row of the metric that decides, a line between two questions."""
+    shown = [row for row in rows if row["metric"] == ENDING and row["value"] is not None]
+    bars = []
+    for row in shown:
+        interval = None if row["low"] is None else (row["low"], row["high"])
+        judged = {"deciding": ENDING, ENDING: {"interval": interval}, "seeds": row["per_seed"]}
+        called = f"{row['label']} against {row['reference']}"
+        bars.append(figures.Bar(called, row["value"], interval, row["per_seed"], decision(judged) == "undecided"))
+    if bars:
+        figure = figures.gains("M: validation NLL at the end", UNITS["memory"], bars)
+        figure.set_figwidth(9)
+        axes = figure.axes[0]
+        axes.set_xscale("symlog", linthresh=SMALL)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel(f"gain, {UNITS['memory']} (right: better than the reference)")
+        for place in range(1, len(shown)):
+            if shown[place]["question"] != shown[place - 1]["question"]:
+                axes.axhline(place - 0.5, color="0.8", linewidth=0.8)
+        figures.save(figure, path)
+
+
+def main() -> None:
+    arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
+    to = arguments.to
+    groups = [group for group, _ in studies.write_tables(to, read(arguments.runs), "memory")]
+    if len(groups) != 1:
+        raise SystemExit("expected runs that went as far as stage=memory, all of one task, scale and settings")
+    group = groups[0]
+    rows = list(gains(group))
+    tidy.write_csv(to / "gains.csv", [{key: row[key] for key in row if key != "per_seed"} for row in rows])
+    tidy.write_csv(to / "summary.csv", summary(group))
+    tidy.write_csv(to / "measures.csv", measures(group))
+    gains_figure(to / "gains.svg", rows)
+    for file, given in panels(group):
+        if drawn := [each for each in given if each.curves]:
+            width = 3.4 if len(drawn) > 2 else figures.PANEL[0]
+            figures.save(figures.learning_curves(drawn, width=width), to / f"{file}.svg")
+
+
+if __name__ == "__main__":
+    main()

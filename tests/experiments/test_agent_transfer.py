@@ -1,0 +1,124 @@
+"""The study at its smallest scale: its sweeps, and their analysis against what the runs say."""
+
+import csv
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers import ROOT, Commands
+
+from worldmodels.transfer.metrics import Curves
+
+SCRIPT = ROOT / "experiments" / "agent_transfer" / "analyse.py"
+SMALL = ("executor=serial", "vae.epochs=1", "controller.max_steps=80")  # steps enough for searches to differ
+FIGURES = ("bipedal_walker", "car_racing_frozen", "car_racing_mean", "car_racing_published", "car_racing_scratch")
+
+
+def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) -> None:
+    def sweep(name: str, *overrides: str) -> None:
+        commands.train("-m", "--config-dir=experiments", f"+agent_transfer={name}", *SMALL, *overrides)
+
+    def means(name: str) -> list[float]:
+        run = json.loads((studies / name / "results.json").read_text())
+        return [float(np.mean(row["fitness"])) for row in run["controller"]["generations"]]
+
+    sweep("sweep", "transfer=scratch,freeze2", "transfer.budget=1.0", "seed=0,1")
+    sweep("controls", "seed=0")
+    sweep("other_tasks", "env=bipedal_walker", "transfer=scratch", "transfer.budget=0.5", "seed=0")
+    sweep("controls", "seed=0")
+    studies = commands.outputs / "studies" / "agent_transfer" / "smoke"
+    again = json.loads((studies / "control-1-random_memory-seed0" / "results.json").read_text())
+    assert again["config"]["controller"]["inputs"] == ["z"]
+    assert all(stage["cached"] for stage in again["stages"].values())
+    subprocess.run([sys.executable, str(SCRIPT), f"{studies}/*", "--to", str(tmp_path)], check=True)
+
+    def table(name: str) -> list[dict[str, str]]:
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    scratch, frozen = (
+        [means(f"car_racing-{name}-1.0-seed{seed}") for seed in (0, 1)] for name in ("scratch", "freeze2")
+    )
+    untrained, alone = (means(f"control-{job}-random_memory-seed0") for job in (0, 1))
+    assert len({tuple(curve) for curve in (*scratch, *frozen, untrained, alone)}) == 6  # else nothing below says much
+
+    summary = {(row["env"], row["label"]): row for row in table("summary")}
+    names = ("scratch", "freeze2", "random_memory", "z_alone", "all 2")
+    assert set(summary) == {*(("car_racing", name) for name in names), ("bipedal_walker", "scratch ×0.5")}
+    row, rises = summary["car_racing", "freeze2"], [last - first for first, last in frozen]
+    assert float(row["first"]) == pytest.approx(np.mean([first for first, _ in frozen]), rel=1e-4)
+    assert float(row["last"]) == pytest.approx(np.mean([last for _, last in frozen]), rel=1e-4)
+    assert [float(row[key]) for key in ("rise_low", "rise", "rise_high")] == pytest.approx(
+        [min(rises), np.mean(rises), max(rises)], rel=1e-4
+    )
+    assert row["verdict"] == "undecided"  # of two seeds
+    both = np.mean([scratch, frozen], axis=0)
+    assert float(summary["car_racing", "all 2"]["last"]) == pytest.approx(both[:, 1].mean(), rel=1e-4)
+
+    gains = {(row["label"], row["reference"], row["metric"]): row for row in table("gains")}
+    found = gains["freeze2", "scratch", "area"]
+    assert (found["question"], found["seeds"]) == ("transfer of V", "0 1")
+    assert float(found["value"]) == pytest.approx(np.mean(frozen) - np.mean(scratch), rel=1e-3)
+    for control, reference, label in ((untrained, scratch[0], "scratch"), (alone, untrained, "random_memory")):
+        found = gains["random_memory" if control is untrained else "z_alone", label, "area"]
+        assert (found["question"], found["seeds"], found["low"]) == ("M", "0", "")
+        assert float(found["value"]) == pytest.approx(np.mean(control) - np.mean(reference), rel=1e-3)
+    assert float(gains["z_alone", "scratch", "jump_start"]["value"]) == pytest.approx(
+        alone[0] - scratch[0][0], rel=1e-3
+    )
+
+    drawn = {row["strategy"] for row in table("curves") if row["env"] == "car_racing"}
+    assert drawn == {"scratch", "freeze2", "random_memory", "z_alone"}
+    vision = {json.loads(path.read_text())["stages"]["vision"]["artifact"] for path in _of_seed_0(studies)}
+    assert len(vision) == 1  # controls see through the V of scratch
+    for name in (*FIGURES, "gains"):
+        text = (tmp_path / f"{name}.svg").read_text()
+        assert "generation" in text and len(text) < 300_000
+    assert not (tmp_path / "lunar_lander.svg").exists()
+
+
+def _of_seed_0(studies: Path) -> list[Path]:
+    names = ("car_racing-scratch-1.0-seed0", "control-0-random_memory-seed0", "control-1-random_memory-seed0")
+    return [studies / name / "results.json" for name in names]
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Any:
+    spec = importlib.util.spec_from_file_location("agent_transfer_analysis", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def agent(analysis: Any) -> Callable[[np.ndarray], Any]:
+    """An agent whose population mean is the given curves, a row a seed."""
+
+    def made(means: np.ndarray) -> Any:
+        seeds = tuple(range(len(means)))
+        x = np.arange(1, means.shape[1] + 1)
+        curves = {name: Curves(x, means, seeds) for name in ("best", "mean", "worst", "std", "seconds")}
+        return analysis.Agent("car_racing", "scratch", "scratch", 1.0, curves)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("slopes", "verdict"),
+    [((1, 2, 3), "rises"), ((-1, -2, -3), "falls"), ((-1, 2, 3), "undecided"), ((1, 2), "undecided")],
+)
+def test_an_agent_learns_if_the_interval_of_its_rise_says_so(
+    analysis: Any, agent: Callable[[np.ndarray], Any], slopes: tuple[int, ...], verdict: str
+) -> None:
+    (row,) = analysis.summary([agent(np.outer(slopes, np.arange(10.0)))])
+    assert row["verdict"] == verdict
+    assert row["rise"] == pytest.approx(8 * np.mean(slopes))  # between the middles of the first two and the last two
+    assert (row["rise_low"], row["rise_high"]) == pytest.approx((8 * min(slopes), 8 * max(slopes)))
