@@ -9,12 +9,15 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from worldmodels.parts import make_memory
 from worldmodels.reports import drawing, figures, studies, tidy
 from worldmodels.reports.groups import Group, labels
 from worldmodels.reports.verdict import FEWEST, ROUNDING
+from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.runs import FinishedRun
 from worldmodels.statistics import seed_estimate
 from worldmodels.transfer.metrics import Curves, compare, compare_values
@@ -60,6 +63,21 @@ def read(patterns: Sequence[str]) -> list[FinishedRun]:
         elif settings["sigma"] != SIGMA:
             run.results["transfer"] = "small_steps"
     return runs
+
+
+@torch.inference_mode()
+def inputs(run: FinishedRun) -> dict[str, Any]:
+    """How long the vectors that C reads are: mean of |z|² and |h|² over the rollouts that M trains on."""
+    store, sums = RolloutStore(run.artifact("encode").path), np.zeros(3)
+    network = None
+    for rollout in range(len(store)):
+        mu, actions = (torch.from_numpy(np.asarray(store.read(rollout, name))) for name in ("mu", "actions"))
+        network = network or make_memory(run.config, actions.shape[1], run.memory.weights).eval()
+        hidden, _ = network.unroll(mu[None].float(), actions[None].float())
+        sums += (len(mu), float(mu.square().sum()), float(hidden.square().sum()))
+    z, h = sums[1:] / sums[0]
+    facts = {key: value for key, value in tidy.facts(run).items() if key in ("env", "strategy", "budget", "seed")}
+    return {**facts, "z": z, "h": None if run.results["transfer"] == "z_alone" else h}
 
 
 def agents(groups: Sequence[Group]) -> list[Agent]:
@@ -217,8 +235,10 @@ def gains_figure(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, read(arguments.runs), "controller")]
+    runs = read(arguments.runs)
+    groups = [group for group, _ in studies.write_tables(to, runs, "controller")]
     found = agents(groups)
+    tidy.write_csv(to / "inputs.csv", map(inputs, runs))
     whole = [each for env in dict.fromkeys(each.env for each in found) if (each := together(found, env))]
     tidy.write_csv(to / "summary.csv", summary([*found, *whole]))
     rows = list(gains(found))

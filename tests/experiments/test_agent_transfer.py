@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, Commands
 
+from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "agent_transfer" / "analyse.py"
@@ -32,6 +33,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     sweep("controls", "seed=0")
     sweep("other_tasks", "env=bipedal_walker", "transfer=scratch", "transfer.budget=0.5", "seed=0")
     sweep("controls", "seed=0")
+    sweep("step_size", "seed=0")
     studies = commands.outputs / "studies" / "agent_transfer" / "smoke"
     again = json.loads((studies / "control-1-random_memory-seed0" / "results.json").read_text())
     assert again["config"]["controller"]["inputs"] == ["z"]
@@ -49,7 +51,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     assert len({tuple(curve) for curve in (*scratch, *frozen, untrained, alone)}) == 6  # else nothing below says much
 
     summary = {(row["env"], row["label"]): row for row in table("summary")}
-    names = ("scratch", "freeze2", "random_memory", "z_alone", "all 2")
+    names = ("scratch", "freeze2", "random_memory", "z_alone", "small_steps", "all 2")
     assert set(summary) == {*(("car_racing", name) for name in names), ("bipedal_walker", "scratch ×0.5")}
     row, rises = summary["car_racing", "freeze2"], [last - first for first, last in frozen]
     assert float(row["first"]) == pytest.approx(np.mean([first for first, _ in frozen]), rel=1e-4)
@@ -73,8 +75,20 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
         alone[0] - scratch[0][0], rel=1e-3
     )
 
+    assert gains["small_steps", "scratch", "jump_start"]["question"] == "M"
+    assert float(gains["small_steps", "scratch", "jump_start"]["value"]) != 0
+
     drawn = {row["strategy"] for row in table("curves") if row["env"] == "car_racing"}
-    assert drawn == {"scratch", "freeze2", "random_memory", "z_alone"}
+    assert drawn == {"scratch", "freeze2", "random_memory", "z_alone", "small_steps"}
+    read = {row["strategy"]: row for row in table("inputs") if (row["env"], row["seed"]) == ("car_racing", "0")}
+    encoded = commands.outputs / "artifacts" / "encode"
+    (of_scratch,) = encoded.glob("car_racing-scratch-smoke-seed0-*")
+    mu = [RolloutStore(of_scratch).read(i, "mu") for i in range(len(RolloutStore(of_scratch)))]
+    for name in ("scratch", "random_memory", "z_alone", "small_steps"):
+        assert float(read[name]["z"]) == pytest.approx((np.concatenate(mu) ** 2).sum(1).mean(), rel=1e-4)
+    assert read["z_alone"]["h"] == ""
+    assert read["small_steps"]["h"] == read["scratch"]["h"] != read["random_memory"]["h"]
+    assert 0 < float(read["random_memory"]["h"]) < 256  # each of 256 within ±1
     vision = {json.loads(path.read_text())["stages"]["vision"]["artifact"] for path in _of_seed_0(studies)}
     assert len(vision) == 1  # controls see through the V of scratch
     for name in (*FIGURES, "gains"):
