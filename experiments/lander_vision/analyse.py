@@ -7,25 +7,23 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from worldmodels import media
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.parts import make_vision
 from worldmodels.probes.report import SHOWN
+from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.runs import FinishedRun
 from worldmodels.vision.objectives import relevant
-from worldmodels.vision.pixels import to_pixels, to_unit
+from worldmodels.vision.pixels import to_pixels
 
 HERE = Path(__file__).parent
-PICTURED = 10  # frames
 
 
 def variant(config: dict[str, Any]) -> str:
@@ -102,26 +100,6 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
-@torch.inference_mode()
-def reconstructions(runs: Sequence[FinishedRun]) -> np.ndarray:
-    """Held-out frames that count for the probes, above every run's reconstruction of them from μ."""
-    heldout = runs[0].judged("heldout")
-    assert heldout is not None, f"{runs[0].folder} was not probed"
-    assert len({run.results["heldout"]["heldout"] for run in runs}) == 1, "the runs were judged on different rollouts"
-    store, config = RolloutStore(heldout), runs[0].config
-    task, fps = TASKS[config.env.name], task_spec(config.env).fps
-    frames = []
-    for i in np.linspace(0, len(store) - 1, PICTURED).astype(int):
-        shown = np.flatnonzero(task.shown(store.read(int(i), "states"), fps))
-        frames.append(store.read(int(i), "frames")[shown[len(shown) // 2] if len(shown) else 0])
-    rows = [np.stack(frames)]
-    for run in runs:
-        network = make_vision(run.config, run.vision.weights).eval()
-        seen = to_unit(torch.from_numpy(rows[0]))
-        rows.append(to_pixels(network.decode(network.encode(seen).mu)).numpy())
-    return media.grid(rows)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders that hold results.json")
@@ -137,8 +115,7 @@ def main() -> None:
         for figures, run in found:
             if figures["env"] == env:
                 first.setdefault(figures["variant"], run)
-        (arguments.to / f"{env}.png").write_bytes(media.png_bytes(reconstructions(list(first.values()))))
-        print("\n".join([f"rows of {env}.png, from above: held-out frames", *first]))
+        pictures.save(arguments.to / f"{env}.png", pictures.reconstructions(first))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """The tables that every study of transfer in ``experiments/`` commits."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldmodels.reports import tidy
-from worldmodels.reports.groups import NODES, Group, flat, group_runs
+import numpy as np
+
+from worldmodels.reports import pictures, tidy
+from worldmodels.reports.groups import NODES, Group, Strategy, flat, group_runs, labels
 from worldmodels.reports.verdict import Comparison, comparison_rows, comparisons
 from worldmodels.runs import FinishedRun
+from worldmodels.statistics import seed_estimate
 
 WORDY = ("run", "load", "freeze")  # of a row's facts: in ``runs.csv`` they stand once
 
@@ -36,6 +39,38 @@ def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple
     tidy.write_csv(to / "comparisons.csv", comparison_rows([each for _, own in judged for each in own]))
     tidy.write_csv(to / "costs.csv", [_short(row) for run in runs for row in tidy.cost_rows(run)])
     return judged
+
+
+def bounded(name: str, values: Sequence[float] | np.ndarray) -> tidy.Row:
+    """The mean of a value for each seed as column ``name``, its 95 % bootstrap interval as ``name_low`` and
+    ``name_high``.
+    """
+    found = seed_estimate(values)
+    low, high = found["interval"] or (None, None)
+    return {name: found["value"], f"{name}_low": low, f"{name}_high": high}
+
+
+def probe_rows(group: Group, strategies: Sequence[Strategy]) -> Iterator[tidy.Row]:
+    """What V tells of the true state: a row for each strategy, target and probe (linear, mlp, recall), over seeds."""
+    names = labels(group.members)
+    for each in strategies:
+        found: dict[tuple[str, str], list[float]] = {}
+        for run in group.members[each].values():
+            for row in tidy.probe_rows(run):
+                if row["part"] == "vision" and row["value"] is not None:
+                    found.setdefault((row["target"], row["probe"]), []).append(row["value"])
+        for (target, probe), values in found.items():
+            place = {"env": group.env, "label": names[each], "target": target, "probe": probe, "seeds": len(values)}
+            yield place | bounded("value", values)
+
+
+def picture(path: Path, group: Group, strategies: Sequence[Strategy]) -> None:
+    """Held-out frames as V reconstructs them with each strategy, from the first seed that all have."""
+    seeds = set.intersection(*(set(group.members[each]) for each in strategies))
+    if seeds:
+        names = labels(strategies)
+        shown = {names[each]: group.members[each][min(seeds)] for each in strategies}
+        pictures.save(path, pictures.reconstructions(shown))
 
 
 def _config_row(run: FinishedRun) -> dict[str, Any]:

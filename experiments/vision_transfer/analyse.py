@@ -1,0 +1,204 @@
+"""Tables and figures of finished runs: ``python experiments/vision_transfer/analyse.py RUN … [--to FOLDER]``.
+
+What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from worldmodels.reports import figures, studies, tidy
+from worldmodels.reports.groups import Group, Strategy, labels
+from worldmodels.reports.verdict import decision
+from worldmodels.runs import FinishedRun
+from worldmodels.transfer.metrics import Curves, compare
+
+STRATEGIES = ("scratch", "pretrained_vision", "freeze2", "freeze_encoder")
+CONTROLS = {  # what each is the control of
+    "from_noise": "pretrained_vision",
+    "from_shuffled": "pretrained_vision",
+    "random_encoder": "freeze_encoder",
+}
+ORDER = (*STRATEGIES, *CONTROLS)
+MEASURES = {"val_reconstruction": "squared error a frame", "val_kl": "nats a frame"}
+METRICS = ("jump_start", "asymptote", "area")
+DECIDING = "asymptote"
+FAIR, STUDY, CONTROL = "equal data", "as in the study", "control"
+Row = dict[str, Any]
+
+
+def read(patterns: Sequence[str]) -> list[FinishedRun]:
+    """The runs that have a V."""
+    runs, problems = tidy.find_runs(patterns)
+    print(*problems, sep="\n", end="\n" if problems else "")
+    runs = [run for run in runs if "vision" in run.results]
+    if len({run.results["scale"] for run in runs}) != 1:
+        raise SystemExit("expected runs that went as far as stage=vision, all of one scale")
+    return runs
+
+
+def ordered(group: Group) -> list[Strategy]:
+    """A task's strategies: scratch first, all the data before half of it."""
+    return sorted(group.members, key=lambda each: (ORDER.index(each.name), -each.budget))
+
+
+def summary(group: Group) -> Iterator[Row]:
+    """A row for each strategy and share of the data."""
+    names = labels(group.members)
+    for each in ordered(group):
+        runs = group.members[each]
+        row: Row = {
+            "env": group.env,
+            "label": names[each],
+            "budget": each.budget,
+            "seeds": " ".join(map(str, sorted(runs))),
+        }
+        for measure in MEASURES:
+            if curves := group.curves(each, measure):
+                short = measure.removeprefix("val_")
+                row |= studies.bounded(f"{short}_first", curves.values[:, 0]) | studies.bounded(
+                    f"{short}_last", curves.values[:, -1]
+                )
+        if seconds := group.curves(each, "seconds"):
+            row |= studies.bounded("epoch_seconds", seconds.values.mean(axis=1))
+        costs = [cost(run, each.budget) for run in runs.values()]
+        row |= {key: float(np.mean([each[key] for each in costs])) for key in costs[0]}
+        counts = next(iter(runs.values())).results["parameters"]["vision"]
+        yield row | {kind: counts[kind] for kind in ("copied", "fresh", "frozen", "trainable")}
+
+
+def cost(run: FinishedRun, budget: float) -> Row:
+    """Frames that V trains on and seconds of its training, and both with the source's."""
+    rows = tidy.cost_rows(run)
+    frames = {row["task"]: row["frames"] for row in rows if row["stage"] == "collect"}
+    seconds = {row["task"]: row["seconds"] for row in rows if row["stage"] == "vision"}
+    own = {"frames": budget * frames["target"], "seconds": seconds["target"]}
+    source = {"frames": frames.get("source") or 0, "seconds": seconds.get("source", 0.0)}
+    return own | {f"{key}_with_source": own[key] + source[key] for key in own}
+
+
+def pairs(group: Group) -> Iterator[tuple[str, Strategy, Strategy]]:
+    """A question, a strategy, and what it is compared with."""
+    for each in ordered(group):
+        for other in ordered(group):
+            if each.name in CONTROLS and other.name == CONTROLS[each.name] and each.budget == other.budget:
+                yield CONTROL, other, each
+            if other.name == "scratch" != each.name and each.budget == other.budget:
+                yield FAIR, each, other
+            if other.name == "scratch" and each.budget < other.budget:
+                yield STUDY, each, other
+
+
+def gains(group: Group) -> Iterator[Row]:
+    """A row for each metric of every pair; ``per_seed`` is for the figure."""
+    names = labels(group.members)
+    for question, each, other in pairs(group):
+        for measure in MEASURES:
+            own, reference = group.curves(each, measure), group.curves(other, measure)
+            if own is None or reference is None or not set(own.seeds) & set(reference.seeds):
+                continue
+            found = compare(own, reference, higher=False)
+            place = {"question": question, "env": group.env, "label": names[each], "reference": names[other]}
+            place |= {"seeds": " ".join(map(str, found["seeds"])), "measure": measure.removeprefix("val_")}
+            for metric in METRICS:
+                gain = found[metric]
+                low, high = gain["interval"] or (None, None)
+                figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
+                yield {**place, "metric": metric, **figure, "per_seed": gain["per_seed"]}
+
+
+def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
+    """Every gain in reconstruction at the end."""
+    bars = []
+    for row in rows:
+        if (row["measure"], row["metric"]) == ("reconstruction", DECIDING):
+            interval = None if row["low"] is None else (row["low"], row["high"])
+            judged = {"deciding": DECIDING, DECIDING: {"interval": interval}, "seeds": row["per_seed"]}
+            label = f"{row['label']} against {row['reference']}"
+            bars.append(figures.Bar(label, row["value"], interval, row["per_seed"], decision(judged) == "undecided"))
+    if bars:
+        figure = figures.gains(f"V on {env}: reconstruction after the last epoch", MEASURES["val_reconstruction"], bars)
+        figure.set_figwidth(8.5)
+        figure.axes[0].set_xlabel("gain, squared error a frame (right: better than the reference)")
+        figures.save(figure, path)
+
+
+def panel(group: Group, title: str, measure: str, names: Sequence[str], budgets: Mapping[str, float]) -> figures.Panel:
+    """Curves of the strategies, each with its share of the data."""
+    curves = {}
+    for each in ordered(group):
+        own: Curves | None = group.curves(each, measure)
+        if own and each.name in names and each.budget == budgets.get(each.name, budgets[""]):
+            curves[each.name] = own
+    return figures.Panel(title, "epoch", MEASURES[measure], curves)
+
+
+def panels(group: Group) -> Iterator[tuple[str, list[figures.Panel]]]:
+    """The file of each figure of curves, and its panels: reconstruction as the study compared it, on all the data and
+    on half of it, and KL as the study did.
+    """
+    study, reconstruction = {"": 0.5, "scratch": 1.0}, "val_reconstruction"
+    yield (
+        f"curves_{group.env}",
+        [
+            panel(group, "reconstruction: scratch on all the data", reconstruction, STRATEGIES, study),
+            panel(group, "all on all of it", reconstruction, STRATEGIES, {"": 1.0}),
+            panel(group, "all on half of it", reconstruction, STRATEGIES, {"": 0.5}),
+            panel(group, "KL: scratch on all the data", "val_kl", STRATEGIES, study),
+        ],
+    )
+    if any(each.name in CONTROLS for each in group.members):
+        names = ("scratch", *CONTROLS.values(), *CONTROLS)
+        yield f"controls_{group.env}", [panel(group, "all on all the data", reconstruction, names, {"": 1.0})]
+
+
+def seconds_figure(path: Path, groups: Sequence[Group]) -> None:
+    """Seconds an epoch: filled on all the data, hollow on half of it; a small circle is a seed."""
+    with matplotlib.rc_context(figures.SETTINGS):
+        figure = Figure((10, 2.8), layout="constrained")
+        for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
+            names = [name for name in ORDER if any(each.name == name for each in group.members)]
+            for each in ordered(group):
+                curves = group.curves(each, "seconds")
+                if curves is not None:
+                    place = names.index(each.name) + (0.15 if each.budget < 1 else -0.15)
+                    own = curves.values.mean(axis=1)
+                    axes.plot(own, [place] * len(own), "o", color="0.55", markersize=3)
+                    fill = "black" if each.budget == 1 else "white"
+                    axes.plot(own.mean(), place, "D", color="black", markerfacecolor=fill)
+            axes.set_yticks(range(len(names)), names)
+            axes.set(title=group.env, xlabel="seconds an epoch")
+            axes.set_xlim(left=0)
+            axes.invert_yaxis()
+    figures.save(figure, path)
+
+
+def main() -> None:
+    arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
+    to = arguments.to
+    groups = [group for group, _ in studies.write_tables(to, read(arguments.runs), "vision")]
+    groups.sort(key=lambda group: (group.env != "car_racing", group.env))
+    if len({group.env for group in groups}) < len(groups):
+        raise SystemExit("expected runs with the same settings on each task")
+    rows = {group.env: list(gains(group)) for group in groups}
+    tidy.write_csv(to / "summary.csv", [row for group in groups for row in summary(group)])
+    tidy.write_csv(to / "probes.csv", [row for group in groups for row in studies.probe_rows(group, ordered(group))])
+    every = [{key: row[key] for key in row if key != "per_seed"} for own in rows.values() for row in own]
+    tidy.write_csv(to / "gains.csv", every)
+    for group in groups:
+        gains_figure(to / f"gains_{group.env}.svg", group.env, rows[group.env])
+        for name, given in panels(group):
+            if drawn := [each for each in given if len(each.curves) > 1]:
+                width = 3.2 if len(drawn) > 2 else 6.0
+                figures.save(figures.learning_curves(drawn, width=width), to / f"{name}.svg")
+        whole = [each for each in ordered(group) if each.budget == 1] or ordered(group)
+        studies.picture(to / f"pictures_{group.env}.png", group, whole)
+    seconds_figure(to / "seconds.svg", groups)
+
+
+if __name__ == "__main__":
+    main()
