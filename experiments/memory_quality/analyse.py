@@ -1,7 +1,9 @@
 """Tables and figure of finished runs: ``python experiments/memory_quality/analyse.py RUN … [--to FOLDER]``.
 
-``results.csv`` has a line for every figure of every run; ``open_loop.svg`` shows how far forecasts drift from reality,
-a thin line for each run and a thick one for the mean of a task's runs.
+``results.csv`` has a line for every figure of every run; ``summary.csv`` its mean over seeds, least and greatest, and
+in how many of them its whole interval is below and above 0 (of a difference to a baseline: on M's side and on the
+other); ``open_loop.svg`` shows how far forecasts drift from reality, a thin line for each run and a thick one for the
+mean of a task's runs.
 """
 
 import argparse
@@ -53,6 +55,26 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
     return lines
 
 
+def summary(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each figure, over the seeds of runs that differ in nothing else."""
+    figures = ("value", "low", "high")
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for line in lines:
+        if line["value"] is not None:
+            found.setdefault(tuple((key, line[key]) for key in line if key not in ("seed", *figures)), []).append(line)
+    summarised = []
+    for place, members in found.items():
+        values = [line["value"] for line in members]
+        bounded = [line for line in members if line["low"] is not None]
+        decided = {
+            "below_0": sum(line["high"] < 0 for line in bounded),
+            "above_0": sum(line["low"] > 0 for line in bounded),
+        }
+        spread = {"value": float(np.mean(values)), "least": min(values), "greatest": max(values)}
+        summarised.append({**dict(place), "seeds": len(members), **spread, **decided})
+    return summarised
+
+
 def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
     """Squared error over the frames ahead, a panel for each task."""
     tasks: dict[str, list[Mapping[str, Any]]] = {}
@@ -87,7 +109,9 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=HERE, help="where the table and the figure go")
     arguments = parser.parse_args()
     runs = sorted(map(FinishedRun, arguments.runs), key=lambda run: (run.results["env"], run.results["seed"]))
-    write_csv(arguments.to / "results.csv", table(runs))
+    lines = table(runs)
+    write_csv(arguments.to / "results.csv", lines)
+    write_csv(arguments.to / "summary.csv", summary(lines))
     figure(arguments.to / "open_loop.svg", runs)
 
 
