@@ -51,11 +51,7 @@ class Agent(NamedTuple):
 
 def read(patterns: Sequence[str]) -> list[FinishedRun]:
     """The runs. One whose C sees z alone, to which no M matters, or with another step size is a strategy of its own."""
-    runs, problems = tidy.find_runs(patterns)
-    print(*problems, sep="\n", end="\n" if problems else "")
-    runs = [run for run in runs if "controller" in run.results]
-    if len({run.results["scale"] for run in runs}) != 1:
-        raise SystemExit("expected runs that went as far as stage=controller, all of one scale")
+    runs = studies.read(patterns, "controller")
     for run in runs:
         settings = run.results["config"]["controller"]
         if settings["inputs"] == ["z"]:

@@ -20,9 +20,7 @@ def ordered(group: Group) -> list[Strategy]:
 
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
-    runs, problems = tidy.find_runs(arguments.runs)
-    print(*problems, sep="\n", end="\n" if problems else "")
-    runs = [run for run in runs if "vision" in run.results and run.results["env"] == ENV]
+    runs = [run for run in studies.read(arguments.runs, "vision") if run.results["env"] == ENV]
     groups = {
         MODELS[str(group.config["vae.network._target_"]).rsplit(".", 1)[1]]: group
         for group, _ in studies.write_tables(arguments.to, runs, "vision")

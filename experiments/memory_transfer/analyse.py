@@ -14,7 +14,6 @@ import numpy as np
 from worldmodels.reports import figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, artifact
 from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS, decision
-from worldmodels.runs import FinishedRun
 from worldmodels.statistics import seed_estimate
 from worldmodels.transfer.metrics import METRICS, Curves, compare, compare_values, paired
 
@@ -37,13 +36,6 @@ PAIRS = (  # question, strategy, reference
     *(("alignment", transferred, scratch) for scratch, transferred in VISIONS.values()),
 )
 Row = dict[str, Any]
-
-
-def read(patterns: Sequence[str]) -> list[FinishedRun]:
-    """The runs that have an M."""
-    runs, problems = tidy.find_runs(patterns)
-    print(*problems, sep="\n", end="\n" if problems else "")
-    return [run for run in runs if "memory" in run.results]
 
 
 def name(each: Strategy) -> str:
@@ -255,9 +247,9 @@ def gains_figure(path: Path, rows: Sequence[Row]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, read(arguments.runs), "memory")]
+    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments.runs, "memory"), "memory")]
     if len(groups) != 1:
-        raise SystemExit("expected runs that went as far as stage=memory, all of one task, scale and settings")
+        raise SystemExit("error: expected runs of one task and settings")
     group = groups[0]
     rows = list(gains(group))
     tidy.write_csv(to / "gains.csv", [{key: row[key] for key in row if key != "per_seed"} for row in rows])

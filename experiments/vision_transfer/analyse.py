@@ -31,16 +31,6 @@ FAIR, STUDY, CONTROL = "equal data", "as in the study", "control"
 Row = dict[str, Any]
 
 
-def read(patterns: Sequence[str]) -> list[FinishedRun]:
-    """The runs that have a V."""
-    runs, problems = tidy.find_runs(patterns)
-    print(*problems, sep="\n", end="\n" if problems else "")
-    runs = [run for run in runs if "vision" in run.results]
-    if len({run.results["scale"] for run in runs}) != 1:
-        raise SystemExit("expected runs that went as far as stage=vision, all of one scale")
-    return runs
-
-
 def ordered(group: Group) -> list[Strategy]:
     """A task's strategies: scratch first, all the data before half of it."""
     return sorted(group.members, key=lambda each: (ORDER.index(each.name), -each.budget))
@@ -180,7 +170,7 @@ def seconds_figure(path: Path, groups: Sequence[Group]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, read(arguments.runs), "vision")]
+    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments.runs, "vision"), "vision")]
     groups.sort(key=lambda group: (group.env != "car_racing", group.env))
     if len({group.env for group in groups}) < len(groups):
         raise SystemExit("expected runs with the same settings on each task")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from worldmodels.errors import ConfigError
 from worldmodels.reports import pictures, tidy
 from worldmodels.reports.groups import NODES, Group, Strategy, flat, group_runs, labels
 from worldmodels.reports.verdict import Comparison, comparison_rows, comparisons
@@ -22,6 +23,23 @@ def arguments(description: str, here: Path) -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", help="folders that hold results.json, or patterns of them")
     parser.add_argument("--to", type=Path, default=here, help="where tables and figures go")
     return parser.parse_args()
+
+
+def read(patterns: Sequence[str], part: str) -> list[FinishedRun]:
+    """The runs that went as far as ``part`` (vision, memory or controller); what is no run is told. Exits where there
+    are none, or those of several scales.
+    """
+    try:
+        runs, problems = tidy.find_runs(patterns)
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+    print(*problems, sep="\n", end="\n" if problems else "")
+    runs = [run for run in runs if part in run.results]
+    scales = sorted({run.results["scale"] for run in runs})
+    if len(scales) != 1:
+        found = f"those of the scales {', '.join(scales)}" if scales else "none"
+        raise SystemExit(f"error: expected finished runs as far as stage={part}, all of one scale: got {found}")
+    return runs
 
 
 def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple[Group, list[Comparison]]]:
