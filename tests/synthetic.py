@@ -116,7 +116,7 @@ def write_run(
             return config.collect.policy
         whole = "scratch" if transfer.budget == 1 or not scratch else label
         if stage in ("vision", "encode"):
-            return label if "vision" in transfer.load else whole
+            return label if "vision" in transfer.load else "scratch" if transfer.budget_of("vision") == 1 else whole
         return whole if scratch else label
 
     found = summaries(config, gain)

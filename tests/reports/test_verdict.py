@@ -159,6 +159,21 @@ def test_a_part_that_did_not_train_has_no_curve(tmp_path, compose):
     assert group.curves(strategy, "val_reconstruction") is None
 
 
+def test_a_shorter_training_of_m_on_the_same_v_is_no_reference_of_its_own(tmp_path, compose):
+    half = ("transfer.budget=0.5", "transfer.budgeted=[memory]")
+    for more in (("transfer=scratch",), ("transfer=scratch", *half), ("transfer=freeze_lstm", "transfer.budget=0.5")):
+        write_run(tmp_path, compose(*more), stages=4)
+    (group,), _ = grouped(tmp_path, "memory")
+    assert len(group.members) == 3
+    assert [each["reference"] for each in comparisons(group)] == ["scratch"]
+    other = tmp_path / "other"  # without the longer one, or with another V, it is
+    for gain, more in enumerate((half, half[:1])):
+        write_run(other, compose("transfer=scratch", *more), float(gain), stages=4)
+    write_run(other, compose("transfer=freeze_lstm", "transfer.budget=0.5"), stages=4)
+    (group,), _ = grouped(other, "memory")
+    assert len({each["reference"] for each in comparisons(group)}) == 2
+
+
 def test_what_trained_the_same_is_one_strategy(tmp_path, compose):
     half = ("transfer.budget=0.5",)
     for seed, more in ((0, half), (1, half), (1, (*half, "transfer.budgeted=[vision]"))):

@@ -102,7 +102,7 @@ class Report:
         return Html("".join(parts))
 
     def _gains(self) -> Html:
-        caption = "◆ mean, with its 95 % interval; circles: seeds. Hollow: undecided, or not comparable."
+        caption = "◆ mean, with its 95 % interval; circles: seeds. Hollow: undecided. All at equal budget."
         figures = "".join(
             self._figure(f"{self._named(group)}-gains", drawing.gains_figure(group, found), caption)
             for group, found in self.judged

@@ -65,13 +65,11 @@ def published_figure(group: Group, budget: float) -> Figure | None:
 
 
 def gains_figure(group: Group, found: Sequence[Comparison]) -> Figure | None:
-    """Gain over scratch of every comparison of a group; hollow where it decides nothing."""
-    if not found:
-        return None
+    """Gain over scratch of the fair comparisons of a group; hollow where undecided. None without one."""
     bars = []
-    for comparison in found:
-        gain = comparison[comparison["deciding"]]
-        name = comparison["label"] + (f"\n({comparison['unfair']})" if comparison["unfair"] else "")
-        hollow = bool(comparison["unfair"]) or decision(comparison) == "undecided"
-        bars.append(Bar(name, gain["value"], gain["interval"], gain["per_seed"], hollow))
+    for comparison in (each for each in found if not each["unfair"]):
+        gain, hollow = comparison[comparison["deciding"]], decision(comparison) == "undecided"
+        bars.append(Bar(comparison["label"], gain["value"], gain["interval"], gain["per_seed"], hollow))
+    if not bars:
+        return None
     return gains(f"{group.env}: {JUDGED[group.part][2]}", UNITS[group.part], bars)

@@ -29,9 +29,12 @@ Comparison = dict[str, Any]
 
 
 def comparisons(group: Group) -> Iterator[Comparison]:
-    """Every other strategy against every scratch of the group that shares a seed with it and has no less budget."""
+    """Every other strategy against every scratch of the group that shares a seed with it and has no less budget. Of M's
+    trainings from scratch on one V a shorter one is the beginning of a longer one, which stands for both.
+    """
     names = labels(group.members)
-    pairs = ((each, scratch) for each in group.members for scratch in group.members if scratch.scratch)
+    references = [each for each in group.members if each.scratch and not _begins_a_longer(group, each)]
+    pairs = ((each, scratch) for each in group.members for scratch in references)
     for each, reference in pairs:
         if each.scratch or reference.budget < each.budget:
             continue
@@ -51,6 +54,20 @@ def comparisons(group: Group) -> Iterator[Comparison]:
                 "unfair": _unfair(group, each, reference, found["seeds"]),
                 **found,
             }
+
+
+def _begins_a_longer(group: Group, scratch: Strategy) -> bool:
+    if group.part != "memory":
+        return False
+    runs = group.members[scratch]
+    return any(
+        other.scratch
+        and other.budget_of("memory") > scratch.budget_of("memory")
+        and all(
+            seed in more and artifact(more[seed], "vision") == artifact(run, "vision") for seed, run in runs.items()
+        )
+        for other, more in group.members.items()
+    )
 
 
 def _compared(group: Group, each: Strategy, reference: Strategy) -> dict[str, Any] | None:
