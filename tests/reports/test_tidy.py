@@ -147,3 +147,8 @@ def test_a_csv_file_holds_every_column_and_nothing_for_none(tmp_path):
     assert (tmp_path / "a.csv").read_text() == 'a,b,c\n1,0.333333,\n,,"x, y"\n'
     write_csv(tmp_path / "a.csv", [{"b": 1 / 3}], number=".2f")
     assert list(csv.DictReader((tmp_path / "a.csv").open())) == [{"b": "0.33"}]
+
+
+def test_a_table_makes_its_folder(tmp_path):
+    write_csv(tmp_path / "not" / "there" / "table.csv", [{"a": 1, "b": None}, {"c": 0.5}])
+    assert (tmp_path / "not" / "there" / "table.csv").read_text() == "a,b,c\n1,,\n,,0.5\n"

@@ -163,8 +163,9 @@ def _bounded(found: Mapping[str, Any], key: str) -> Row:
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], number: str = ".6g") -> None:
     """Write rows with every column that one of them has, floats by ``number``, None as an empty field. Replaces the
-    file as a whole.
+    file as a whole, and makes its folder.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     rows = list(rows)
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
