@@ -173,7 +173,7 @@ def main() -> None:
     groups = [group for group, _ in studies.write_tables(to, studies.read(arguments.runs, "vision"), "vision")]
     groups.sort(key=lambda group: (group.env != "car_racing", group.env))
     if len({group.env for group in groups}) < len(groups):
-        raise SystemExit("expected runs with the same settings on each task")
+        raise SystemExit("error: expected runs with the same settings on each task, such as one vae")
     rows = {group.env: list(gains(group)) for group in groups}
     tidy.write_csv(to / "summary.csv", [row for group in groups for row in summary(group)])
     tidy.write_csv(to / "probes.csv", [row for group in groups for row in studies.probe_rows(group, ordered(group))])
