@@ -5,8 +5,13 @@ What the columns and pictures show is in the README. The runs may be any part of
 
 from pathlib import Path
 
+import numpy as np
+
+from worldmodels.envs import TASKS, task_spec
 from worldmodels.reports import studies, tidy
 from worldmodels.reports.groups import Group, Strategy
+from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.runs import FinishedRun
 
 ENV = "lunar_lander"
 STRATEGIES = ("scratch", "pretrained_vision", "freeze2", "freeze_encoder")
@@ -18,18 +23,42 @@ def ordered(group: Group) -> list[Strategy]:
     return sorted(group.members, key=lambda each: (STRATEGIES.index(each.name), -each.budget))
 
 
+def constants(run: FinishedRun) -> dict[str, float]:
+    """R², by target, of the fitting rollouts' mean on those that score: of a probe whose z tells nothing."""
+    heldout = run.judged("heldout")
+    if heldout is None:
+        return {}
+    store, config, task = RolloutStore(heldout), run.config, TASKS[ENV]
+    fps = task_spec(config.env).fps
+
+    def targets(rollouts: list[int]) -> np.ndarray:
+        states = [store.read(rollout, "states") for rollout in rollouts]
+        rows = [np.stack([task.target(each, name) for name in task.places], axis=1) for each in states]
+        return np.concatenate([row[task.shown(each, fps)] for row, each in zip(rows, states, strict=True)])
+
+    fitted, scored = map(targets, split([entry.seed for entry in store.entries], config.probe.scored))
+    if not len(fitted) or not len(scored):
+        return {}
+    missed = ((scored - fitted.mean(axis=0)) ** 2).sum(axis=0)
+    spread = ((scored - scored.mean(axis=0)) ** 2).sum(axis=0)
+    found = 1 - np.divide(missed, spread, out=np.full_like(missed, np.nan), where=spread > 0)
+    return {name: float(value) for name, value in zip(task.places, found, strict=True) if np.isfinite(value)}
+
+
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     runs = [run for run in studies.read(arguments.runs, "vision") if run.results["env"] == ENV]
-    groups = {
-        MODELS[str(group.config["vae.network._target_"]).rsplit(".", 1)[1]]: group
-        for group, _ in studies.write_tables(arguments.to, runs, "vision")
-    }
-    rows = [
-        {"vae": vae, **row}
-        for vae, group in sorted(groups.items())
-        for row in studies.probe_rows(group, ordered(group))
-    ]
+    if not runs:
+        raise SystemExit(f"error: expected runs on {ENV}: got none")
+    judged = [group for group, _ in studies.write_tables(arguments.to, runs, "vision")]
+    groups = {MODELS[str(group.config["vae.network._target_"]).rsplit(".", 1)[1]]: group for group in judged}
+    if len(groups) < len(judged):
+        raise SystemExit("error: expected the runs of each model to have the same settings")
+    rows = []
+    for vae, group in sorted(groups.items()):
+        constant = constants(next(iter(group.members[ordered(group)[0]].values())))
+        for row in studies.probe_rows(group, ordered(group)):
+            rows.append({"vae": vae, **row, "constant": constant.get(row["target"])})
     tidy.write_csv(arguments.to / "probes.csv", rows)
     for vae, group in groups.items():
         studies.picture(arguments.to / f"{ENV}_{vae}.png", group, ordered(group))

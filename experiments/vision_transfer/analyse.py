@@ -55,6 +55,9 @@ def summary(group: Group) -> Iterator[Row]:
                 )
         if seconds := group.curves(each, "seconds"):
             row |= studies.bounded("epoch_seconds", seconds.values.mean(axis=1))
+            row |= studies.bounded("epoch_seconds_fastest", seconds.values.min(axis=1))
+        if loss := group.curves(each, "val_total"):
+            row |= studies.bounded("loss_last", loss.values[:, -1])
         costs = [cost(run, each.budget) for run in runs.values()]
         row |= {key: float(np.mean([each[key] for each in costs])) for key in costs[0]}
         counts = next(iter(runs.values())).results["parameters"]["vision"]
@@ -62,7 +65,7 @@ def summary(group: Group) -> Iterator[Row]:
 
 
 def cost(run: FinishedRun, budget: float) -> Row:
-    """Frames that V trains on and seconds of its training, and both with the source's."""
+    """Collected frames, times the share of them that V has, and seconds of its training; both with the source's."""
     rows = tidy.cost_rows(run)
     frames = {row["task"]: row["frames"] for row in rows if row["stage"] == "collect"}
     seconds = {row["task"]: row["seconds"] for row in rows if row["stage"] == "vision"}
@@ -147,23 +150,25 @@ def panels(group: Group) -> Iterator[tuple[str, list[figures.Panel]]]:
 
 
 def seconds_figure(path: Path, groups: Sequence[Group]) -> None:
-    """Seconds an epoch: filled on all the data, hollow on half of it; a small circle is a seed."""
+    """Seconds of each fastest epoch, which other jobs disturb least: filled on all the data, hollow on half of it."""
     with matplotlib.rc_context(figures.SETTINGS):
-        figure = Figure((10, 2.8), layout="constrained")
+        figure, shown = Figure((10, 3.0), layout="constrained"), {}
         for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
             names = [name for name in ORDER if any(each.name == name for each in group.members)]
             for each in ordered(group):
                 curves = group.curves(each, "seconds")
                 if curves is not None:
                     place = names.index(each.name) + (0.15 if each.budget < 1 else -0.15)
-                    own = curves.values.mean(axis=1)
-                    axes.plot(own, [place] * len(own), "o", color="0.55", markersize=3)
-                    fill = "black" if each.budget == 1 else "white"
-                    axes.plot(own.mean(), place, "D", color="black", markerfacecolor=fill)
+                    own = curves.values.min(axis=1)
+                    (dots,) = axes.plot(own, [place] * len(own), "o", color="0.55", markersize=3)
+                    fill, label = ("black", "all the data") if each.budget == 1 else ("white", "half of it")
+                    shown["a seed"] = dots
+                    (shown[label],) = axes.plot(own.mean(), place, "D", color="black", markerfacecolor=fill)
             axes.set_yticks(range(len(names)), names)
-            axes.set(title=group.env, xlabel="seconds an epoch")
+            axes.set(title=group.env, xlabel="seconds of the fastest epoch")
             axes.set_xlim(left=0)
             axes.invert_yaxis()
+        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=3)
     figures.save(figure, path)
 
 

@@ -75,6 +75,11 @@ def test_vision_transfer_becomes_tables_and_figures(commands: Commands, tmp_path
     row = summary["freeze_encoder ×0.5"]
     assert float(row["reconstruction_last"]) == pytest.approx(curves(half_frozen)[:, 1].mean(), rel=1e-4)
     assert (row["frozen"], row["copied"]) == ("690144", "4348547")
+    seconds = curves(half_frozen, "seconds")
+    fastest = [float(row[f"epoch_seconds_fastest{bound}"]) for bound in ("_low", "", "_high")]
+    expected = [seconds.min(), seconds.min(axis=1).mean(), seconds.min(axis=1).max()]
+    assert fastest == pytest.approx(expected, rel=1e-4)
+    assert float(row["loss_last"]) == pytest.approx(curves(half_frozen, "val_total")[:, 1].mean(), rel=1e-4)
     frames = np.mean([run["collect"]["frames"] for run in half_frozen])
     assert float(row["frames"]) == pytest.approx(frames / 2)
     assert float(row["frames_with_source"]) > float(row["frames"])
@@ -97,6 +102,7 @@ def test_lander_reconstruction_tells_of_the_ship_by_strategy(commands: Commands,
     for vae, name in (("cvae", "scratch"), ("cvae", "freeze2"), ("foveal", "scratch")):
         run = json.loads((studies / f"{vae}-{name}-1.0-seed0" / "results.json").read_text())["probes"]["vision"]
         assert float(found[vae, name, "x", "mlp"]["value"]) == pytest.approx(run["z"]["x"]["mlp"]["r2"], rel=1e-3)
+        assert bool(found[vae, name, "x", "mlp"]["constant"]) and float(found[vae, name, "x", "mlp"]["constant"]) <= 0
         recall = found[vae, name, "ship", "recall"]
         assert float(recall["value"]) == pytest.approx(run["objects"]["ship"]["recall"])
         assert (recall["seeds"], recall["value_low"]) == ("1", "")
