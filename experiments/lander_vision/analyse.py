@@ -52,6 +52,7 @@ def row(run: FinishedRun) -> dict[str, Any]:
         "val_reconstruction": vision["val_reconstruction"],
         "val_kl": vision["val_kl"],
         "seconds": results["stages"]["vision"]["seconds"],
+        **{f"data_{name}": share for name, share in results["collect"]["coverage"].items()},
     }
     for target, figures in probes["z"].items():
         for probe in ("linear", "mlp"):
@@ -88,14 +89,17 @@ def least_drawn(run: FinishedRun, thing: str) -> dict[str, float | int | None]:
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line a variant: mean, least and greatest over its seeds of every figure that is not an interval's end."""
     shared = ("env", "variant", "settings", "frames", "policy", "scatter", "max_steps", "epochs", "batch_size")
-    figures = [key for key in rows[0] if key not in (*shared, "seed") and not key.endswith(("_low", "_high"))]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    figures = [key for key in keys if key not in (*shared, "seed") and not key.endswith(("_low", "_high"))]
     lines = []
     for key in dict.fromkeys(tuple(row[name] for name in shared) for row in rows):
         members = [row for row in rows if tuple(row[name] for name in shared) == key]
         line = dict(zip(shared, key, strict=True)) | {"seeds": len(members)}
         for name in figures:
             values = [row[name] for row in members if row.get(name) is not None]
-            line |= {name: np.mean(values), f"{name}_min": min(values), f"{name}_max": max(values)} if values else {}
+            line |= (
+                {name: float(np.mean(values)), f"{name}_min": min(values), f"{name}_max": max(values)} if values else {}
+            )
         lines.append(line)
     return lines
 

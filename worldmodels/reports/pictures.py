@@ -18,7 +18,7 @@ from worldmodels.vision.pixels import to_pixels, to_unit
 
 FRAMES, FACTOR = 8, 2  # pictured frames, and how much larger they are than V's
 WIDTH, HEIGHT = 170, 28  # of a label
-COLOURS = 128  # of the file, which so stays small
+LARGEST = 300_000  # bytes of a file; a larger picture is given fewer colours
 
 
 @torch.inference_mode()
@@ -46,10 +46,16 @@ def reconstructions(runs: Mapping[str, FinishedRun]) -> np.ndarray:
 
 
 def save(path: Path, picture: np.ndarray) -> None:
-    """Write a picture (H, W, 3) as PNG."""
+    """Write a picture (H, W, 3) as PNG, in 256 colours where all would make a large file."""
+    image = Image.fromarray(picture)
+    data = _png(image)
+    write_bytes(path, data if len(data) <= LARGEST else _png(image.quantize(256)))
+
+
+def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(picture).quantize(COLOURS).save(file, "png", optimize=True)
-    write_bytes(path, file.getvalue())
+    image.save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def _words(label: str) -> np.ndarray:
