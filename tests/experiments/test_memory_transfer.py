@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import ROOT, Commands
 
+from worldmodels.reports import studies
 from worldmodels.reports.groups import group_runs
 from worldmodels.transfer.metrics import Curves
 
@@ -134,7 +135,7 @@ def analysis() -> Any:
 
 def check_that_v_matters(analysis: Any, pattern: str) -> None:
     """M's of different V's are neither compared nor drawn together."""
-    runs = analysis.read([pattern])
+    runs = studies.read([pattern], "memory")
     for run in runs:
         if run.folder.name in ("freeze_lstm-1.0-seed1", "random_lstm-0.5-seed0"):
             run.results["stages"]["vision"]["artifact"] = "another"
