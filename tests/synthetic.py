@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels import media
-from worldmodels.artifacts import RECORD, Artifact
 from worldmodels.config import STAGES, Config
-from worldmodels.results import assemble
-from worldmodels.runs import RESULTS, path_from
-from worldmodels.statistics import describe
+from worldmodels.store.artifacts import RECORD, Artifact
+from worldmodels.store.results import assemble
+from worldmodels.store.runs import RESULTS, path_from
+from worldmodels.utils import media
+from worldmodels.utils.statistics import describe
 
 SECONDS = {"collect": 10.0, "vision": 100.0, "encode": 5.0, "memory": 50.0, "controller": 200.0, "evaluate": 20.0}
 FRAMES = {"target": 1000, "source": 700}

@@ -25,10 +25,10 @@ from worldmodels.config import (
     to_config,
 )
 from worldmodels.dream import DreamCommand
-from worldmodels.errors import ConfigError
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.probe import ProbeCommand
 from worldmodels.report import ReportCommand
+from worldmodels.utils.errors import ConfigError
 
 COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "probe": ProbeCommand}
 COMMANDS |= {"benchmark": BenchmarkCommand, "report": ReportCommand}

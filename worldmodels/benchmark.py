@@ -37,11 +37,11 @@ def benchmark(composed: DictConfig) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from worldmodels.artifacts import write_json
+    from worldmodels.benchmarks import summary
     from worldmodels.config import Config, register_schema
-    from worldmodels.console import make_console
-    from worldmodels.measurements import summary
-    from worldmodels.training import require_hardware
+    from worldmodels.store.artifacts import write_json
+    from worldmodels.training.fit import require_hardware
+    from worldmodels.utils.console import make_console
 
     log = logging.getLogger(__name__)
     started = time.perf_counter()

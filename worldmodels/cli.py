@@ -18,9 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from worldmodels import interrupts
 from worldmodels.config import conf_dir, register_schema, usable_cores
-from worldmodels.errors import ConfigError, DamagedFile
+from worldmodels.utils import interrupts
+from worldmodels.utils.errors import ConfigError, DamagedFile
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)

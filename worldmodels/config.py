@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from worldmodels.checks import require, require_at_least, require_one_of, require_positive
 from worldmodels.transfer.config import FRAMES, TransferConfig, strategy_label
+from worldmodels.utils.checks import require, require_at_least, require_one_of, require_positive
 
 STAGES = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")

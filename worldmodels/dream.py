@@ -8,7 +8,7 @@ from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import require, require_at_least, to_config
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 
 HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
 PICTURE, GIF_PICTURE = 192, 100  # height of a frame
@@ -60,19 +60,19 @@ def dream(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from safetensors.numpy import load_file
 
-    from worldmodels import media
-    from worldmodels.artifacts import write_json
-    from worldmodels.console import make_console
     from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
     from worldmodels.dreams.returns import dream_returns
+    from worldmodels.dreams.unroll import dream_under, drift
     from worldmodels.envs import make_env, task_spec
-    from worldmodels.memory.dream import dream_under, drift
-    from worldmodels.parts import make_memory, make_vision
+    from worldmodels.factory import make_memory, make_vision
     from worldmodels.rollouts.engine import Episode, Items, play
     from worldmodels.rollouts.policies import RandomPlayers, random_policy
-    from worldmodels.seeds import episode_seed, generator, torch_generator
-    from worldmodels.vision.pixels import to_pixels, to_unit
+    from worldmodels.store.artifacts import write_json
+    from worldmodels.utils import media
+    from worldmodels.utils.console import make_console
+    from worldmodels.utils.seeds import episode_seed, generator, torch_generator
+    from worldmodels.vision.scaling import to_pixels, to_unit
 
     prepare_process()
     config = run.config

@@ -7,7 +7,7 @@ from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import require_at_least, to_config
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 
 
 @dataclass
@@ -37,13 +37,13 @@ def evaluate(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    from worldmodels.artifacts import write_json
     from worldmodels.config import EvaluateConfig
-    from worldmodels.console import make_console
-    from worldmodels.journal import Journal
-    from worldmodels.results import keep_films, score_line
+    from worldmodels.pipeline.stages import evaluate as stage
     from worldmodels.rollouts.executor import make_executor
-    from worldmodels.stages import evaluate as stage
+    from worldmodels.store.artifacts import write_json
+    from worldmodels.store.journal import Journal
+    from worldmodels.store.results import keep_films, score_line
+    from worldmodels.utils.console import make_console
 
     settings = EvaluateConfig(episodes=request.episodes, max_steps=None, video=request.video)
     config = dataclasses.replace(run.config, evaluate=settings)

@@ -9,7 +9,7 @@ from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import require, require_at_least, to_config
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 
 
 @dataclass
@@ -43,13 +43,13 @@ def probe(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    from worldmodels.artifacts import write_json
-    from worldmodels.console import make_console
-    from worldmodels.journal import Journal
-    from worldmodels.results import print_measures, print_probes
+    from worldmodels.pipeline.stages import collect, encode, measure
+    from worldmodels.pipeline.stages import probe as stage
     from worldmodels.rollouts.executor import make_executor
-    from worldmodels.stages import collect, encode, measure
-    from worldmodels.stages import probe as stage
+    from worldmodels.store.artifacts import write_json
+    from worldmodels.store.journal import Journal
+    from worldmodels.store.results import print_measures, print_probes
+    from worldmodels.utils.console import make_console
 
     asked = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
     config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **asked))

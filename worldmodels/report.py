@@ -36,8 +36,8 @@ def report(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from worldmodels.config import to_config
-    from worldmodels.console import make_console
     from worldmodels.reports.tidy import find_runs
+    from worldmodels.utils.console import make_console
 
     request = to_config(composed)
     runs, problems = find_runs(request.patterns)

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from worldmodels.cli import command
 from worldmodels.config import Config, to_config
-from worldmodels.source import check_source
+from worldmodels.pipeline.source import check_source
 
 
 def train(composed: DictConfig) -> None:
@@ -16,7 +16,7 @@ def train(composed: DictConfig) -> None:
     config = to_config(composed)
     source = check_source(config)
 
-    from worldmodels.job import run_job
+    from worldmodels.pipeline.job import run_job
 
     run_job(config, source)
 

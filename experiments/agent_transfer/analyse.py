@@ -13,14 +13,14 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from worldmodels.parts import make_memory
-from worldmodels.reports import drawing, figures, studies, tidy
+from worldmodels.factory import make_memory
+from worldmodels.reports import figures, plotting, studies, tidy
 from worldmodels.reports.groups import Group, labels
 from worldmodels.reports.verdict import FEWEST, ROUNDING
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.runs import FinishedRun
-from worldmodels.statistics import seed_estimate
+from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare, compare_values
+from worldmodels.utils.statistics import seed_estimate
 
 ENDS = 2  # generations at either end of a search, between which it rises
 STRATEGIES = ("scratch", "pretrained_vision", "freeze2", "freeze_encoder")
@@ -247,7 +247,7 @@ def main() -> None:
     if driving:
         mean_figure(to / "car_racing_mean.svg", driving)
     for group in groups:
-        beside = drawing.published_figure(group, drawing.budgets(group)[0])
+        beside = plotting.published_figure(group, plotting.budgets(group)[0])
         if beside and any(each.name in STRATEGIES for each in group.members):
             beside.set_figwidth(9)
             figures.save(beside, to / "car_racing_published.svg")

@@ -11,7 +11,7 @@ from worldmodels.envs import TASKS, task_spec
 from worldmodels.reports import studies, tidy
 from worldmodels.reports.groups import Group, Strategy
 from worldmodels.rollouts.storage import RolloutStore, split
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 
 ENV = "lunar_lander"
 STRATEGIES = ("scratch", "pretrained_vision", "freeze2", "freeze_encoder")

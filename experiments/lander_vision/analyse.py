@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldmodels.diagnostics.probe_report import SHOWN
 from worldmodels.envs import TASKS, task_spec
-from worldmodels.parts import make_vision
-from worldmodels.probes.report import SHOWN
+from worldmodels.factory import make_vision
 from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 from worldmodels.vision.objectives import relevant
-from worldmodels.vision.pixels import to_pixels
+from worldmodels.vision.scaling import to_pixels
 
 HERE = Path(__file__).parent
 

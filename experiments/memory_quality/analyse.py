@@ -17,9 +17,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from worldmodels.memory.measures import rows
+from worldmodels.diagnostics.measures import rows
 from worldmodels.reports.tidy import write_csv
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 
 HERE = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker

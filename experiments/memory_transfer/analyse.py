@@ -14,8 +14,8 @@ import numpy as np
 from worldmodels.reports import figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, artifact
 from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS, decision
-from worldmodels.statistics import seed_estimate
 from worldmodels.transfer.metrics import METRICS, Curves, compare, compare_values, paired
+from worldmodels.utils.statistics import seed_estimate
 
 MEASURE = JUDGED["memory"][0]
 ENDING = DECIDING["memory"]

@@ -15,7 +15,7 @@ from torch import nn
 
 from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.envs import task_spec
-from worldmodels.parts import make_memory, make_vision
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.reports.tidy import write_csv
 from worldmodels.transfer.weights import prepare, save_weights
 

@@ -21,10 +21,10 @@ from gymnasium.envs.box2d.bipedal_walker import BipedalWalkerHeuristics
 
 from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.envs import PixelEnv, make_env
-from worldmodels.parts import make_vision
+from worldmodels.factory import make_vision
 from worldmodels.rollouts.policies import Sticky
 from worldmodels.vision.losses import MSE, Given
-from worldmodels.vision.pixels import to_unit
+from worldmodels.vision.scaling import to_unit
 
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
 EPISODE = 250  # steps at most

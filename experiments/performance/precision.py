@@ -20,13 +20,13 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.config import Config, config_to_json, usable_cores
 from worldmodels.controller.agent import AgentEpisodes
-from worldmodels.journal import Journal
+from worldmodels.pipeline.stages import vision
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, ProcessExecutor
-from worldmodels.runs import FinishedRun
-from worldmodels.seeds import episode_seed
-from worldmodels.stages import vision
-from worldmodels.statistics import describe
+from worldmodels.store.journal import Journal
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.seeds import episode_seed
+from worldmodels.utils.statistics import describe
 
 SEEDS = (0, 1, 2)
 EPOCHS = 1

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from worldmodels.reports import figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, labels
 from worldmodels.reports.verdict import decision
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare
 
 STRATEGIES = ("scratch", "pretrained_vision", "freeze2", "freeze_encoder")

@@ -14,13 +14,13 @@ import torch
 from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, controller_size
 from worldmodels.envs import TaskSpec, make_env
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
-from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, ProcessExecutor, SerialExecutor
 from worldmodels.transfer.weights import save_weights
 from worldmodels.vision.network import ConvVAE
-from worldmodels.vision.pixels import to_unit
+from worldmodels.vision.scaling import to_unit
 
 LATENT, HIDDEN, ACTIONS = 4, 6, 2
 SPEC = TaskSpec("lunar_lander", np.full(ACTIONS, -1, np.float32), np.full(ACTIONS, 1, np.float32), (), 50)

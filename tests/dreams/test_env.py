@@ -15,7 +15,6 @@ from gymnasium.vector import AutoresetMode
 from torch import Tensor, nn
 
 import worldmodels  # noqa: F401 - registers the dream
-from worldmodels.artifacts import WEIGHTS, Store
 from worldmodels.config import plain
 from worldmodels.controller.agent import controller_size
 from worldmodels.controller.policy import LinearControllers
@@ -23,13 +22,14 @@ from worldmodels.dreams.core import DreamModel
 from worldmodels.dreams.env import DreamEnv, DreamVectorEnv
 from worldmodels.dreams.returns import dream_returns
 from worldmodels.envs import ActionMap
-from worldmodels.envs.pixels import TaskSpec
-from worldmodels.errors import ConfigError
+from worldmodels.envs.env import TaskSpec
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
-from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.storage import split, write_index, write_rollout
-from worldmodels.runs import path_from
+from worldmodels.store.artifacts import WEIGHTS, Store
+from worldmodels.store.runs import path_from
 from worldmodels.transfer.weights import save_weights
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.network import ConvVAE
 
 ID = "worldmodels/Dream-v0"

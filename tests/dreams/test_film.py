@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from worldmodels.config import conf_dir, register_schema, to_config
 from worldmodels.dream import DreamCommand
 from worldmodels.dreams.film import CONTEXT_GROUND, DREAM_GROUND, Column, film
-from worldmodels.errors import ConfigError
-from worldmodels.media import lettered
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.media import lettered
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 

@@ -7,7 +7,7 @@ import pytest
 
 from worldmodels.config import EnvConfig
 from worldmodels.envs import ActionMap, TaskSpec
-from worldmodels.errors import ConfigError
+from worldmodels.utils.errors import ConfigError
 
 CAR = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32), (), 50)
 OUTPUTS = np.linspace(-4, 4, 33)

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from worldmodels.envs import PixelEnv, make_env, task_spec
-from worldmodels.errors import ConfigError
+from worldmodels.utils.errors import ConfigError
 
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
 STOCK_PIXELS = ("gymnasium", "exact")  # renderers whose pixels are Gymnasium's own

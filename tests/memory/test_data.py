@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from worldmodels.config import MemoryConfig, MemoryNetworkConfig
-from worldmodels.errors import ConfigError
 from worldmodels.memory.data import EncodedSequences, RandomWindows, SequenceDataModule, Window, Windows
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.utils.errors import ConfigError
 
 LENGTHS = [12, 2, 5, 30, 8, 3]
 

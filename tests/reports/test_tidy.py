@@ -6,11 +6,11 @@ import json
 import pytest
 from synthetic import FRAMES, SECONDS, write_run
 
-from worldmodels.errors import ConfigError
 from worldmodels.reports import tidy
 from worldmodels.reports.sections import evaluation_table
 from worldmodels.reports.tidy import find_runs, write_csv
-from worldmodels.statistics import describe
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.statistics import describe
 
 
 @pytest.fixture

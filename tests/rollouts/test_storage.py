@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from worldmodels.errors import DamagedFile
 from worldmodels.rollouts import storage
 from worldmodels.rollouts.storage import Entry, RolloutStore, read_entry, split, write_index, write_rollout
+from worldmodels.utils.errors import DamagedFile
 
 
 def arrays(length=9, seed=0):

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from worldmodels.statistics import seed_estimate
 from worldmodels.transfer import metrics
 from worldmodels.transfer.metrics import METRICS, Curves, compare, compare_values, describe_curves, time_to
+from worldmodels.utils.statistics import seed_estimate
 
 X = np.linspace(1, 11, 41)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldmodels.config import Config, plain
-from worldmodels.parts import make_memory
+from worldmodels.factory import make_memory
 from worldmodels.transfer.config import strategy_label
 from worldmodels.transfer.weights import prepare, save_weights
 

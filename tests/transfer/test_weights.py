@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from worldmodels.config import Config
-from worldmodels.errors import ConfigError
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
-from worldmodels.parts import make_memory, make_vision
 from worldmodels.transfer.config import TransferConfig
 from worldmodels.transfer.weights import copy_weights, count, freeze, load_weights, mismatches, prepare, save_weights
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.network import ConvVAE
 
 Compose = Callable[..., Config]

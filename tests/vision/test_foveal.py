@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.vision.foveal import FovealVAE
-from worldmodels.vision.pixels import to_unit
+from worldmodels.vision.scaling import to_unit
 
 Place = tuple[int, int]
 

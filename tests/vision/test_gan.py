@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodels.config import VisionConfig, VisionNetworkConfig
-from worldmodels.seeds import torch_generator
+from worldmodels.utils.seeds import torch_generator
 from worldmodels.vision.gan import AdversarialModule, Discriminator
 from worldmodels.vision.losses import Given
 from worldmodels.vision.network import ConvVAE

@@ -10,8 +10,8 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
 from worldmodels.config import VisionConfig, VisionNetworkConfig
-from worldmodels.errors import ConfigError
 from worldmodels.transfer.weights import save_weights
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.losses import (
     LOSSES,
     MSE,

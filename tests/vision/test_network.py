@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.vision.network import ConvVAE
-from worldmodels.vision.pixels import to_pixels, to_unit
+from worldmodels.vision.scaling import to_pixels, to_unit
 
 
 def make_vae(latent_size: int = 32) -> ConvVAE:

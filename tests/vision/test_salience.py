@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodels.vision.pixels import to_unit
 from worldmodels.vision.salience import GLIMPSE, Fixation, Salience, fixate, glimpse, sampled
+from worldmodels.vision.scaling import to_unit
 
 
 def counted(*rollouts: Tensor) -> Salience:

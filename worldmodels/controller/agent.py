@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from worldmodels.batches import in_batches
 from worldmodels.config import Config, config_from_json
 from worldmodels.controller.policy import LinearControllers, parameter_count
 from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import State
-from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.engine import Feed, play
 from worldmodels.rollouts.executor import Results
-from worldmodels.training import rollout_precision
+from worldmodels.training.fit import rollout_precision
+from worldmodels.utils.batches import in_batches
 from worldmodels.vision.inference import FrameEncoder
 
 ROWS = 16  # of a batch of V and M; part of what a return depends on, to float rounding

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldmodels.config import ControllerConfig
-from worldmodels.seeds import generator
+from worldmodels.utils.seeds import generator
 
 with warnings.catch_warnings(action="ignore"):  # it regrets that matplotlib is missing
     import cma

@@ -10,17 +10,17 @@ import torch
 from gymnasium.error import ResetNeeded
 from torch import Tensor, nn
 
-from worldmodels.batches import in_batches
 from worldmodels.config import Config, require, require_at_least, require_one_of
 from worldmodels.envs import TaskSpec, task_spec
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
 from worldmodels.memory.data import training_and_validation
 from worldmodels.memory.network import MDNLSTM, State
-from worldmodels.parts import make_memory, make_vision
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.runs import FinishedRun
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.batches import in_batches
 from worldmodels.vision.network import ConvVAE
-from worldmodels.vision.pixels import to_pixels
+from worldmodels.vision.scaling import to_pixels
 
 OBSERVATIONS = ("latent", "latent_hidden", "pixels")
 ROWS = 64  # of a batch of M; part of what a dream depends on, to float rounding

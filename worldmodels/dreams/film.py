@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from worldmodels import media
+from worldmodels.utils import media
 
 CONTEXT_GROUND, DREAM_GROUND = (225, 225, 225), (255, 200, 120)
 

@@ -2,11 +2,11 @@
 
 import gymnasium
 
-from worldmodels.errors import ConfigError
+from worldmodels.utils.errors import ConfigError
 
 try:
     from worldmodels.envs.actions import ActionMap
-    from worldmodels.envs.pixels import FRAME_SHAPE, TASKS, PixelEnv, TaskSpec, make_env, task_spec
+    from worldmodels.envs.env import FRAME_SHAPE, TASKS, PixelEnv, TaskSpec, make_env, task_spec
 except gymnasium.error.DependencyNotInstalled as error:
     raise ConfigError(
         f"the tasks need a package that is missing ({' '.join(str(error).split())}): "

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from worldmodels.config import EnvConfig, require, require_one_of
-from worldmodels.envs.pixels import TaskSpec
+from worldmodels.envs.env import TaskSpec
 
 SQUASH: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,

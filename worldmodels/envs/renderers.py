@@ -9,7 +9,7 @@ import numpy as np
 from worldmodels.config import EnvConfig
 from worldmodels.envs.raster import Canvas
 from worldmodels.envs.task import Task
-from worldmodels.errors import ConfigError
+from worldmodels.utils.errors import ConfigError
 
 FRAME_SHAPE = (64, 64, 3)
 LARGE_SAMPLES = 2

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from worldmodels.config import MemoryConfig, require
 from worldmodels.rollouts.storage import RolloutStore, split
-from worldmodels.seeds import generator, torch_generator
+from worldmodels.utils.seeds import generator, torch_generator
 
 ARRAYS = ("mu", "log_var", "actions", "rewards", "terminated")
 VALIDATION_SEQUENCES = 200

@@ -11,7 +11,7 @@ from worldmodels.config import MemoryConfig
 from worldmodels.memory import mixture
 from worldmodels.memory.data import SequenceDataModule, Sequences
 from worldmodels.memory.network import MDNLSTM
-from worldmodels.training import adam
+from worldmodels.training.fit import adam
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

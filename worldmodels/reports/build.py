@@ -7,14 +7,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from worldmodels.artifacts import RECORD, write_bytes
-from worldmodels.reports import drawing, page, sections, tidy
+from worldmodels.reports import page, plotting, sections, tidy
 from worldmodels.reports.figures import save
 from worldmodels.reports.groups import NODES, Group, artifact, differences, group_runs, labels
 from worldmodels.reports.judgement import matrix, settings_note, verdicts
 from worldmodels.reports.page import Html
 from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
-from worldmodels.runs import FinishedRun
+from worldmodels.store.artifacts import RECORD, write_bytes
+from worldmodels.store.runs import FinishedRun
 
 CAPTION = "Thick: mean over seeds, with the 95 % bootstrap interval of the mean; thin: single seeds."
 CAPTIONS = {
@@ -89,22 +89,22 @@ class Report:
     def _curves(self, env: str) -> Html:
         """Learning curves of a task, a figure for each part, settings and budget."""
         parts = []
-        for group in (group for group in self.groups if group.env == env and group.part in drawing.PANELS):
+        for group in (group for group in self.groups if group.env == env and group.part in plotting.PANELS):
             apart = f" Settings: {group.scale}; {self.told[group.settings]}." if self.told[group.settings] else ""
             search = [group.config.get(f"controller.{key}") for key in ("population", "rollouts")]
             published = PUBLISHED.format(own=" × ".join(map(str, search)))
-            for budget in drawing.budgets(group):
+            for budget in plotting.budgets(group):
                 name = f"{self._named(group)}-budget{budget:g}"
                 rest = f" Budget of the transferred parts: {budget:g}.{apart}"
-                parts.append(self._figure(name, drawing.curves_figure(group, budget), CAPTIONS[group.part] + rest))
-                figure = drawing.published_figure(group, budget)
+                parts.append(self._figure(name, plotting.curves_figure(group, budget), CAPTIONS[group.part] + rest))
+                figure = plotting.published_figure(group, budget)
                 parts.append(self._figure(f"{name}-published", figure, published + apart))
         return Html("".join(parts))
 
     def _gains(self) -> Html:
         caption = "◆ mean, with its 95 % interval; circles: seeds. Hollow: undecided. All at equal budget."
         figures = "".join(
-            self._figure(f"{self._named(group)}-gains", drawing.gains_figure(group, found), caption)
+            self._figure(f"{self._named(group)}-gains", plotting.gains_figure(group, found), caption)
             for group, found in self.judged
         )
         return Html(f'<div class="pairs">{figures}</div>\n' if figures else "")

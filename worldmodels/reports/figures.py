@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from worldmodels.artifacts import write_bytes
 from worldmodels.reports.published import Published
-from worldmodels.statistics import seed_estimate
+from worldmodels.store.artifacts import write_bytes
 from worldmodels.transfer.metrics import Curves
+from worldmodels.utils.statistics import seed_estimate
 
 matplotlib.use("agg")
 COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9", "#e69f00")  # Okabe & Ito 2008

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels.reports.tidy import TABLES
-from worldmodels.runs import RESULTS, FinishedRun
+from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.transfer.config import NETWORKS, of_part
 from worldmodels.transfer.metrics import Curves
 

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from worldmodels import media
-from worldmodels.artifacts import write_bytes
 from worldmodels.envs import TASKS, task_spec
-from worldmodels.parts import make_vision
+from worldmodels.factory import make_vision
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.runs import FinishedRun
-from worldmodels.vision.pixels import to_pixels, to_unit
+from worldmodels.store.artifacts import write_bytes
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils import media
+from worldmodels.vision.scaling import to_pixels, to_unit
 
 FRAMES, FACTOR = 8, 2  # pictured frames, and how much larger they are than V's
 WIDTH, HEIGHT = 170, 28  # of a label

@@ -7,8 +7,8 @@ from typing import Any
 from worldmodels.reports import tidy
 from worldmodels.reports.groups import labels, settings_apart, strategy, written
 from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
-from worldmodels.runs import RESULTS, FinishedRun, path_from
-from worldmodels.statistics import seed_estimate
+from worldmodels.store.runs import RESULTS, FinishedRun, path_from
+from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
 PLACE = ("task", "strategy", "source", "settings")

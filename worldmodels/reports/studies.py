@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.errors import ConfigError
 from worldmodels.reports import pictures, tidy
 from worldmodels.reports.groups import NODES, Group, Strategy, flat, group_runs, labels
 from worldmodels.reports.verdict import Comparison, comparison_rows, comparisons
-from worldmodels.runs import FinishedRun
-from worldmodels.statistics import seed_estimate
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.statistics import seed_estimate
 
 WORDY = ("run", "load", "freeze")  # of a row's facts: in ``runs.csv`` they stand once
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldmodels.artifacts import load_artifact, write_bytes
-from worldmodels.errors import ConfigError
-from worldmodels.runs import RESULTS, FinishedRun
+from worldmodels.store.artifacts import load_artifact, write_bytes
+from worldmodels.store.runs import RESULTS, FinishedRun
+from worldmodels.utils.errors import ConfigError
 
 Row = dict[str, Any]
 TABLES = {"vision": ("epochs", "epoch"), "memory": ("steps", "step"), "controller": ("generations", "generation")}
@@ -148,10 +148,10 @@ def probe_rows(run: FinishedRun) -> list[Row]:
 
 
 def measure_rows(run: FinishedRun) -> list[Row]:
-    """M's measures on held-out rollouts, as `worldmodels.memory.measures.rows` gives them."""
+    """M's measures on held-out rollouts, as `worldmodels.diagnostics.measures.rows` gives them."""
     if "memory" not in run.results.get("measures", {}):
         return []
-    from worldmodels.memory.measures import rows  # brings torch, which nothing else here needs
+    from worldmodels.diagnostics.measures import rows  # brings torch, which nothing else here needs
 
     return [{**facts(run), **row} for row in rows(run.results["measures"]["memory"])]
 

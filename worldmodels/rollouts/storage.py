@@ -13,7 +13,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from worldmodels.errors import DamagedFile
+from worldmodels.utils.errors import DamagedFile
 
 FRAMES_PER_CHUNK = 4
 OPEN_FILES = 128

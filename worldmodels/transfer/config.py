@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from worldmodels.checks import require, require_one_of
+from worldmodels.utils.checks import require, require_one_of
 
 PARTS = ("vision", "memory", "controller")
 NETWORKS = ("vision", "memory")

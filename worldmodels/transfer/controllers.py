@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worldmodels.errors import ConfigError
+from worldmodels.utils.errors import ConfigError
 
 
 def warm_start(source: np.ndarray, source_actions: int, input_size: int, action_size: int) -> np.ndarray:

@@ -5,8 +5,8 @@ for returns and for losses. y_s(x) is the curve of seed s with transfer, y⁰_s(
 σ is +1 where higher is better and -1 where lower is. Every metric is a **gain**: above 0, transfer helps.
 
 Seeds that both have are paired: a gain is the mean over them of their differences, with a 95 % bootstrap interval that
-resamples seeds. Transfer is *negative* where the whole interval is below 0. See `worldmodels.statistics.seed_estimate`
-for what an interval of a few seeds is worth.
+resamples seeds. Transfer is *negative* where the whole interval is below 0. What an interval of a few seeds is worth:
+`worldmodels.utils.statistics.seed_estimate`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.statistics import ratio_estimates, seed_estimate
+from worldmodels.utils.statistics import ratio_estimates, seed_estimate
 
 METRICS = ("jump_start", "asymptote", "area", "time_to_threshold", "transfer_ratio")
 LAST = 0.1  # share of a curve's points that is its end

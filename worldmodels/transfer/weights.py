@@ -9,9 +9,9 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from worldmodels.checks import require
-from worldmodels.errors import ConfigError
 from worldmodels.transfer.config import TransferConfig, of_part
+from worldmodels.utils.checks import require
+from worldmodels.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 LSTM_INPUT = "lstm.weight_input"

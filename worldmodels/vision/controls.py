@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.seeds import generator
+from worldmodels.utils.seeds import generator
 
 
 def frame_store(folder: Path, kind: str, seed: int) -> RolloutStore:

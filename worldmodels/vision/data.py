@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from worldmodels.config import VisionConfig
 from worldmodels.rollouts.storage import RolloutStore, split
-from worldmodels.seeds import generator
+from worldmodels.utils.seeds import generator
 
 Batch = list[tuple[int, np.ndarray]]  # (rollout, increasing frame numbers)
 

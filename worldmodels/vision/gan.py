@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from worldmodels.seeds import sequence
-from worldmodels.training import adam
+from worldmodels.training.fit import adam
+from worldmodels.utils.seeds import sequence
 from worldmodels.vision.losses import Given, floored, kl_divergence, squared_error
 from worldmodels.vision.module import VisionModule
 

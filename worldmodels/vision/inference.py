@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from worldmodels.vision.network import ConvVAE, Latent
-from worldmodels.vision.pixels import to_unit
+from worldmodels.vision.scaling import to_unit
 
 
 class FrameEncoder:

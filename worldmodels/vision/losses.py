@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.config import VisionConfig
-from worldmodels.errors import ConfigError
-from worldmodels.seeds import sequence, torch_generator
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.seeds import sequence, torch_generator
 from worldmodels.vision.network import Encoder, Latent
-from worldmodels.vision.pixels import to_unit
 from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse, sampled
+from worldmodels.vision.scaling import to_unit
 
 
 class Losses(NamedTuple):

@@ -9,14 +9,14 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from worldmodels import media
 from worldmodels.config import VisionConfig
-from worldmodels.journal import Journal
-from worldmodels.seeds import torch_generator
-from worldmodels.training import adam
+from worldmodels.store.journal import Journal
+from worldmodels.training.fit import adam
+from worldmodels.utils import media
+from worldmodels.utils.seeds import torch_generator
 from worldmodels.vision.losses import LOSSES, Given
 from worldmodels.vision.network import ConvVAE
-from worldmodels.vision.pixels import to_pixels, to_unit
+from worldmodels.vision.scaling import to_pixels, to_unit
 
 
 class VisionModule(lightning.LightningModule):

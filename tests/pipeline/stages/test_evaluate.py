@@ -1,0 +1,189 @@
+"""The evaluate stage."""
+
+import functools
+
+import cv2
+import gymnasium
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from worldmodels.config import config_to_json
+from worldmodels.controller.agent import Agent, AgentEpisodes, controller_size
+from worldmodels.envs import PixelEnv, task_spec
+from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.stages import evaluate
+from worldmodels.rollouts.engine import Episode
+from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.store.journal import Journal
+from worldmodels.transfer.weights import save_weights
+from worldmodels.utils.seeds import generator
+
+STEPS = 12
+RENDERERS = ("gymnasium", "exact", "fast")
+
+
+class Backwards:
+    """An executor that knows the results beforehand, and gives the last item's first; ``lasts`` for so many."""
+
+    def __init__(self, value, lasts=None):
+        self.value, self.lasts, self.asked = value, lasts, []
+
+    def map(self, work, items):
+        for item in reversed(list(items)):
+            if self.lasts is not None and len(self.asked) == self.lasts:
+                raise KeyboardInterrupt
+            self.asked.append(item.label)
+            yield item, self.value(item)
+
+
+@pytest.fixture
+def composed(compose):
+    return functools.partial(
+        compose,
+        *("env=lunar_lander", "scale=smoke", "vae.network.latent_size=4", "memory.network.hidden_size=6"),
+        *("trainer.precision=32-true", f"evaluate.max_steps={STEPS}"),
+    )
+
+
+@pytest.fixture
+def files(composed, tmp_path):
+    """V, M and C."""
+    config, rng = composed(), np.random.default_rng(0)
+    paths = tuple(tmp_path / f"{part}.safetensors" for part in ("vision", "memory", "controller"))
+    save_weights(make_vision(config), paths[0])
+    save_weights(make_memory(config, 2), paths[1])
+    save_file({name: 3 * rng.normal(size=controller_size(config, 2)) for name in ("mean", "best")}, paths[2])
+    return paths
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return Journal(tmp_path / "artifact", None, "evaluate")
+
+
+def returns_of(journal, contestant):
+    """By episode."""
+    return {
+        row["episode"]: row[f"return_{contestant}"] for row in journal.rows("episodes") if f"return_{contestant}" in row
+    }
+
+
+def played_by_hand(config, files, parameters, seed):
+    """Return and frames of an agent in Gymnasium's own task with Gymnasium's own pictures."""
+    env = gymnasium.make(config.env.id, render_mode="rgb_array", **config.env.kwargs)
+    agent = Agent(config, task_spec(config.env), *files[:2])
+    agent.begin(0, parameters)
+    env.reset(seed=seed)
+    total, frames = 0.0, []
+    for _ in range(STEPS):
+        frames.append(cv2.resize(env.render(), (64, 64), interpolation=cv2.INTER_AREA))
+        total += float(env.step(agent.act([0], frames[-1][None])[0])[1])
+    env.close()
+    return total, frames
+
+
+def random_by_hand(config, number, seed, cut):
+    """Return of the uniform random policy, with a picture after each step, as if somebody looked."""
+    env = gymnasium.make(config.env.id, render_mode="rgb_array", **config.env.kwargs)
+    box, rng = env.action_space, generator(config.seed, "evaluate", 1, number)
+    env.reset(seed=seed)
+    total, steps, done = 0.0, 0, False
+    while not done:
+        env.render()
+        _, reward, terminated, truncated, _ = env.step(rng.uniform(box.low, box.high).astype(np.float32))
+        total, steps = total + float(reward), steps + 1
+        done = terminated or truncated or steps == cut
+    env.close()
+    return total
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_the_score_is_that_of_gymnasiums_pictures_however_the_agent_was_trained(composed, files, journal, renderer):
+    """Nor does a search's patience cut it."""
+    config = composed(f"env.renderer={renderer}", "controller.patience=1", "executor.slots=3")
+    summary = evaluate.run(config, *files, SerialExecutor(), journal)
+    assert len(set(summary["seeds"])) == 2
+    for name in ("mean", "best"):
+        parameters = load_file(files[2])[name]
+        expected = [played_by_hand(config, files, parameters, seed)[0] for seed in summary["seeds"]]
+        assert returns_of(journal, name) == {1: expected[0], 2: expected[1]}
+    assert summary["mean"] == pytest.approx(np.mean(list(returns_of(journal, "mean").values())))
+    assert summary["best"]["mean"] == pytest.approx(np.mean(list(returns_of(journal, "best").values())))
+
+
+def test_other_pictures_would_give_another_score(composed, files):
+    """Otherwise the test above could not tell."""
+    config = composed("env.renderer=fast")
+    parameters = load_file(files[2])["mean"]
+    work = AgentEpisodes(config_to_json(config), *files[:2], STEPS, slots=1)
+    [(_, value)] = SerialExecutor().map(work, [Episode("any", 3, parameters)])
+    assert value != played_by_hand(config, files, parameters, 3)[0]
+
+
+@pytest.mark.parametrize(("task", "cut"), [("lunar_lander", None), ("car_racing", 30), ("bipedal_walker", 120)])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_the_random_agent_does_not_look_and_scores_as_if_it_did(compose, monkeypatch, task, cut, slots):
+    def look(self):
+        raise AssertionError("a frame was drawn")
+
+    monkeypatch.setattr(PixelEnv, "look", look)
+    config = compose(f"env={task}", "env.renderer=gymnasium", "seed=4")
+    episodes = [Episode(("random", i), 70 + i, i) for i in range(4)]
+    work = evaluate.RandomEpisodes(config_to_json(config), cut, slots)
+    results = {episode.label[1]: value for episode, value in SerialExecutor().map(work, episodes)}
+    assert results == {i: random_by_hand(config, i, 70 + i, cut) for i in range(4)}
+    assert len(set(results.values())) == 4
+
+
+def test_the_random_agent_of_a_run_plays_the_same_episodes(composed, files, journal):
+    config = composed("env.renderer=gymnasium")
+    seeds = evaluate.run(config, *files, SerialExecutor(), journal)["seeds"]
+    expected = {i + 1: random_by_hand(config, i, seed, STEPS) for i, seed in enumerate(seeds)}
+    assert returns_of(journal, "random") == expected
+
+
+def value_of(episode):
+    name, number = episode.label
+    return {"mean": 0.0, "best": 100.0, "random": -100.0}[name] + number
+
+
+@pytest.mark.parametrize("lasts", [0, 1, 5, 8, 11])
+def test_an_interrupted_evaluation_goes_on_and_scores_everyone_by_their_own_episodes(composed, files, journal, lasts):
+    config = composed("evaluate.episodes=4")
+    before, after = Backwards(value_of, lasts), Backwards(value_of)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.run(config, *files, before, journal)
+    summary = evaluate.run(config, *files, after, journal)
+    assert (len(before.asked), len(after.asked)) == (lasts, 12 - lasts)
+    assert len({*before.asked, *after.asked}) == 12
+    assert summary["returns"] == [0.0, 1.0, 2.0, 3.0]
+    assert summary["best"]["returns"] == [100.0, 101.0, 102.0, 103.0]
+    assert summary["random"]["returns"] == [-100.0, -99.0, -98.0, -97.0]
+    again = Backwards(value_of)
+    assert evaluate.run(config, *files, again, journal) == summary
+    assert again.asked == []
+
+
+@pytest.mark.parametrize(("cut", "official"), [("null", True), (STEPS, False)])
+def test_a_score_of_episodes_that_were_cut_is_not_official(composed, files, journal, cut, official):
+    summary = evaluate.run(composed(f"evaluate.max_steps={cut}"), *files, Backwards(value_of), journal)
+    assert summary["official"] is official
+
+
+def test_the_film_shows_the_first_episode_as_it_was_scored(composed, files, journal, monkeypatch):
+    config, shown = composed("env.renderer=fast"), []
+    beside = evaluate.media.beside
+    monkeypatch.setattr(
+        evaluate.media, "beside", lambda parts, height: shown.append(parts) or beside(parts, height=height)
+    )
+    seeds = evaluate.run(config, *files, SerialExecutor(), journal)["seeds"]
+    evaluate.film(config, *files, journal)
+    _, frames = played_by_hand(config, files, load_file(files[2])["mean"], seeds[0])
+    films = [parts for parts in shown if len(parts) == 3]
+    assert len(films) == STEPS // 2  # 25 pictures a second of 50
+    for (picture, frame, seen), expected in zip(films, frames[::2], strict=True):
+        np.testing.assert_array_equal(frame, expected)
+        assert picture.shape == (400, 600, 3)
+        assert seen.shape == (64, 64, 3)
+    assert (journal.folder / "episode.mp4").stat().st_size > 0

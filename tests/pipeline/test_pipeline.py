@@ -1,0 +1,191 @@
+"""What each stage's artifact depends on."""
+
+import pytest
+
+from worldmodels.config import STAGES
+from worldmodels.pipeline.pipeline import Pipeline
+from worldmodels.utils.errors import ConfigError
+
+PRECISE = "trainer.precision=32-true"
+
+
+class Made:
+    """An artifact that nobody made."""
+
+    def __init__(self, folder):
+        self.path = folder
+        self.weights = folder / "weights.safetensors"
+        self.cached = False
+
+
+class Notes:
+    """A store that only notes what would be built, and from what."""
+
+    def __init__(self, folder):
+        self.folder, self.inputs, self.labels = folder, {}, {}
+
+    def build(self, stage, label, inputs, parents, work, facts):
+        self.inputs[stage], self.labels[stage] = inputs, label
+        return Made(self.folder)
+
+
+class Source:
+    """Where weights come from that nobody made."""
+
+    def __init__(self, config, folder):
+        self.config = config
+        self.vision = self.memory = self.controller = Made(folder)
+
+
+@pytest.fixture
+def notes(compose, tmp_path, monkeypatch):
+    """What a run of all stages would build."""
+    monkeypatch.setattr("worldmodels.training.fit.trains_lstm_in_bf16", lambda: True)  # whatever this processor can
+
+    def noted(*overrides):
+        config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
+        store = Notes(tmp_path)
+        assert list(Pipeline(config, store, None, None, lambda: Source(config, tmp_path)).run()) == list(STAGES)
+        return store
+
+    return noted
+
+
+@pytest.fixture
+def inputs(notes):
+    """Each stage's own inputs, those of its parents not counted."""
+    return lambda *overrides: notes(*overrides).inputs
+
+
+CHANGES = [
+    ("env.renderer=gymnasium", {"collect", "controller"}),  # the score is of Gymnasium's pictures in any case
+    ("env.renderer=exact", {"collect", "controller"}),
+    ("env.action_repeat=2", {"collect", "controller", "evaluate"}),
+    ("env.crop_bottom=0.125", {"collect", "controller", "evaluate"}),
+    ("env.max_steps=500", set()),  # a smaller limit holds in the smoke scale
+    ("collect.max_steps=30", {"collect"}),
+    ("collect.persistence=0.5", set()),  # of another policy
+    ("collect.bias=0.5", set()),
+    ("collect.scatter=true", {"collect"}),
+    ("heldout.max_steps=20", set()),
+    ("heldout.seed=3", set()),
+    ("probe.epochs=3", set()),
+    ("probe.enabled=false", set()),
+    ("measure.training_frames=50", set()),
+    ("measure.enabled=false", set()),
+    ("memory.mean_inputs=0.5", {"memory"}),
+    ("memory.network.carry=true", {"memory"}),
+    ("vae.network.latent_size=16", {"vision", "encode"}),
+    ("vae.loss=sigma", {"vision"}),
+    ("vae=vae_gan", {"vision"}),
+    ("vae.perceptual_weight=0.1", set()),  # of another loss
+    ("vae.gan_gamma=2", set()),
+    ("vae.perceptual_run=nowhere", set()),
+    ("memory.cached_rollouts=3", set()),
+    ("controller.patience=50", {"controller"}),
+    ("controller.sigma=0.2", {"controller"}),
+    ("evaluate.episodes=3", {"evaluate"}),
+    ("executor=serial", set()),
+    ("executor.workers=1", set()),
+    ("executor.slots=1", set()),
+    ("trainer.threads=1", set()),
+    ("trainer.compile=true", set()),
+    ("trainer.channels_last=false", set()),
+    ("trainer.precision=bf16-mixed", {"vision", "encode", "memory", "controller", "evaluate"}),
+]
+
+
+@pytest.mark.parametrize(("override", "expected"), CHANGES, ids=[override for override, _ in CHANGES])
+def test_a_stage_depends_on_what_it_reads(inputs, override, expected):
+    before, after = inputs(PRECISE), inputs(PRECISE, override)
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == expected
+
+
+def test_pictures_that_are_the_same_count_as_the_same(inputs):
+    """``exact`` draws what ``gymnasium`` draws, sooner."""
+    assert inputs("env.renderer=exact") == inputs("env.renderer=gymnasium")
+
+
+def test_every_run_of_a_task_is_judged_on_the_same_rollouts(inputs):
+    before = inputs()["heldout"]
+    for override in ("seed=3", "collect.policy=biased", "collect.scatter=true", "transfer=scratch", "vae.epochs=9"):
+        assert inputs(override)["heldout"] == before
+    assert inputs("heldout.max_steps=20")["heldout"] != before
+
+
+def test_settings_of_policies_that_are_not_used_do_not_count(inputs):
+    settings = inputs("collect.policy=uniform")["collect"]["collect"]
+    assert set(settings) == {"rollouts", "frames", "max_steps", "policy", "seed"}  # as before there were others
+    assert inputs("collect.policy=biased", "collect.bias=0.1") != inputs("collect.policy=biased")
+
+
+def test_probes_are_made_after_what_they_probe_and_only_if_wanted(inputs):
+    judged = {"heldout", "heldout_encode", "probe_vision", "probe_memory"}
+    assert judged <= set(inputs())
+    assert not judged & set(inputs("probe.enabled=false", "measure.enabled=false"))
+
+
+def test_measures_are_made_only_if_wanted(inputs):
+    before = inputs()
+    assert "measure_memory" not in inputs("measure.enabled=false")
+    assert {"measure_memory", "heldout_encode"} <= set(inputs("probe.enabled=false"))
+    assert inputs("probe.epochs=3")["measure_memory"] == before["measure_memory"]
+    assert inputs("measure.training_frames=50")["measure_memory"] != before["measure_memory"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "key"), [("perceptual", "perceptual_weight"), ("gan", "gan_gamma"), ("gan", "gan_learning_rate")]
+)
+def test_a_losss_own_settings_count_with_it(inputs, loss, key):
+    before, after = inputs(f"vae.loss={loss}"), inputs(f"vae.loss={loss}", f"vae.{key}=0.125")
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"vision"}
+
+
+def test_features_must_be_of_a_finished_run(inputs):
+    with pytest.raises(ConfigError, match=r"nowhere is no run"):
+        inputs("vae.loss=perceptual", "vae.perceptual_run=nowhere")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "vision", "memory"),
+    [
+        ("scratch", None, None),
+        ("freeze2", {"freeze": ["vision.encoder.layers.0", "vision.encoder.layers.1"], "budget": 0.5}, None),
+        ("freeze_lstm", None, {"freeze": ["memory.lstm"], "budget": 0.5}),
+    ],
+)
+def test_old_artifacts_outlive_new_options(inputs, strategy, vision, memory):
+    """A new key among these would make every artifact anew."""
+    made = inputs(f"transfer={strategy}")
+    assert (made["vision"].get("transfer"), made["memory"].get("transfer")) == (vision, memory)
+    for stage, settings in (("vision", "vae"), ("memory", "memory")):
+        assert set(made[stage]) - {"transfer"} == {"format", settings, "seed", "precision"}
+    heads = {"reward_head", "end_head"}
+    assert set(made["memory"]["memory"]["network"]) == {"_target_", "hidden_size", "mixtures", *heads}
+    assert set(made["controller"]) == {"format", "env", "controller", "seed", "precision"}
+
+
+def test_an_unusual_budget_is_in_the_name_of_what_it_made(notes):
+    labels = notes("transfer.budget=0.5", "transfer.budgeted=[vision]").labels
+    assert labels["vision"] == labels["evaluate"] == "car_racing-scratch-budget0.5-vision-smoke-seed0"
+    assert labels["memory"] == notes().labels["vision"] == "car_racing-scratch-smoke-seed0"
+
+
+def test_frames_count_where_they_are_not_real(inputs):
+    before, after = inputs(), inputs("vae.frames=noise")
+    assert "frames" not in before["vision"]["vae"]
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"vision"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["transfer=random_encoder", "transfer.freeze_random=[vision.eye]"], r"freeze_random=vision\.eye is no module"),
+        (["transfer=gradual_unfreezing", "transfer.unfreeze=[vision.eye]"], r"unfreeze=vision\.eye is no module"),
+        (["transfer=pretrained", "transfer.load=[vision.eye]"], r"load=vision\.eye is no module"),
+        (["transfer=pretrained_vision", "transfer.unfreeze=[vision]"], "leaves nothing of vision to train"),
+    ],
+)
+def test_a_path_to_nothing_is_refused_before_any_work(inputs, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        inputs(*overrides)

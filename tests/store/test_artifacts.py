@@ -1,0 +1,256 @@
+"""The artifact store."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worldmodels.store.artifacts import Artifact, Store, load_artifact
+
+INPUTS = {"size": 3, "nested": {"a": [1, 2]}}
+
+
+class Work:
+    """Writes files, and counts how often it was asked to."""
+
+    def __init__(self, **files: str) -> None:
+        self.files = files or {"data": "abc"}
+        self.calls = 0
+
+    def __call__(self, folder):
+        self.calls += 1
+        for name, text in self.files.items():
+            path = folder / name.replace("__", "/")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return {"calls": self.calls}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "artifacts")
+
+
+def build(store, work, label="thing", inputs=INPUTS, parents=None, facts=None, stage="vision") -> Artifact:
+    return store.build(stage, label, inputs, parents or {}, work, facts or {})
+
+
+def test_an_artifact_is_built_once(store, caplog):
+    caplog.set_level(logging.INFO)
+    work = Work()
+    first, second = build(store, work), build(store, work)
+    assert work.calls == 1
+    assert (first.cached, second.cached) == (False, True)
+    assert first.path == second.path
+    assert first.manifest == second.manifest == load_artifact(first.path).manifest
+    assert second.summary == {"calls": 1}
+    assert (first.path / "data").read_text() == "abc"
+    assert f"vision: reused {first.name}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"inputs": {"size": 4, "nested": {"a": [1, 2]}}}, {"inputs": {**INPUTS, "new": None}}, {"stage": "memory"}],
+)
+def test_other_inputs_build_another(store, change):
+    work = Work()
+    first, second = build(store, work), build(store, work, **change)
+    assert work.calls == 2
+    assert first.path != second.path
+    assert not second.cached
+    assert build(store, work).path == first.path  # and the first one is still there
+    assert work.calls == 2
+
+
+@pytest.mark.parametrize("change", [{"label": "another name"}, {"facts": {"scale": "x"}}])
+def test_label_and_facts_do_not_count(store, change):
+    work = Work()
+    first, second = build(store, work), build(store, work, **change)
+    assert work.calls == 1
+    assert second.path == first.path
+
+
+def test_the_order_of_inputs_does_not_count(store):
+    work = Work()
+    build(store, work)
+    assert build(store, work, inputs=dict(reversed(INPUTS.items()))).cached
+
+
+def test_the_content_of_parents_counts_and_their_label_does_not(store):
+    work = Work()
+    parents = [
+        build(store, Work(data=text), label=label, inputs={"number": number}, stage="collect")
+        for number, (text, label) in enumerate([("same", "a"), ("same", "b"), ("other", "a")])
+    ]
+    assert parents[0].content == parents[2].content != parents[2].content
+    children = [build(store, work, parents={"dataset": parent}) for parent in parents]
+    assert [child.cached for child in children] == [False, True, False]
+    role = build(store, work, parents={"source": parents[0]})
+    assert not role.cached
+    assert children[2].parent("dataset").path == parents[2].path
+
+
+def test_the_manifest_says_where_an_artifact_comes_from(store):
+    parent = build(store, Work(), stage="collect")
+    made = build(
+        store, Work(data="x", sub__more="y"), parents={"dataset": parent}, facts={"seed": 5, "config": {"a": 1}}
+    )
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    assert manifest["stage"] == "vision"
+    assert manifest["label"] == "thing"
+    assert manifest["inputs"] == INPUTS
+    assert manifest["parents"] == {"dataset": {"stage": "collect", "artifact": parent.name, "content": parent.content}}
+    assert manifest["summary"] == {"calls": 1}
+    assert (manifest["seed"], manifest["config"]) == (5, {"a": 1})
+    assert set(manifest["files"]) == {"data", "sub/more"}
+    assert set(manifest["versions"]) >= {"worldmodels", "python", "torch", "lightning", "gymnasium", "numpy"}
+    assert manifest["seconds"] >= 0
+    assert manifest["created"].endswith("+00:00")
+    assert "git" in manifest
+    assert made.name == f"thing-{manifest['key'][:10]}"
+    assert made.path.parent.name == "vision"
+
+
+def test_failed_work_is_kept_and_gone_on_with(store):
+    seen = []
+
+    def work(folder):
+        seen.append(sorted(path.name for path in folder.iterdir()))
+        (folder / f"part{len(seen)}").write_text("finished")
+        if len(seen) < 3:
+            raise RuntimeError("out of luck")
+        return {}
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of luck"):
+            build(store, work)
+        (folder,) = (store.root / "vision").glob("thing-*")
+        assert folder.name.endswith(".building")
+        assert not (folder / "manifest.json").exists()
+    made = build(store, work, label="asked for under another name")
+    assert seen == [[], ["part1"], ["part1", "part2"]]
+    assert [path.name for path in (store.root / "vision").glob("*-*")] == [made.name]
+    assert set(made.manifest["files"]) == {"part1", "part2", "part3"}
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("abd"), lambda path: path.unlink()])
+def test_damaged_and_deleted_files_are_named_and_made_anew(store, caplog, spoil):
+    work = Work(data="abc", other="def")
+    first = build(store, work)
+    kept = (first.path / "other").stat().st_ino
+    spoil(first.path / "data")
+    seen = []
+
+    def mend(folder):
+        seen.extend(path.name for path in folder.iterdir())
+        (folder / "data").write_text("abc")
+        return {}
+
+    second = build(store, mend)
+    assert seen == ["other"]  # what was whole is there to go on from, what was not is gone
+    assert not second.cached
+    assert second.content == first.content
+    assert (second.path / "other").stat().st_ino == kept
+    assert str(first.path / "data") in caplog.text
+    assert "other is damaged" not in caplog.text
+    assert build(store, work).cached
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text('{"files": ')])
+def test_an_artifact_without_its_manifest_is_made_anew(store, spoil):
+    work = Work()
+    first = build(store, work)
+    spoil(first.path / "manifest.json")
+    second = build(store, work)
+    assert (second.path, second.content, second.cached) == (first.path, first.content, False)
+    assert build(store, work).cached
+
+
+def test_the_record_is_for_people_and_does_not_count(store):
+    work = Work(data="abc", record__epochs="1")
+    first = build(store, work)
+    assert set(first.manifest["files"]) == {"data"}
+    (first.path / "record" / "epochs").write_text("edited")
+    assert build(store, work).cached
+    other = build(store, Work(data="abc", record__epochs="2"), inputs={"other": 1})
+    assert other.content == first.content
+
+
+def test_what_a_killed_run_left_of_its_manifest_does_not_count(store):
+    whole = build(store, Work(), inputs={"number": 1})
+
+    def killed(folder):
+        (folder / "manifest.json.123.partial").write_text('{"stage": "vis')
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(store, killed)
+    assert build(store, Work()).content == whole.content
+
+
+BUILDER = """
+import logging, sys
+from pathlib import Path
+from worldmodels.store.artifacts import Store
+
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+
+def work(folder):
+    print("working", flush=True)
+    sys.stdin.readline()
+    (folder / "data").write_text("abc")
+    return {}
+
+artifact = Store(Path(sys.argv[1])).build("vision", "thing", {"a": 1}, {}, work, {})
+print("cached" if artifact.cached else "built", flush=True)
+"""
+
+
+class Builder:
+    """Another process that asks for an artifact; its work lasts until it is told to go on."""
+
+    def __init__(self, root: Path) -> None:
+        command = [sys.executable, "-c", BUILDER, str(root)]
+        self.process = subprocess.Popen(
+            command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def says(self, *lines: str) -> None:
+        """The next lines it prints hold these words."""
+        for words in lines:
+            assert words in self.process.stdout.readline()
+
+    def go_on(self) -> None:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+
+def test_two_processes_build_an_artifact_once(tmp_path):
+    first = Builder(tmp_path)
+    with first.process:
+        first.says("vision: building thing", "working")
+        second = Builder(tmp_path)
+        with second.process:
+            second.says("waiting for another run that builds vision thing")
+            first.go_on()
+            first.says("built")
+            second.says("vision: reused thing", "cached")
+    (folder,) = (tmp_path / "vision").glob("thing-*")
+    assert (folder / "data").read_text() == "abc"
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    first = Builder(tmp_path)
+    with first.process:
+        first.says("vision: building thing", "working")
+        first.process.kill()
+    assert [path.suffix for path in (tmp_path / "vision").glob("thing-*")] == [".building"]
+    work = Work()
+    made = Store(tmp_path).build("vision", "thing", {"a": 1}, {}, work, {})
+    assert work.calls == 1
+    assert not made.cached
+    assert "waiting" not in caplog.text

@@ -1,0 +1,76 @@
+"""A finished run's folder."""
+
+import json
+import shutil
+
+import pytest
+
+from worldmodels.config import plain
+from worldmodels.store.artifacts import Store
+from worldmodels.store.runs import FinishedRun, path_from
+from worldmodels.utils.errors import ConfigError
+
+
+def weights(folder):
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    return {}
+
+
+@pytest.fixture
+def run(tmp_path, compose):
+    """A run that went as far as vision."""
+    folder, store = tmp_path / "outputs" / "runs" / "r", Store(tmp_path / "outputs" / "artifacts")
+    folder.mkdir(parents=True)
+    artifact = store.build("vision", "v", {}, {}, weights, {})
+    results = {
+        "stages": {"vision": {"artifact": artifact.name}},
+        "artifacts": path_from(folder, store.root),
+        "config": plain(compose("env=lunar_lander", "seed=4")),
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_a_run_leads_to_its_artifacts_and_its_config(run, compose):
+    finished = FinishedRun(run)
+    assert finished.vision.weights.read_bytes() == b"weights"
+    assert finished.config == compose("env=lunar_lander", "seed=4")
+
+
+def test_a_tree_of_outputs_can_be_moved(run, tmp_path):
+    shutil.move(tmp_path / "outputs", tmp_path / "elsewhere")
+    finished = FinishedRun(tmp_path / "elsewhere" / "runs" / "r")
+    assert finished.vision.weights.read_bytes() == b"weights"
+
+
+def refusal(make):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_without_results_is_no_run(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing"):
+        assert f"{folder} is no run: it has no results.json; expected" in refusal(lambda: FinishedRun(folder))  # noqa: B023
+
+
+@pytest.mark.parametrize("text", ["", "{", "not json\nat all"])
+def test_results_that_are_no_json_are_refused(run, text):
+    (run / "results.json").write_text(text)
+    assert "results.json is no JSON" in refusal(lambda: FinishedRun(run))
+
+
+def test_a_file_in_place_of_a_folder_is_refused(run):
+    assert "expected the folder" in refusal(lambda: FinishedRun(run / "results.json"))
+
+
+@pytest.mark.parametrize("stage", ["memory", "controller"])
+def test_a_stage_that_was_not_run_is_named(run, stage):
+    message = refusal(lambda: getattr(FinishedRun(run), stage))
+    assert f"has no finished {stage} stage: expected a run that went as far as stage={stage}" in message
+
+
+def test_an_artifact_that_was_deleted_is_missed(run, tmp_path):
+    shutil.rmtree(tmp_path / "outputs" / "artifacts" / "vision")
+    assert "has no finished vision stage" in refusal(lambda: FinishedRun(run).vision)

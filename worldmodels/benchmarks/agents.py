@@ -1,0 +1,114 @@
+"""Steps of an agent: the rollout engine beside the usual loop."""
+
+import functools
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worldmodels.benchmarks.turns import alternately
+from worldmodels.config import Config, config_to_json
+from worldmodels.controller.agent import AgentEpisodes, controller_size
+from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
+from worldmodels.envs.renderers import FRAME_SHAPE
+from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.stages import encode
+from worldmodels.rollouts.engine import Episode
+from worldmodels.rollouts.executor import Executor, ProcessExecutor, SerialExecutor, one_thread
+from worldmodels.training.fit import rollout_precision
+from worldmodels.transfer.weights import save_weights
+from worldmodels.vision.inference import FrameEncoder
+from worldmodels.vision.scaling import to_unit
+
+EPISODE_STEPS = 200
+
+
+def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
+    """Agent steps per second on CarRacing: ``reference``, ``one`` core, and ``workers`` processes beside ``worker``,
+    a single one; and frames per second of the ``encoder`` alone in batches of 64, also on one core.
+    """
+    spec = task_spec(config.env)
+    vision, memory = fresh_weights(config, spec, folder)
+    slots = config.executor.slots
+    with one_thread():
+        rates = alternately(
+            {
+                "reference": functools.partial(reference_agent, config, spec, vision, memory, EPISODE_STEPS),
+                "one": functools.partial(agents, config, spec, vision, memory, SerialExecutor(), slots),
+                "encoder": functools.partial(_encoder, config, vision),
+            }
+        )
+    few, many = ProcessExecutor(1), ProcessExecutor(workers)
+    try:
+        rates |= alternately(
+            {
+                "worker": functools.partial(agents, config, spec, vision, memory, few, slots),
+                "workers": functools.partial(agents, config, spec, vision, memory, many, slots * workers),
+            }
+        )
+    finally:
+        few.close()
+        many.close()
+    return rates
+
+
+def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, steps: int) -> float:
+    """Agent steps per second of the usual loop, over one episode of that many steps with the making of its task:
+    Gymnasium's drawing, one frame at a time in float32.
+    """
+    network, recurrent = make_vision(config, vision).eval(), make_memory(config, spec.action_size, memory).eval()
+    weights = _controllers(config, spec, 1)[0]
+    bias, weights = weights[-spec.action_size :], weights[: -spec.action_size].reshape(spec.action_size, -1)
+    to_action = ActionMap(config.env, spec)
+    started = time.perf_counter()
+    env = make_env(replace(config.env, renderer="gymnasium"), max_steps=steps)
+    frame, _ = env.reset(seed=0)
+    state = recurrent.initial_state(1)
+    done = False
+    while not done:
+        with torch.no_grad():
+            z = network.encode(to_unit(torch.from_numpy(frame)[None]).contiguous()).mu
+            action = to_action(weights @ torch.cat([z, state.h], dim=1)[0].numpy() + bias)
+            state = recurrent.step(z, torch.from_numpy(action)[None], state)
+        frame, _, terminated, truncated, _ = env.step(action)
+        done = terminated or truncated
+    env.close()
+    return env.steps / (time.perf_counter() - started)
+
+
+def agents(config: Config, spec: TaskSpec, vision: Path, memory: Path, executor: Executor, episodes: int) -> float:
+    """Agent steps per second of the rollout engine, the making of the tasks included. CarRacing's field is too wide to
+    be left in `EPISODE_STEPS`.
+    """
+    work = AgentEpisodes(config_to_json(config), vision, memory, EPISODE_STEPS, config.executor.slots)
+    items = [Episode(i, i, player) for i, player in enumerate(_controllers(config, spec, episodes))]
+    started = time.perf_counter()
+    played = sum(1 for _ in executor.map(work, items))
+    return played * EPISODE_STEPS / (time.perf_counter() - started)
+
+
+def _encoder(config: Config, weights: Path, batches: int = 10) -> float:
+    encoder = FrameEncoder(make_vision(config, weights), rollout_precision(config.trainer), encode.BATCH)
+    frames = np.random.default_rng(0).integers(0, 256, (encode.BATCH, *FRAME_SHAPE), dtype=np.uint8)
+    encoder(frames)
+    started = time.perf_counter()
+    for _ in range(batches):
+        encoder(frames)
+    return batches * encode.BATCH / (time.perf_counter() - started)
+
+
+def fresh_weights(config: Config, spec: TaskSpec, folder: Path) -> tuple[Path, Path]:
+    """Files with fresh weights of V and M."""
+    folder.mkdir(exist_ok=True)
+    vision, memory = folder / "vision.safetensors", folder / "memory.safetensors"
+    save_weights(make_vision(config), vision)
+    save_weights(make_memory(config, spec.action_size), memory)
+    return vision, memory
+
+
+def _controllers(config: Config, spec: TaskSpec, count: int) -> np.ndarray:
+    """Random controllers as a search draws them first, (count, parameters)."""
+    size = controller_size(config, spec.action_size)
+    return np.random.default_rng(0).normal(0, config.controller.sigma, (count, size))

@@ -1,0 +1,169 @@
+"""All measurements of a machine, as JSON and as tables."""
+
+import contextlib
+import dataclasses
+import platform
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import torch
+from rich.table import Table
+
+from worldmodels.benchmarks.agents import rollouts
+from worldmodels.benchmarks.models import data, encoding, memory_training, vision_training
+from worldmodels.benchmarks.rendering import renderers
+from worldmodels.config import Config, usable_cores
+from worldmodels.envs.env import TASKS
+from worldmodels.envs.renderers import RENDERERS
+from worldmodels.pipeline.estimate import Rates, duration, stage_seconds
+from worldmodels.rollouts.executor import SerialExecutor, one_thread
+from worldmodels.training.fit import device, resolve_precision
+
+SCALES = ("smoke", "sweep", "quick", "laptop", "paper")
+FAST_GOALS = {"car_racing": 20.0, "lunar_lander": 10.0, "bipedal_walker": 10.0}
+EXACT_GOALS = {"car_racing": 1.5}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A rate, its reference's in the same run, the ratio that is asked for, and the rate that cannot be passed."""
+
+    name: str
+    unit: str
+    rate: float
+    reference: float | None = None
+    goal: float | None = None  # of the ratio; of the rate where there is no reference
+    ceiling: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.rate / self.reference if self.reference else None
+
+    @property
+    def met(self) -> bool | None:
+        if self.goal is None:
+            return None
+        return (self.ratio or self.rate) >= self.goal
+
+
+def measure(config: Callable[..., Config], workers: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Everything, as JSON. ``config`` composes overrides; ``folder`` is for files; ``say`` is told of each step."""
+    figures: list[Figure] = []
+    drawn: dict[str, dict[str, float]] = {}
+    for task in TASKS:
+        say(f"drawing: {task}")
+        drawn[task] = rates = renderers(config(f"env={task}"))
+        stock, physics = rates["gymnasium"], rates["physics"]
+        figures.append(Figure(f"{task}, fast", "steps/s", rates["fast"], stock, FAST_GOALS[task], physics))
+        figures.append(Figure(f"{task}, exact", "steps/s", rates["exact"], stock, EXACT_GOALS.get(task), physics))
+
+    say("rollouts: car_racing")
+    base = config("collect.policy=sticky")
+    agent = rollouts(base, folder / "agent", workers)
+    core = 1 / (1 / drawn["car_racing"]["physics"] + 1 / agent["encoder"])
+    figures.append(Figure("agent on car_racing, one core", "steps/s", agent["one"], agent["reference"], 10, core))
+    figures.append(Figure(f"agent, {workers} workers : 1", "steps/s", agent["workers"], agent["worker"], 0.9 * workers))
+
+    say("data: collect and encode")
+    sizes = ["collect.rollouts=8", "collect.max_steps=250", "vae.batch_size=100", "collect.frames=null"]
+    small = config(*sizes, "collect.policy=sticky", "memory.batch_size=100", "memory.sequence_length=100")
+    with contextlib.closing(SerialExecutor()) as executor:
+        dataset, collected = data(small, folder / "dataset", executor)
+    encoded = folder / "encoded"
+    on_cpu = dataclasses.replace(small, trainer=dataclasses.replace(small.trainer, accelerator="cpu"))
+    with one_thread():
+        encoded_by_one = encoding(on_cpu, dataset, encoded)
+    encode_rate = encoding(small, dataset, encoded)
+    figures.append(Figure("collect car_racing, one core", "frames/s", collected, ceiling=drawn["car_racing"]["fast"]))
+    figures.append(Figure("encode, one core", "frames/s", encoded_by_one, None, 3000, agent["encoder"]))
+
+    steps = 14 if device(small.trainer).type == "cpu" else 200
+    say("training: V")
+    vision = vision_training(small, dataset, steps=steps)
+    figures.append(Figure("V, training", "images/s", vision["ours"], vision["reference"], 2))
+    figures.append(Figure("V, data alone : training", "images/s", vision["data"], vision["ours"], 10))
+    say("training: M")
+    memory = memory_training(small, encoded, steps=steps)
+    figures.append(Figure("M, training", "frames/s", memory["ours"], memory["reference"], 1.5))
+    figures.append(Figure("M, data alone : training", "frames/s", memory["data"], memory["ours"], 10))
+
+    fast = drawn["car_racing"]["fast"]
+    rates = Rates(
+        drawn={task: {name: drawn[task][name] for name in RENDERERS} for task in TASKS},
+        physics={task: drawn[task]["physics"] for task in TASKS},
+        agent=_without(agent["one"], fast),
+        stored=_without(collected, fast),
+        vision=vision["ours"],
+        memory=memory["ours"],
+        encode=encode_rate,
+    )
+    estimates = {
+        scale: {task: stage_seconds(config(f"env={task}", f"scale={scale}"), workers, rates) for task in TASKS}
+        for scale in SCALES
+    }
+    return {
+        "machine": _machine(small, workers),
+        "figures": [{**vars(figure), "ratio": figure.ratio, "met": figure.met} for figure in figures],
+        "rates": dataclasses.asdict(rates),
+        "estimates": estimates,
+    }
+
+
+def _without(rate: float, part: float) -> float:
+    """The rate of what is left of a task when a part of it, done at rate ``part``, costs nothing."""
+    return 1 / max(1 / rate - 1 / part, 1e-6)
+
+
+def tables(measured: Mapping[str, Any]) -> list[Table]:
+    """What `measure` found, for people."""
+    machine = measured["machine"]
+    rates = Table(
+        title=f"{machine['processor']}, {machine['cores']} cores, {machine['device']}, {machine['precision']}"
+    )
+    rates.add_column("what")
+    for name in ("rate", "reference", "ratio", "goal", "of ceiling"):
+        rates.add_column(name, justify="right")
+    for figure in measured["figures"]:
+        ratio, goal, ceiling = figure["ratio"], figure["goal"], figure["ceiling"]
+        rates.add_row(
+            figure["name"],
+            f"{figure['rate']:,.0f} {figure['unit']}",
+            f"{figure['reference']:,.0f}" if figure["reference"] else "",
+            f"{ratio:.1f}×" if ratio else "",
+            "" if goal is None else f"{goal:g}{'×' if ratio else ''} {'met' if figure['met'] else 'MISSED'}",
+            f"{figure['rate'] / ceiling:.0%}" if ceiling else "",
+        )
+    times = Table(title="expected time with nothing cached")
+    times.add_column("scale")
+    for task in TASKS:
+        times.add_column(task, justify="right")
+    for scale, tasks in measured["estimates"].items():
+        times.add_row(scale, *(duration(sum(tasks[task].values())) for task in TASKS))
+    return [rates, times]
+
+
+def _machine(config: Config, workers: int) -> dict[str, Any]:
+    where = device(config.trainer)
+    return {
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "workers": workers,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if where.type == "cuda" else "cpu",
+        "precision": resolve_precision(config.trainer),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gymnasium": gymnasium.__version__,
+        "system": platform.system(),
+    }
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,194 @@
+"""Open-loop error: how far a model's own predictions, fed back under the real actions, drift from what happened."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.diagnostics.baselines import Baselines
+from worldmodels.diagnostics.trajectories import Batch, Trajectory, batches, swapped_actions
+from worldmodels.memory import mixture
+from worldmodels.memory.network import MDNLSTM, State
+from worldmodels.utils.seeds import torch_generator
+
+CONTEXT = 5  # frames at least that a forecast has seen before its own
+STRIDE = 10  # frames between forecasts
+# h (N, H) after a step, and the z (N, Z) it was given -> the prediction, and the latent to go on with: (N, Z) each
+Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class SquaredErrors(NamedTuple):
+    """Squared error in μ, summed over the latent dimensions and over each rollout's forecasts: (R, horizons) each.
+    ``forecasts`` counts them.
+    """
+
+    memory: np.ndarray
+    swapped: np.ndarray
+    reservoir: np.ndarray
+    persistence: np.ndarray
+    constant: np.ndarray
+    forecasts: np.ndarray
+
+
+class Forecasts(NamedTuple):
+    """N forecasts, each from a frame of a batch's rollouts: the frame, the actions from there on, what came, and 1
+    where it is real.
+    """
+
+    rollout: Tensor  # (N,)
+    first: Tensor  # (N, Z)
+    actions: Tensor  # (N, K, A)
+    targets: Tensor  # (N, K, Z)
+    real: Tensor  # (N, K)
+
+
+@torch.no_grad()
+def squared_errors(
+    network: MDNLSTM,
+    baselines: Baselines,
+    trajectories: Sequence[Trajectory],
+    horizons: Sequence[int],
+    seed: int = 0,
+    samples: int = 0,
+) -> SquaredErrors:
+    """Forecasts from every `STRIDE`-th frame after `CONTEXT` frames; a model has seen all frames up to there, as μ.
+
+    M's forecast is the expectation over ``samples`` futures, each drawn from its own mixtures, at least two. With none
+    M feeds its mixture's mean back: sooner, but a mean of possible latents is itself no possible one, and leads M ever
+    further away from what it knows. The reservoir's is likewise, its futures drawn with its residual variance.
+    ``swapped`` is M after the same past, with `swapped_actions` from the forecast's frame on.
+    """
+    device = network.mdn.weight.device
+    rng = torch_generator(seed, "figures", 6, device=device)
+    parts: list[dict[str, Tensor]] = []
+    pairs = zip(batches(trajectories, seed), batches(swapped_actions(trajectories), seed), strict=True)
+    for batch, swapped in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
+        starts = _starts(batch)
+        actual, other = (_forecasts(each, starts, max(horizons)) for each in (batch, swapped))
+        errors = _errors(network, baselines, batch, starts, actual, other.actions, horizons, samples, rng)
+        sums = torch.zeros(len(batch.mu), len(horizons), dtype=torch.float64, device=device)
+        parts.append({name: sums.index_add(0, actual.rollout, error.double()) for name, error in errors.items()})
+    return SquaredErrors(**{name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]})
+
+
+def _errors(
+    network: MDNLSTM,
+    baselines: Baselines,
+    batch: Batch,
+    starts: list[tuple[int, Tensor]],
+    forecasts: Forecasts,
+    other_actions: Tensor,
+    horizons: Sequence[int],
+    samples: int,
+    rng: torch.Generator,
+) -> dict[str, Tensor]:
+    """The fields of `SquaredErrors` for each of N forecasts: (N, horizons) each."""
+    reservoir = baselines.reservoir
+    state, blank = (_states(each, batch, starts) for each in (network, reservoir.network))
+    at = torch.tensor(horizons, device=batch.mu.device) - 1
+    targets, real = forecasts.targets[:, at], forecasts.real[:, at]
+
+    def expected(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        return (value := mixture.mean(network.mixture(h, z))), value
+
+    def drawn(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = network.mixture(h, z)
+        return mixture.mean(predicted), mixture.sample(predicted, 1.0, rng)
+
+    def echoed(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        return (value := reservoir.predict(h)), value
+
+    def scattered(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = reservoir.predict(h)
+        return predicted, predicted + reservoir.variance.sqrt() * torch.randn(
+            predicted.shape, generator=rng, device=predicted.device
+        )
+
+    def off(predicted: Tensor) -> Tensor:
+        return (predicted - targets).square().sum(-1)
+
+    def foretold(model: MDNLSTM, advance: tuple[Advance, Advance], start: State, actions: Tensor) -> Tensor:
+        """``advance``: by a sample, and by the mean."""
+        if samples:
+            futures = (roll(model, advance[0], start, forecasts.first, actions, horizons) for _ in range(samples))
+            return expectation_error(futures, targets)
+        return off(roll(model, advance[1], start, forecasts.first, actions, horizons))
+
+    errors = {
+        "memory": foretold(network, (drawn, expected), state, forecasts.actions),
+        "swapped": foretold(network, (drawn, expected), state, other_actions),
+        "reservoir": foretold(reservoir.network, (scattered, echoed), blank, forecasts.actions),
+        "persistence": off(forecasts.first.unsqueeze(1)),
+        "constant": off(torch.from_numpy(baselines.mean).to(targets)),
+    }
+    return {name: error * real for name, error in errors.items()} | {"forecasts": real}
+
+
+def roll(
+    network: MDNLSTM, advance: Advance, state: State, first: Tensor, actions: Tensor, horizons: Sequence[int]
+) -> Tensor:
+    """Predictions at the horizons of a network that is fed what it foretells: state before the first frame, first
+    (N, Z), actions (N, K, A) -> (N, horizons, Z).
+    """
+    kept, z = {}, first
+    for k in range(max(horizons)):
+        state = network.step(z, actions[:, k], state)
+        predicted, z = advance(state.h, z)
+        if k + 1 in horizons:
+            kept[k + 1] = predicted
+    return torch.stack([kept[horizon] for horizon in horizons], dim=1)
+
+
+def expectation_error(futures: Iterable[Tensor], targets: Tensor) -> Tensor:
+    """Squared error of the futures' expectation, summed over the last dimension, from samples of it: (N, K, Z) each ->
+    (N, K). Without the variance of an average of so few, which would count the noise of unused dimensions.
+    """
+    count, total, square = 0, torch.zeros_like(targets), torch.zeros_like(targets)
+    for future in futures:
+        count, total, square = count + 1, total + future, square + future.square()
+    average = total / count
+    variance = (square / count - average.square()) / (count - 1)  # of the average
+    return ((average - targets).square() - variance).sum(-1)
+
+
+def _starts(batch: Batch) -> list[tuple[int, Tensor]]:
+    """The frames to forecast from, and at each the rollouts that have a frame after it."""
+    lengths = batch.rows.sum(1)
+    frames = range(CONTEXT, int(lengths.max()) - 1, STRIDE)
+    return [(frame, torch.nonzero(lengths > frame + 1).squeeze(1)) for frame in frames]
+
+
+def _forecasts(batch: Batch, starts: list[tuple[int, Tensor]], steps: int) -> Forecasts:
+    def after(values: Tensor, frame: int) -> Tensor:
+        """``steps`` rows from ``frame`` on, zeros after the batch's end."""
+        found = values[:, frame : frame + steps]
+        return torch.cat([found, found.new_zeros(len(found), steps - found.shape[1], *found.shape[2:])], dim=1)
+
+    empty = Forecasts(
+        *(batch.rows.new_zeros(0, dtype=torch.long), batch.mu[:0, 0]),
+        *(after(values, 0)[:0] for values in (batch.actions, batch.mu, batch.rows)),
+    )
+    parts = [empty] + [
+        Forecasts(
+            members,
+            batch.mu[members, frame],
+            after(batch.actions[members], frame),
+            after(batch.mu[members], frame + 1),
+            after(batch.rows[members], frame + 1),
+        )
+        for frame, members in starts
+    ]
+    return Forecasts(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _states(network: MDNLSTM, batch: Batch, starts: list[tuple[int, Tensor]]) -> State:
+    """A network's state before each forecast's frame, having seen all earlier frames: (N, H) each."""
+    state, seen = network.initial_state(len(batch.mu)), 0
+    found = [State(*(part[:0] for part in state))]
+    for frame, members in starts:
+        state = network.unroll(batch.mu[:, seen:frame], batch.actions[:, seen:frame], state)[1]
+        found.append(State(*(part[members] for part in state)))
+        seen = frame
+    return State(*(torch.cat(column) for column in zip(*found, strict=True)))

@@ -1,0 +1,141 @@
+"""What the probes find on held-out rollouts, as plain dicts for ``results.json``."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldmodels.config import ProbeConfig
+from worldmodels.diagnostics.probes import Samples, interval, linear, mlp, r_squared
+from worldmodels.envs.task import Task
+from worldmodels.rollouts.storage import split
+from worldmodels.utils.statistics import resampled_sums
+
+TUNED = 0.2  # share of the fitting rollouts that ends the MLP's training
+FEWEST = 10  # frames to fit, tune or score with; below, there are no figures
+RECALL_FRAMES = 2000
+SHOWN = 1.0  # of an object's colour, in full pixels, for a frame to show it
+RECALLED = 0.5  # of it in the same pixels of the reconstruction
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out rollouts as probes want them: of each its states (T, S), its frames that count (T,), its episode's
+    seed.
+    """
+
+    task: type[Task]
+    states: Sequence[np.ndarray]
+    shown: Sequence[np.ndarray]
+    seeds: Sequence[int]
+
+    def scored(self, settings: ProbeConfig) -> list[int]:
+        """Rollouts that score."""
+        return split(self.seeds, settings.scored)[1]
+
+    def parts(self, settings: ProbeConfig) -> tuple[list[int], list[int], list[int]]:
+        """Rollouts that fit, tune and score; with one for the first two, it does both."""
+        training, scored = split(self.seeds, settings.scored)
+        if len(training) == 1:
+            return training, training, scored
+        fitted, tuned = split([self.seeds[i] for i in training], TUNED)
+        return [training[i] for i in fitted], [training[i] for i in tuned], scored
+
+
+def report(
+    held: HeldOut, inputs: Mapping[str, Sequence[np.ndarray]], targets: Sequence[str], settings: ProbeConfig
+) -> dict[str, Any]:
+    """R² of every target from each of the ``inputs`` (a name, and (T, D) of every rollout).
+
+    ``shuffled`` is R² on targets permuted among all frames: what a probe scores where there is nothing to find. Figures
+    are None where frames are too few, or a target does not vary.
+    """
+    figures: dict[str, Any] = {name: _probe(held, values, targets, settings) for name, values in inputs.items()}
+    scored = held.scored(settings)
+    frames = sum(int(held.shown[i].sum()) for i in scored)
+    return {**figures, "frames": frames, "rollouts": len(scored)}
+
+
+def _probe(
+    held: HeldOut, inputs: Sequence[np.ndarray], targets: Sequence[str], settings: ProbeConfig
+) -> dict[str, Any]:
+    values = [np.stack([held.task.target(states, name) for name in targets], axis=1) for states in held.states]
+    samples = Samples(
+        np.concatenate([x[shown] for x, shown in zip(inputs, held.shown, strict=True)]).astype(np.float64),
+        np.concatenate([y[shown] for y, shown in zip(values, held.shown, strict=True)]).astype(np.float64),
+        np.repeat(np.arange(len(inputs)), [int(shown.sum()) for shown in held.shown]),
+    )
+    true = _scores(samples, held.parts(settings), settings.epochs)
+    order = np.random.default_rng(0).permutation(len(samples.targets))
+    shuffled = _scores(samples._replace(targets=samples.targets[order]), held.parts(settings), settings.epochs)
+    return {
+        name: {**figures, "shuffled": {kind: figure["r2"] for kind, figure in floor.items()}}
+        for name, figures, floor in zip(targets, true, shuffled, strict=True)
+    }
+
+
+def _scores(
+    samples: Samples, parts: tuple[list[int], list[int], list[int]], epochs: int
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """For each target, R² and interval of each probe."""
+    fitting, tuning, scoring = parts
+    fitted, tuned, scored = (samples.of(part) for part in (fitting, tuning, scoring))
+    size = samples.targets.shape[1]
+    if min(len(part.targets) for part in (fitted, tuned, scored)) < FEWEST:
+        nothing = np.full(size, np.nan), np.full((size, 2), np.nan)
+        found = {"linear": nothing, "mlp": nothing}
+    else:
+        predictions = {
+            "linear": linear(samples.of([*fitting, *tuning]), scored.inputs),
+            "mlp": mlp(fitted, tuned, scored.inputs, epochs),
+        }
+        found = {kind: r_squared(scored.targets, values, scored.rollout) for kind, values in predictions.items()}
+    for i in range(size):
+        yield {
+            kind: {"r2": _figure(r2[i]), "interval": [_figure(limit) for limit in limits[i]]}
+            for kind, (r2, limits) in found.items()
+        }
+
+
+def _figure(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 4)
+
+
+def recall(
+    held: HeldOut,
+    frames: Callable[[int, np.ndarray], np.ndarray],
+    decoded: Callable[[int, np.ndarray], np.ndarray],
+    settings: ProbeConfig,
+) -> dict[str, Any]:
+    """For each object of the task, the share of frames whose reconstruction still shows it: at least `RECALLED` of its
+    colour in the pixels that show it in the frame. Up to `RECALL_FRAMES` frames, spread over the rollouts that score.
+
+    frames, decoded: (rollout, increasing frame numbers) -> (n, 64, 64, 3) uint8.
+    """
+    scored = held.scored(settings)
+    every = max(1, math.ceil(sum(int(held.shown[i].sum()) for i in scored) / RECALL_FRAMES))
+    counts: dict[str, list[tuple[int, int]]] = {name: [] for name in held.task.objects}
+    for rollout in scored if counts else []:
+        where = np.flatnonzero(held.shown[rollout])[::every]
+        if len(where) == 0:
+            continue
+        real, seen = frames(rollout, where), decoded(rollout, where)
+        for name, colour in held.task.objects.items():
+            true = colour(real)
+            total = true.sum(axis=(1, 2))
+            kept = (colour(seen) * (true > 0)).sum(axis=(1, 2)) >= RECALLED * total
+            counts[name].append((int((kept & (total >= SHOWN)).sum()), int((total >= SHOWN).sum())))
+    return {name: _share(np.array(rows, dtype=float).reshape(-1, 2)) for name, rows in counts.items()}
+
+
+def _share(counts: np.ndarray) -> dict[str, Any]:
+    """Recall with its interval from the hits and frames of each rollout, (R, 2)."""
+    hits, frames = counts.sum(axis=0)
+    if frames == 0:
+        return {"recall": None, "interval": [None, None], "frames": 0}
+    showing = counts[counts[:, 1] > 0]
+    totals = resampled_sums(showing)
+    limits = interval((totals[:, 0] / totals[:, 1])[:, None], len(showing))[0]
+    return {"recall": _figure(hits / frames), "interval": [_figure(limit) for limit in limits], "frames": int(frames)}

@@ -1,0 +1,103 @@
+"""The expected time of a run, from measured rates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from worldmodels.config import STAGES, CollectConfig, Config
+from worldmodels.controller.agent import ROWS
+from worldmodels.diagnostics.measures import HORIZONS
+from worldmodels.diagnostics.open_loop import STRIDE
+from worldmodels.training.fit import resolve_precision
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Steps or frames per second. The defaults are those of two cores of a 2020s server processor with bf16:
+    experiments/performance/cpu.json.
+    """
+
+    drawn: Mapping[str, Mapping[str, float]] = field(
+        default_factory=lambda: {
+            "car_racing": {"gymnasium": 166, "exact": 309, "fast": 5060},
+            "lunar_lander": {"gymnasium": 465, "exact": 471, "fast": 7620},
+            "bipedal_walker": {"gymnasium": 264, "exact": 342, "fast": 3720},
+        }
+    )  # steps of a task on one core, by renderer
+    physics: Mapping[str, float] = field(
+        default_factory=lambda: {"car_racing": 13600, "lunar_lander": 10500, "bipedal_walker": 8160}
+    )  # steps on one core, not drawn
+    agent: float = 2320  # frames through V, M and C on one core, 16 episodes at once
+    stored: float = 6850  # frames recorded, compressed and written on one core, besides playing
+    vision: float = 761  # images of V's training, on all cores
+    memory: float = 58700  # frames of M's training, on all cores
+    encode: float = 6240  # frames, read and written, on all cores
+
+
+RANDOM_EPISODE = {"car_racing": 1000, "lunar_lander": 110, "bipedal_walker": 350}  # steps with random actions
+OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
+FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
+PROBED = 2300.0  # held-out frames a second through the probes of V or of M, seen once on two cores; float32 in any case
+FORETOLD = 30_000.0  # steps of M a second in open-loop forecasts, likewise
+STAGE_SECONDS = 2.0  # starting processes, checking files
+
+
+def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> dict[str, float]:
+    """Seconds of each stage that this config runs, with nothing cached."""
+    slowdown = 1.0 if rates or resolve_precision(config.trainer).startswith("bf16") else FLOAT32
+    rates = rates or Rates()
+    env, search, evaluation, transfer = config.env, config.controller, config.evaluate, config.transfer
+    name = env.name if env.name in rates.drawn else OTHER_TASK
+    drawn, blind = rates.drawn[name], rates.physics[name]
+    seen = 1 / env.action_repeat  # of the task's steps
+
+    def task_seconds(renderer: str) -> float:
+        """Of a step of the task on one core, its share of a drawing included."""
+        return 1 / blind + seen * max(0.0, 1 / drawn[renderer] - 1 / blind)
+
+    def step_seconds(renderer: str, episodes: int) -> float:
+        """Of an agent, on all workers together; a batch that is not full takes as long as a full one."""
+        filled = min(1.0, episodes / workers / ROWS)
+        return (task_seconds(renderer) + seen / (rates.agent * slowdown * filled)) / workers
+
+    def collected(data: CollectConfig) -> float:
+        """Frames of a data set."""
+        frames = data.rollouts * min(RANDOM_EPISODE[name], data.max_steps or env.max_steps) * seen
+        return min(frames, data.frames or frames)
+
+    frames = collected(config.collect)
+    held_out = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
+    search_steps = min(search.max_steps or env.max_steps, 2 * RANDOM_EPISODE[name])
+    evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
+    budget = {part: transfer.budget_of(part) for part in ("vision", "memory")}
+    memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
+    episodes = search.population * search.rollouts
+    seconds = {
+        "collect": (frames + held_out) * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
+        "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
+        "encode": (frames + held_out) / (rates.encode * slowdown),
+        "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),
+        "controller": episodes * search.generations * search_steps * step_seconds(env.renderer, episodes),
+        "evaluate": evaluation_steps
+        * (2 * step_seconds("gymnasium", 2 * evaluation.episodes) + 1 / (blind * workers)),  # mean and best; random
+    }
+    if config.probe.enabled:
+        seconds["vision"] += held_out / PROBED
+        seconds["memory"] += held_out / PROBED
+    if config.measure.enabled:
+        futures = 3 * max(1, config.measure.samples)  # of M, of M under other actions, and of the reservoir
+        seconds["memory"] += held_out / STRIDE * max(HORIZONS) * futures / FORETOLD
+    wanted = STAGES[: STAGES.index(config.last_stage) + 1]
+    return {stage: seconds[stage] + STAGE_SECONDS for stage in wanted}
+
+
+def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
+    """For example: ``expected time of car_racing: 4 min on 2 cores, nothing cached (collect 40 s, vision 90 s)``."""
+    parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
+    return f"expected time of {name}: {duration(sum(seconds.values()))} on {workers} cores, nothing cached ({parts})"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 40 s, 3 min, 10 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

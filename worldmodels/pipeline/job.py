@@ -1,0 +1,69 @@
+"""One training job inside Hydra: from the checked config to ``results.json``."""
+
+import contextlib
+import logging
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from worldmodels.cli import prepare_process
+from worldmodels.config import Config
+from worldmodels.pipeline.estimate import describe_time, stage_seconds
+from worldmodels.pipeline.pipeline import Pipeline
+from worldmodels.rollouts.executor import make_executor
+from worldmodels.store.artifacts import Store, write_json
+from worldmodels.store.results import (
+    assemble,
+    keep_films,
+    print_measures,
+    print_parameters,
+    print_probes,
+    print_summary,
+)
+from worldmodels.store.runs import RESULTS, path_from
+from worldmodels.utils.console import make_console
+
+log = logging.getLogger(__name__)
+
+
+def run_job(config: Config, source: Config | None) -> None:
+    """Run the stages of one job. ``results.json`` is written after each, so a later failure loses nothing. ``source``:
+    the config of the source task, if one is to be trained.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    store = Store(Path(config.paths.outputs) / "artifacts")
+    cores = prepare_process(config.trainer.threads)
+    workers = config.executor.workers or cores
+    console = make_console()
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(contextlib.closing(make_executor(config.executor.name, workers)))
+
+        sources: list[Pipeline] = []
+
+        def pipeline(config: Config, folder: Path) -> Pipeline:
+            log.info(describe_time(config.env.name, stage_seconds(config, workers), workers))
+            writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
+            return Pipeline(config, store, executor, writer, make_source)
+
+        def make_source() -> Pipeline:
+            assert source is not None
+            sources.append(pipeline(source, folder / f"source-{source.env.name}"))
+            return sources[-1]
+
+        target = pipeline(config, folder)
+        results = {}
+        for _ in target.run():
+            made = sources[0].artifacts if sources else {}
+            root = path_from(folder, store.root)
+            results = assemble(config, target.artifacts, made, root, target.source_env, target.judged)
+            write_json(folder / RESULTS, results)
+    if "evaluate" in target.artifacts:
+        keep_films(target.artifacts["evaluate"].path, folder)
+    print_parameters(results["parameters"], console)
+    if "probes" in results:
+        print_probes(results["probes"], console)
+    if "measures" in results:
+        print_measures(results["measures"], console)
+    print_summary(results, console)
+    console.print(f"results: {folder / RESULTS}", soft_wrap=True)

@@ -1,0 +1,138 @@
+"""Collect: random rollouts of a task, to train on or to be held out."""
+
+import functools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels.config import CollectConfig, Config, config_from_json, config_to_json
+from worldmodels.envs import TASKS, make_env, task_spec
+from worldmodels.rollouts.engine import Episode, Feed, play
+from worldmodels.rollouts.executor import Executor, Results
+from worldmodels.rollouts.policies import Policy, RandomPlayers, random_policy
+from worldmodels.rollouts.storage import Entry, RolloutStore, read_entry, write_index, write_rollout
+from worldmodels.utils.errors import DamagedFile
+from worldmodels.utils.progress import Progress
+from worldmodels.utils.seeds import episode_seed, generator
+
+log = logging.getLogger(__name__)
+COVERED = 500  # rollouts
+
+
+@dataclass(frozen=True)
+class CollectRollouts:
+    """Collects rollouts by number, each of which depends on the config and its number alone: work for an executor.
+    ``node`` of the config says which rollouts.
+    """
+
+    config: str
+    folder: Path
+    slots: int = 1  # a random policy gains nothing from company, and a rollout fills 12 MB
+    node: str = CollectConfig.node
+
+    def __call__(self, feed: Feed) -> Results:
+        config = config_from_json(self.config)
+        settings: CollectConfig = getattr(config, self.node)
+        limit = settings.max_steps or config.env.max_steps
+        env = functools.partial(make_env, config.env, max_steps=limit, scatter=settings.scatter)
+        spec = task_spec(config.env)
+
+        def policy(number: int) -> Policy:
+            return random_policy(settings, spec, generator(settings.seed, self.node, number, 0))
+
+        for episode, played in play(feed, env, RandomPlayers(self.slots, policy), self.slots, record=True):
+            assert played.rollout is not None
+            rollout = played.rollout
+            total = float(rollout.rewards.sum(dtype=np.float64))
+            yield episode, write_rollout(_path(self.folder, episode.label), rollout.arrays(), episode.seed, total)
+
+
+def run(config: Config, executor: Executor, folder: Path, node: str = CollectConfig.node) -> dict[str, Any]:
+    """Write the rollouts that ``node`` of the config describes, and their index; keep those that are there. Returns the
+    summary.
+    """
+    settings: CollectConfig = getattr(config, node)
+    done = _finished(folder)
+    wanted = settings.frames or settings.rollouts * (settings.max_steps or config.env.max_steps)
+    kept = sum(entry.length for entry in done.values())
+    with Progress(node, wanted, "frames", kept) as progress:
+        if (size := _size(done, settings)) is None:
+            work = CollectRollouts(config_to_json(config), folder, node=node)
+            rollouts = executor.map(work, _missing(done, settings))
+            for episode, entry in rollouts:
+                done[episode.label] = entry
+                progress.advance(entry.length)
+                if (size := _size(done, settings)) is not None:
+                    rollouts.close()
+    assert size is not None
+    for path in [*folder.glob("*.partial"), *(_path(folder, number) for number in done if number >= size)]:
+        path.unlink(missing_ok=True)
+    for path in folder.glob("[0-9]*.h5"):  # rollouts that were under way when there were enough
+        if int(path.stem) >= size:
+            path.unlink()
+    entries = [done[number] for number in range(size)]
+    write_index(folder, entries)
+    returns = [entry.total_reward for entry in entries]
+    summary = {
+        "rollouts": size,
+        "frames": sum(entry.length for entry in entries),
+        "return_mean": float(np.mean(returns)),
+        "return_std": float(np.std(returns, ddof=1)),
+        "coverage": _coverage(config, folder),
+    }
+    if settings.frames is not None and entries[0].length >= settings.frames:
+        log.info(
+            "  %s.frames=%d is less than two rollouts hold: they are kept whole, one to learn from and one to check by",
+            node,
+            settings.frames,
+        )
+    log.info("  %(rollouts)d rollouts, %(frames)d frames, return %(return_mean).1f ± %(return_std).1f", summary)
+    log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
+    return summary
+
+
+def _coverage(config: Config, folder: Path) -> dict[str, float]:
+    """What the rollouts reach, by their states; of many, the first, which are as random as the rest."""
+    store = RolloutStore(folder)
+    states = [store.read(rollout, "states") for rollout in range(min(len(store), COVERED))]
+    return TASKS[config.env.name].coverage(states)
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.h5"
+
+
+def _finished(folder: Path) -> dict[int, Entry]:
+    done = {}
+    for path in sorted(folder.glob("[0-9]*.h5")):
+        try:
+            done[int(path.stem)] = read_entry(path)
+        except DamagedFile as error:
+            log.warning("%s", error)
+            path.unlink()
+    if done:
+        log.info("  kept %d rollouts that were there", len(done))
+    return done
+
+
+def _missing(done: dict[int, Entry], settings: CollectConfig) -> Iterator[Episode]:
+    numbers = (number for number in range(settings.rollouts) if number not in done)
+    return (Episode(i, episode_seed(settings.seed, settings.node, i), player=i) for i in numbers)
+
+
+def _size(done: dict[int, Entry], settings: CollectConfig) -> int | None:
+    """Rollouts in the data set: the first n, as few as hold the frames asked for, two at least; None while one is
+    missing.
+    """
+    frames = 0
+    for number in range(settings.rollouts):
+        if number not in done:
+            return None
+        frames += done[number].length
+        if settings.frames is not None and frames >= settings.frames and number >= 1:
+            return number + 1
+    return settings.rollouts

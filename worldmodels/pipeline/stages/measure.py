@@ -1,0 +1,63 @@
+"""Measure: how good M is on held-out rollouts, beside baselines fitted to the rollouts M was trained on."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels.config import Config
+from worldmodels.diagnostics.measures import measure
+from worldmodels.diagnostics.trajectories import Trajectory
+from worldmodels.factory import make_memory
+from worldmodels.memory.data import training_and_validation
+from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.journal import Journal
+
+log = logging.getLogger(__name__)
+HORIZONS, ONE_STEP = "open_loop", "one_step"  # tables
+MODELS = ("memory", "persistence", "reservoir", "swapped")
+
+
+def memory(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
+    """`worldmodels.diagnostics.measures.measure` of M's ``weights``. ``heldout``, ``encoded``: held-out rollouts, and
+    those that M was trained on, as V sees them.
+    """
+    held_out, store = RolloutStore(heldout), RolloutStore(encoded)
+    training, _ = training_and_validation(store, config.memory)
+    chosen = [training[i] for i in spread(store.lengths[training], config.measure.training_frames)]
+    found = measure(
+        make_memory(config, store.read(chosen[0], "actions").shape[1], weights),
+        [_read(held_out, rollout) for rollout in range(len(held_out))],
+        [_read(store, rollout) for rollout in chosen],
+        samples=config.measure.samples,
+    )
+    _show(found, journal, config.memory.steps)
+    return found
+
+
+def spread(lengths: np.ndarray, frames: int) -> np.ndarray:
+    """Places of rollouts, evenly spaced among all, so many that together they hold about ``frames`` frames: at least
+    one.
+    """
+    count = max(1, min(len(lengths), round(frames / lengths.mean())))
+    return np.linspace(0, len(lengths) - 1, count).astype(int)
+
+
+def _read(store: RolloutStore, rollout: int) -> Trajectory:
+    return Trajectory(*(store.read(rollout, name) for name in Trajectory._fields))
+
+
+def _show(found: Mapping[str, Any], journal: Journal, steps: int) -> None:
+    """In TensorBoard a horizon is a step of the open loop; what has none is shown at M's last training step."""
+    journal.rewind(**{HORIZONS: 0, ONE_STEP: 0})
+    for place, horizon in enumerate(found["open_loop"]["horizons"]):
+        errors = {name: found["open_loop"][name][place]["value"] for name in MODELS}
+        journal.row(HORIZONS, "horizon", {"horizon": horizon, **errors})
+    row: dict[str, Any] = {f"nll_{name}": found["nll"][name]["value"] for name in MODELS}
+    for part in ("calibration", "reward", "end"):
+        figures = (found.get(part) or {}).items()
+        row |= {f"{part}_{name}": each["value"] for name, each in figures if isinstance(each, dict)}
+    journal.row(ONE_STEP, "step", {"step": steps, **row})
+    log.info("  NLL %s", ", ".join(f"{name} {row[f'nll_{name}']:.3f}" for name in MODELS))

@@ -1,0 +1,84 @@
+"""Memory: train M on encoded rollouts, from scratch or from a source's weights."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodels.config import Config
+from worldmodels.dreams.unroll import dream_under
+from worldmodels.factory import make_memory, make_vision
+from worldmodels.memory.data import SequenceDataModule
+from worldmodels.memory.heads import GaussianReward
+from worldmodels.memory.module import MemoryModule, persistence_nll
+from worldmodels.memory.network import MDNLSTM
+from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.journal import Journal
+from worldmodels.training.fit import Recorder, fit
+from worldmodels.transfer.unfreezing import GradualUnfreezing
+from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
+from worldmodels.utils import media
+from worldmodels.utils.seeds import torch_generator
+from worldmodels.vision.scaling import to_pixels
+
+log = logging.getLogger(__name__)
+CONTEXT = 10  # frames of reality before a dream begins
+
+
+def run(
+    config: Config, encoded: Path, vision: Path, action_size: int, source: Path | None, folder: Path, journal: Journal
+) -> dict[str, Any]:
+    """Write ``weights.safetensors``. ``vision``: V's weights, to decode the dream; ``source``: weights to start
+    from.
+    """
+    network = make_memory(config, action_size, source=source)
+    transfer, epochs = config.transfer, config.epochs["memory"]
+    columns = network.latent_size if transfer.input_layer == "keep_latent" else 0
+    parameters = prepare(network, "memory", source, transfer, epochs, columns)
+    data = SequenceDataModule(RolloutStore(encoded), config.memory, config.seed)
+    persistence = persistence_nll(data)
+    _standardise(network, data)
+    if parameters["trainable"]:
+        fit(
+            MemoryModule(network, config.memory, persistence),
+            data,
+            folder,
+            Recorder(journal, "steps", "step", units=config.memory.validate_every, every=10),
+            [GradualUnfreezing(unfrozen_later(network, "memory", transfer, epochs))],
+            config.trainer,
+            epochs,
+            gradient_clip=config.memory.gradient_clip,
+        )
+    else:
+        log.info("  every parameter of M is frozen: its training is skipped")
+    save_weights(network, folder / WEIGHTS)
+    _picture_dream(config, network.cpu().eval(), data, vision, journal)
+    return {"parameters": parameters, "persistence_nll": persistence, "steps": journal.rows("steps")}
+
+
+def _standardise(network: MDNLSTM, data: SequenceDataModule) -> None:
+    """Give a reward head that trains the scale of the training rewards; a frozen one keeps its source's."""
+    head = network.reward_head
+    if isinstance(head, GaussianReward) and head.dense.weight.requires_grad:
+        rewards = data.training_rewards()
+        head.standardise(float(rewards.mean()), float(rewards.std()))
+
+
+@torch.no_grad()
+def _picture_dream(config: Config, network: MDNLSTM, data: SequenceDataModule, vision: Path, journal: Journal) -> None:
+    """A GIF of what V sees (left) beside what M dreams under the same actions (right), after `CONTEXT` frames of
+    reality.
+    """
+    rollout = max(data.validation, key=lambda i: data.data.store.lengths[i])
+    steps = min(CONTEXT + config.memory.dream_steps, int(data.data.store.lengths[rollout]))
+    mu, actions = (
+        torch.from_numpy(data.data.store.read(rollout, name, slice(steps)))[None] for name in ("mu", "actions")
+    )
+    generator = torch_generator(config.seed, "figures")
+    dreamt = dream_under(network, mu, actions, min(CONTEXT, steps), config.memory.temperature, generator)
+    decode = make_vision(config, vision).eval().decode
+    seen, imagined = (to_pixels(decode(z[0])).numpy() for z in (mu, dreamt))
+    frames = [media.beside(pair, height=192) for pair in zip(seen, imagined, strict=True)]
+    journal.animation("reality_beside_dream", config.memory.steps, frames, fps=20)

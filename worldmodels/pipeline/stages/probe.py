@@ -1,0 +1,95 @@
+"""Probe: how much of the true state V's μ, and M's h beside it, carry on held-out rollouts."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from worldmodels.config import Config
+from worldmodels.diagnostics.probe_report import HeldOut, recall, report
+from worldmodels.envs import TASKS, task_spec
+from worldmodels.factory import make_memory, make_vision
+from worldmodels.memory.network import MDNLSTM
+from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.journal import Journal
+from worldmodels.vision.scaling import to_pixels
+
+log = logging.getLogger(__name__)
+BATCH = 64
+TABLE = "r2"
+
+
+def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
+    """The places of things from μ, and the recall of objects. ``heldout``: rollouts; ``encoded``: the same, encoded
+    by V, whose ``weights`` decode them.
+    """
+    held, mu = _held_out(config, heldout), _all(encoded, "mu")
+    store, network = RolloutStore(heldout), make_vision(config, weights).eval()
+
+    @torch.inference_mode()
+    def decoded(rollout: int, where: np.ndarray) -> np.ndarray:
+        z = torch.from_numpy(mu[rollout][where])
+        return np.concatenate([to_pixels(network.decode(part)).numpy() for part in z.split(BATCH)])
+
+    def frames(rollout: int, where: np.ndarray) -> np.ndarray:
+        return store.read(rollout, "frames")[where]
+
+    found = report(held, {"z": mu}, held.task.places, config.probe)
+    found["objects"] = recall(held, frames, decoded, config.probe)
+    _show(found, journal, "epoch", config.vae.epochs)
+    return found
+
+
+def memory(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
+    """The motions of things from [z, h], beside the same from z alone."""
+    held, mu, actions = _held_out(config, heldout), _all(encoded, "mu"), _all(encoded, "actions")
+    network = make_memory(config, actions[0].shape[1], weights).eval()
+    both = [np.concatenate(pair, axis=1) for pair in zip(mu, hidden_states(network, mu, actions), strict=True)]
+    found = report(held, {"z": mu, "zh": both}, held.task.motions, config.probe)
+    _show(found, journal, "step", config.memory.steps)
+    return found
+
+
+@torch.inference_mode()
+def hidden_states(network: MDNLSTM, z: list[np.ndarray], actions: list[np.ndarray]) -> list[np.ndarray]:
+    """What C is given beside each z: h after the frames before it, zeros at first. z: (T, Z) and actions: (T, A) of
+    each rollout -> (T, H).
+    """
+    found: list[np.ndarray] = []
+    for first in range(0, len(z), BATCH):
+        rows = slice(first, first + BATCH)
+        h, _ = network.unroll(_padded(z[rows]), _padded(actions[rows]))
+        before = functional.pad(h, (0, 0, 1, 0)).numpy()
+        found += [row[: len(values)] for row, values in zip(before, z[rows], strict=True)]
+    return found
+
+
+def _padded(rollouts: list[np.ndarray]) -> torch.Tensor:
+    return nn.utils.rnn.pad_sequence([torch.from_numpy(rollout) for rollout in rollouts], batch_first=True)
+
+
+def _held_out(config: Config, heldout: Path) -> HeldOut:
+    task, fps, states = TASKS[config.env.name], task_spec(config.env).fps, _all(heldout, "states")
+    seeds = [entry.seed for entry in RolloutStore(heldout).entries]
+    return HeldOut(task, states, [task.shown(rows, fps) for rows in states], seeds)
+
+
+def _all(folder: Path, name: str) -> list[np.ndarray]:
+    store = RolloutStore(folder)
+    return [store.read(rollout, name) for rollout in range(len(store))]
+
+
+def _show(found: dict[str, Any], journal: Journal, axis: str, step: int) -> None:
+    row: dict[str, Any] = {axis: step}
+    for inputs in ("z", "zh"):
+        for target, figures in found.get(inputs, {}).items():
+            row |= {f"{target}_{inputs}_{kind}": figures[kind]["r2"] for kind in ("linear", "mlp")}
+    row |= {f"{name}_recall": figures["recall"] for name, figures in found.get("objects", {}).items()}
+    journal.rewind(**{TABLE: 0})
+    journal.row(TABLE, axis, row)
+    known = {name: value for name, value in row.items() if name != axis and value is not None}
+    log.info("  R² %s", ", ".join(f"{name} {value:.2f}" for name, value in known.items()) or "unknown: too few frames")

@@ -1,1 +1,0 @@
-"""Probes: how much of a task's true state V and M carry, on rollouts that neither has seen."""

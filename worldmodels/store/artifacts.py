@@ -1,0 +1,226 @@
+"""Content-addressed store: every stage's output in a folder named by what it is and a hash of all that went into it.
+
+An artifact is ``outputs/artifacts/<stage>/<label>-<hash>/`` with ``manifest.json``; while it is being made the folder
+ends in ``.building`` and keeps what is finished, so the same command goes on from there. One builder at a time holds
+the lock. What later stages read is checksummed. ``record/`` (history, pictures) is for people and for resuming an
+unfinished artifact, and does not count. Nothing here is a pickle.
+"""
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from worldmodels import __version__
+from worldmodels.utils.errors import DamagedFile
+
+log = logging.getLogger(__name__)
+MANIFEST = "manifest.json"
+RECORD = "record"
+BUILDING = ".building"
+HASH = 10  # digits of the key in a folder's name
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact. ``content`` is the hash of its files and names it to the stages that read it."""
+
+    path: Path
+    manifest: dict[str, Any]
+    cached: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def content(self) -> str:
+        return self.manifest["content"]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.manifest["summary"]
+
+    @property
+    def weights(self) -> Path:
+        """The parameters of V, M or C, as safetensors."""
+        return self.path / WEIGHTS
+
+    def parent(self, role: str) -> "Artifact":
+        """The artifact that this one was made from, for example ``vision`` of a controller."""
+        entry = self.manifest["parents"][role]
+        return load_artifact(self.path.parents[1] / entry["stage"] / entry["artifact"])
+
+
+def load_artifact(path: Path) -> Artifact:
+    """Read a finished artifact's manifest. Raises `FileNotFoundError` where there is none."""
+    return Artifact(path, json.loads((path / MANIFEST).read_text()), cached=True)
+
+
+def verified(path: Path) -> Artifact:
+    """Read a finished artifact and check its files. Raises `DamagedFile`, or `FileNotFoundError` where there is
+    none.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(path)
+    for damaged in _damaged(path):
+        raise DamagedFile(f"{damaged} is damaged or missing: run the training command again, and it is made anew")
+    return load_artifact(path)
+
+
+class Store:
+    """The artifacts under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def build(
+        self,
+        stage: str,
+        label: str,
+        inputs: Mapping[str, Any],
+        parents: Mapping[str, Artifact],
+        work: Callable[[Path], dict[str, Any]],
+        facts: Mapping[str, Any],
+    ) -> Artifact:
+        """Find the artifact made from ``inputs`` and ``parents``, or let ``work`` make it in the folder it is given.
+
+        ``work`` returns the manifest's summary; called again on a folder it did not finish, it goes on. ``facts`` go
+        into the manifest and do not count. A damaged file is named, dropped, and made anew.
+        """
+        origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
+        key = _digest(json.dumps({"stage": stage, **origin}, sort_keys=True).encode())
+        stage_folder = self.root / stage
+        stage_folder.mkdir(parents=True, exist_ok=True)
+        with _locked(stage_folder / f".{key[:HASH]}.lock", f"{stage} {label}"):
+            folder = _named(stage_folder, label, key)
+            building = folder.with_name(folder.name + BUILDING)
+            if folder.exists():
+                damaged = _damaged(folder)
+                if not damaged:
+                    log.info("%s: reused %s", stage, folder.name)
+                    return load_artifact(folder)
+                folder.rename(building)
+                for path in damaged:
+                    log.warning("%s: %s is damaged or missing and is made anew", stage, path)
+                    (building / path.relative_to(folder)).unlink(missing_ok=True)
+            building.mkdir(exist_ok=True)
+            (building / MANIFEST).unlink(missing_ok=True)
+            log.info("%s: building %s", stage, folder.name)
+            started = time.perf_counter()
+            summary = work(building)
+            manifest = {
+                "stage": stage,
+                "label": label,
+                "key": key,
+                **origin,
+                "parents": {
+                    role: {"stage": parent.manifest["stage"], "artifact": parent.name, "content": parent.content}
+                    for role, parent in parents.items()
+                },
+                "summary": summary,
+                "seconds": round(time.perf_counter() - started, 2),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": _versions(),
+                "git": _git_revision(),
+                **facts,
+            }
+            files = {str(path.relative_to(building)): _digest(path) for path in _content_files(building)}
+            manifest |= {"files": files, "content": _digest(json.dumps(files, sort_keys=True).encode())}
+            write_json(building / MANIFEST, manifest)
+            building.rename(folder)
+        return Artifact(folder, manifest, cached=False)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that ``path`` holds either the old or the new text, also after a crash."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace ``path`` atomically: temporary file, fsync, rename."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _digest(data: bytes | Path) -> str:
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _content_files(folder: Path) -> list[Path]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    kept = (path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST))
+    return sorted(path for path in kept if path.suffix != ".partial")
+
+
+def _damaged(folder: Path) -> list[Path]:
+    """Files that are missing or are not what the manifest says; the manifest itself where it cannot be read."""
+    try:
+        files = load_artifact(folder).manifest["files"]
+    except (OSError, ValueError, KeyError):
+        return [folder / MANIFEST]
+    paths = {folder / name: digest for name, digest in files.items()}
+    return [path for path, digest in paths.items() if not path.exists() or _digest(path) != digest]
+
+
+def _named(stage_folder: Path, label: str, key: str) -> Path:
+    """The folder of this key, whatever label it was made under, or a new name."""
+    for path in stage_folder.glob(f"*-{key[:HASH]}*"):
+        return path.with_name(path.name.removesuffix(BUILDING))
+    return stage_folder / f"{label}-{key[:HASH]}"
+
+
+@contextmanager
+def _locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock of an artifact; the operating system frees it when its holder dies."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for another run that builds %s", what)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    packages = ("torch", "lightning", "numpy", "gymnasium", "box2d", "opencv-python-headless", "h5py", "cma")
+    installed = {distribution.name.lower(): distribution.version for distribution in metadata.distributions()}
+    return {"worldmodels": __version__, "python": platform.python_version()} | {
+        name: installed[name] for name in packages if name in installed
+    }
+
+
+@functools.cache
+def _git_revision() -> str | None:
+    """Revision of the checkout that the package lies in, or None outside one; "+" marks uncommitted changes."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None

@@ -1,0 +1,196 @@
+"""``results.json`` and the tables a run prints, from the artifacts it made or reused."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from worldmodels.config import Config, plain
+from worldmodels.store.artifacts import RECORD, Artifact
+from worldmodels.transfer.config import strategy_label
+
+PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
+
+
+def assemble(
+    config: Config,
+    artifacts: Mapping[str, Artifact],
+    source: Mapping[str, Artifact],
+    artifacts_root: str,
+    source_env: str | None = None,
+    judged: Mapping[str, Artifact] | None = None,
+) -> dict[str, Any]:
+    """The content of ``results.json`` (see the README for its units). Stages that were not run are absent.
+
+    ``source``: what training the source task ``source_env`` made or reused; nothing where a finished run was taken.
+    ``judged``: the held-out rollouts and what they say of V and M.
+    """
+    judged = judged or {}
+    summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
+    results: dict[str, Any] = {
+        "env": config.env.name,
+        "transfer": config.transfer.name,
+        "source_env": source_env,
+        "seed": config.seed,
+        "scale": config.scale,
+        "stages": _stages(artifacts),
+        "source_stages": _stages(source),
+    }
+    if judged:
+        results["heldout"] = {name: artifact.name for name, artifact in judged.items()}
+        probed = [part for part in ("vision", "memory") if f"probe_{part}" in judged]
+        if probed:
+            results["probes"] = {part: judged[f"probe_{part}"].summary for part in probed}
+        if "measure_memory" in judged:
+            results["measures"] = {"memory": judged["measure_memory"].summary}
+    if "collect" in summaries:
+        results["collect"] = summaries["collect"]
+    for stage, keys in PER_STAGE.items():
+        if stage in summaries:
+            results[stage] = {key: summaries[stage][key] for key in keys}
+    if "evaluate" in summaries:
+        results["evaluation"] = summaries["evaluate"]
+    results["parameters"] = {part: summaries[part]["parameters"] for part in ("vision", "memory") if part in summaries}
+    return {**results, "artifacts": artifacts_root, "config": plain(config)}
+
+
+def _stages(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
+    return {
+        stage: {"artifact": artifact.name, "cached": artifact.cached, "seconds": artifact.manifest["seconds"]}
+        for stage, artifact in artifacts.items()
+    }
+
+
+def keep_films(artifact: Path, folder: Path) -> None:
+    """Copy the film of an evaluated episode, mp4 and GIF, to where a person looks for it."""
+    for path in (artifact / RECORD).rglob("episode.*"):
+        shutil.copyfile(path, folder / f"episode{path.suffix}")
+
+
+def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:
+    """The transfer table: where each group's parameters came from, and which train."""
+    columns = ("total", "copied", "fresh", "frozen", "trainable")
+    table = Table("part", *columns, title="parameters")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part, counts in parameters.items():
+        for group, values in {"": counts, **counts["groups"]}.items():
+            table.add_row(f"{part}.{group}" if group else part, *(f"{values[column]:,}" for column in columns))
+    console.print(table)
+
+
+def print_probes(probes: Mapping[str, Any], console: Console) -> None:
+    """What V's z and M's h carry of the true state, by linear and small-MLP probes, beside what is found in shuffled
+    targets; and how often objects survive V.
+    """
+    columns = ("target", "linear R², 95 %", "MLP R², 95 %", "shuffled")
+    table = Table(*columns, title="probes on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True
+    for part in probes.values():
+        for inputs, label in (("z", "z"), ("zh", "z, h")):
+            for target, figures in part.get(inputs, {}).items():
+                probed = [_with_interval(figures[kind], "r2") for kind in ("linear", "mlp")]
+                floor = max((value for value in figures["shuffled"].values() if value is not None), default=None)
+                table.add_row(f"{target} ({label})", *probed, _number(floor))
+    console.print(table)
+    for name, figures in probes.get("vision", {}).get("objects", {}).items():
+        recall = _with_interval(figures, "recall")
+        console.print(f"reconstructions that still show the {name}: {recall} of {figures['frames']:,} frames")
+
+
+def print_measures(measures: Mapping[str, Any], console: Console) -> None:
+    """M's open-loop error and NLL beside those of what it has to beat, and of M under actions that were taken
+    elsewhere.
+    """
+    figures = measures["memory"]
+    forecasts, nll = figures["open_loop"], figures["nll"]
+    models = {"persistence": "persistence", "reservoir": "reservoir", "swapped": "shuffled actions"}
+    columns = ("", "M, 95 %", *models.values())
+    table = Table(*columns, title="M on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.no_wrap = True
+
+    def add(label: str, found: Mapping[str, Any]) -> None:
+        """``found``: the figure of each model, and M's difference to it."""
+        if found["memory"]["value"] is None:
+            return
+        beaten = {name: (found[f"memory_minus_{name}"]["interval"] or [0, 0])[1] < 0 for name in models}
+        others = [_number(found[name]["value"], ".3g") + (" ✓" if beaten[name] else "") for name in models]
+        table.add_row(label, _with_interval(found["memory"], "value", ".3g"), *others)
+
+    for place, horizon in enumerate(forecasts["horizons"]):
+        there = {name: each[place] for name, each in forecasts.items() if isinstance(each[place], dict)}
+        add(f"{horizon} {'step' if horizon == 1 else 'steps'}", there)
+    add("NLL", nll)
+    console.print(table)
+    console.print(
+        "n steps: open-loop error, a share of μ's variance; NLL: nats per dimension\n"
+        "✓: M is better, by the 95 % interval of the difference",
+        highlight=False,
+    )
+    if calibrated := figures["calibration"]:
+        inside = " and ".join(f"{calibrated[f'coverage_{share}']['value']:.0%}" for share in (50, 90))
+        console.print(f"of z, {inside} are in M's central 50 % and 90 % intervals", highlight=False)
+    if "reward" in figures:
+        console.print(f"reward: R² {_with_interval(figures['reward']['r2'], 'value')}", highlight=False)
+    if "end" in figures:
+        found = _with_interval(figures["end"]["average_precision"], "value")
+        chance = _number(figures["end"]["base_rate"]["value"], ".3g")
+        console.print(f"end: average precision {found}, {chance} by chance", highlight=False)
+
+
+def _number(value: float | None, form: str = ".2f") -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def _with_interval(figure: Mapping[str, Any], key: str, form: str = ".2f") -> str:
+    low, high = (_number(limit, form) for limit in figure["interval"] or (None, None))
+    return escape(f"{_number(figure[key], form)} [{low}, {high}]")
+
+
+def print_summary(results: Mapping[str, Any], console: Console) -> None:
+    """One line a stage: what it gave, how long it took, and whether it was reused."""
+    strategy = strategy_label(results["config"]["transfer"])
+    table = Table("stage", "result", "seconds", "artifact", title=f"{results['env']}, {strategy}")
+    for stage, facts in results["stages"].items():
+        seconds = "reused" if facts["cached"] else f"{facts['seconds']:.1f}"
+        table.add_row(stage, _headline(stage, results), seconds, facts["artifact"])
+    console.print(table)
+
+
+def _headline(stage: str, results: Mapping[str, Any]) -> str:
+    if stage in ("collect", "encode"):
+        data = results["collect"]
+        return f"{data['rollouts']:,} rollouts, {data['frames']:,} frames"
+    if stage == "vision":
+        epochs = results["vision"]["epochs"]
+        if not epochs:
+            return "all frozen, not trained"
+        first, last = epochs[0]["val_reconstruction"], epochs[-1]["val_reconstruction"]
+        return f"validation reconstruction {first:.1f} → {last:.1f}, KL {epochs[-1]['val_kl']:.1f} nats"
+    if stage == "memory":
+        steps = results["memory"]["steps"]
+        if not steps:
+            return "all frozen, not trained"
+        return f"validation NLL {steps[-1]['val_nll']:.3f} (persistence {results['memory']['persistence_nll']:.3f})"
+    if stage == "controller":
+        generations = results["controller"]["generations"]
+        return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"
+    return score_line(results["evaluation"])
+
+
+def score_line(score: Mapping[str, Any]) -> str:
+    """An evaluation in a line."""
+    low, high = (_number(limit, ".1f") for limit in score["interval"] or (None, None))
+    note = "" if score["official"] else " (episodes cut: no score)"
+    episodes = f"{score['episodes']} episode{'' if score['episodes'] == 1 else 's'}"
+    return (
+        f"{score['mean']:.1f} ± {score['std']:.1f}, 95 % [{low}, {high}], {episodes}; "
+        f"random {score['random']['mean']:.1f}{note}"
+    )

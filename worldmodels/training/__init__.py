@@ -1,0 +1,1 @@
+"""Training V and M with Lightning, on the hardware there is."""
