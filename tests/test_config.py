@@ -15,15 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from worldmodels.benchmark import BenchmarkCommand
-from worldmodels.config import (
-    Config,
-    conf_dir,
-    config_from_json,
-    config_to_json,
-    plain,
-    register_schema,
-    to_config,
-)
+from worldmodels.config import Config, conf_dir, config_from_json, config_to_json, plain, register_schema, to_config
 from worldmodels.dream import DreamCommand
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.probe import ProbeCommand

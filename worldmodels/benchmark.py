@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require_at_least, require_one_of, to_config
+from worldmodels.config import to_config
+from worldmodels.utils.checks import require_at_least, require_one_of
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -40,7 +41,7 @@ def benchmark(composed: DictConfig) -> None:
     from worldmodels.benchmarks import summary
     from worldmodels.config import Config, register_schema
     from worldmodels.store.artifacts import write_json
-    from worldmodels.training.fit import require_hardware
+    from worldmodels.training.hardware import require_hardware
     from worldmodels.utils.console import make_console
 
     log = logging.getLogger(__name__)

@@ -18,9 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from worldmodels.config import conf_dir, register_schema, usable_cores
+from worldmodels.config import conf_dir, register_schema
+from worldmodels.migrations import RENAMED
 from worldmodels.utils import interrupts
+from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.errors import ConfigError, DamagedFile
+from worldmodels.utils.help import settings_help
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
@@ -30,6 +33,7 @@ def command(config_name: str, task: Callable[[DictConfig], None], schema_name: s
     """Run ``task`` as a Hydra application and exit: 0 done, 1 failed, 2 the request makes no sense, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
     register_schema(schema_name, schema)
+    OmegaConf.register_new_resolver("settings", lambda indent: settings_help(schema, int(indent)), replace=True)
     interrupts.install()
     started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
@@ -103,6 +107,8 @@ def one_line(error: BaseException) -> str:
         return " ".join(str(error).split())
     if missing := re.search(r"[Mm]issing mandatory value: (\w+)", str(error)):
         return f"{missing[1]} is not set: expected a value; add {missing[1]}=… to the command"
+    if old := next((key for key in RENAMED if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", str(error))), None):
+        return f"{old} is called {RENAMED[old]} now: expected the new name; write {RENAMED[old]}=…"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)

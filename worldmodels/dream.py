@@ -7,8 +7,9 @@ from typing import Any
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require, require_at_least, to_config
+from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.checks import require, require_at_least
 
 HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
 PICTURE, GIF_PICTURE = 192, 100  # height of a frame
@@ -67,7 +68,7 @@ def dream(composed: DictConfig) -> None:
     from worldmodels.envs import make_env, task_spec
     from worldmodels.factory import make_memory, make_vision
     from worldmodels.rollouts.engine import Episode, Items, play
-    from worldmodels.rollouts.policies import RandomPlayers, random_policy
+    from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
     from worldmodels.store.artifacts import write_json
     from worldmodels.utils import media
     from worldmodels.utils.console import make_console

@@ -6,8 +6,9 @@ from pathlib import Path
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require_at_least, to_config
+from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.checks import require_at_least
 
 
 @dataclass
@@ -37,8 +38,9 @@ def evaluate(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    from worldmodels.config import EvaluateConfig
+    from worldmodels.controller.config import EvaluateConfig
     from worldmodels.pipeline.stages import evaluate as stage
+    from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.store.artifacts import write_json
     from worldmodels.store.journal import Journal
@@ -52,7 +54,7 @@ def evaluate(composed: DictConfig) -> None:
     workers = request.workers or cores
     controller = run.controller
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
+        executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
         writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
         agent = (controller.parent("vision").weights, controller.parent("memory").weights, controller.weights)
         journal = Journal(folder, writer, "evaluate")

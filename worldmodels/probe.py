@@ -8,8 +8,9 @@ from pathlib import Path
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import require, require_at_least, to_config
+from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.checks import require, require_at_least
 
 
 @dataclass
@@ -45,6 +46,7 @@ def probe(composed: DictConfig) -> None:
 
     from worldmodels.pipeline.stages import collect, encode, measure
     from worldmodels.pipeline.stages import probe as stage
+    from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.store.artifacts import write_json
     from worldmodels.store.journal import Journal
@@ -59,7 +61,7 @@ def probe(composed: DictConfig) -> None:
     workers = request.workers or prepare_process()
     measures = {}
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(contextlib.closing(make_executor("process", workers)))
+        executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
         writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
         heldout = run.judged("heldout")
         if heldout is None:

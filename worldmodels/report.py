@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from worldmodels.cli import command
-from worldmodels.config import require
+from worldmodels.utils.checks import require
 
 
 @dataclass

@@ -5,7 +5,7 @@ finished.
 from omegaconf import DictConfig
 
 from worldmodels.cli import command
-from worldmodels.config import Config, to_config
+from worldmodels.config import Config, check_parts, to_config
 from worldmodels.pipeline.source import check_source
 
 
@@ -15,6 +15,7 @@ def train(composed: DictConfig) -> None:
     """
     config = to_config(composed)
     source = check_source(config)
+    check_parts(config)
 
     from worldmodels.pipeline.job import run_job
 

@@ -22,8 +22,9 @@ from gymnasium.envs.box2d.bipedal_walker import BipedalWalkerHeuristics
 from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.envs import PixelEnv, make_env
 from worldmodels.factory import make_vision
-from worldmodels.rollouts.policies import Sticky
-from worldmodels.vision.losses import MSE, Given
+from worldmodels.rollouts.policies.sticky import Sticky
+from worldmodels.vision.losses.base import Given
+from worldmodels.vision.losses.mse import MSE
 from worldmodels.vision.scaling import to_unit
 
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")

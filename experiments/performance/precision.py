@@ -18,13 +18,14 @@ import torch
 from safetensors.numpy import load_file
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from worldmodels.config import Config, config_to_json, usable_cores
+from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import AgentEpisodes
 from worldmodels.pipeline.stages import vision
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, ProcessExecutor
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.statistics import describe
 

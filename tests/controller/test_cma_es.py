@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from worldmodels.config import ControllerConfig
 from worldmodels.controller.cma_es import Search
+from worldmodels.controller.config import ControllerConfig
 
 SIZE = 12
 OPTIMUM = np.linspace(-1, 1, SIZE)

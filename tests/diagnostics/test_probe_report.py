@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.config import ProbeConfig
+from worldmodels.diagnostics.config import ProbeConfig
 from worldmodels.diagnostics.probe_report import HeldOut, recall, report
 from worldmodels.envs import TASKS
 from worldmodels.rollouts.storage import split

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from worldmodels.config import EnvConfig
 from worldmodels.envs import ActionMap, TaskSpec
+from worldmodels.envs.config import EnvConfig
 from worldmodels.utils.errors import ConfigError
 
 CAR = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32), (), 50)

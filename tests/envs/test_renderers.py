@@ -12,8 +12,8 @@ from gymnasium.envs.box2d.bipedal_walker import BipedalWalkerHeuristics
 from gymnasium.envs.box2d.car_racing import PLAYFIELD
 from gymnasium.envs.box2d.lunar_lander import heuristic
 
-from worldmodels.config import EnvConfig
 from worldmodels.envs import PixelEnv, make_env
+from worldmodels.envs.config import EnvConfig
 
 IDS = {"car_racing": "CarRacing-v3", "lunar_lander": "LunarLander-v3", "bipedal_walker": "BipedalWalker-v3"}
 ACTIONS = {"car_racing": 3, "lunar_lander": 2, "bipedal_walker": 4}

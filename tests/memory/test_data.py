@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.config import MemoryConfig, MemoryNetworkConfig
+from worldmodels.config import MemoryNetworkConfig
+from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import EncodedSequences, RandomWindows, SequenceDataModule, Window, Windows
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
 from worldmodels.utils.errors import ConfigError

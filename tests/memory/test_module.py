@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from worldmodels.config import MemoryConfig, MemoryNetworkConfig
+from worldmodels.config import MemoryNetworkConfig
+from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import SequenceDataModule, Sequences
 from worldmodels.memory.module import MemoryModule, masked_mean, persistence_nll
 from worldmodels.memory.network import MDNLSTM

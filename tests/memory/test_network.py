@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.memory.network import LSTM, MDNLSTM, State, adapter
-from worldmodels.training.fit import trains_lstm_in_bf16
+from worldmodels.training.hardware import trains_lstm_in_bf16
 
 BATCHES_AND_LENGTHS = [(1, 1), (1, 6), (3, 1), (3, 6)]
 

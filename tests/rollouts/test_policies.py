@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from worldmodels.config import CollectConfig
 from worldmodels.envs import TaskSpec
+from worldmodels.rollouts.config import CollectConfig
 from worldmodels.rollouts.engine import NO_FRAMES
-from worldmodels.rollouts.policies import RandomPlayers, random_policy
+from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
 
 SPEC = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 2], np.float32), (), 50)
 POLICIES = ("uniform", "sticky", "brownian", "biased")

@@ -12,31 +12,29 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from worldmodels.vision.objectives import MODULES
 
-from worldmodels.config import (
-    MemoryConfig,
-    MemoryNetworkConfig,
-    TrainerConfig,
-    VisionConfig,
-    VisionNetworkConfig,
-)
+from worldmodels.config import MemoryNetworkConfig, VisionNetworkConfig
+from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.module import MemoryModule
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
 from worldmodels.store.journal import Journal
 from worldmodels.training import fit as training
-from worldmodels.training.fit import CHECKPOINT, Recorder, adam, device, fit, require_hardware, resolve_precision
+from worldmodels.training.config import TrainerConfig
+from worldmodels.training.fit import CHECKPOINT, Recorder, adam, fit
+from worldmodels.training.hardware import device, require_hardware, resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import freeze
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.seeds import torch_generator
+from worldmodels.vision.config import VisionConfig
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.foveal import FovealVAE
-from worldmodels.vision.losses import Given
+from worldmodels.vision.losses.base import Given
 from worldmodels.vision.module import VisionPictures
 from worldmodels.vision.network import ConvVAE
-from worldmodels.vision.objectives import MODULES
 
 CPU = TrainerConfig(accelerator="cpu", precision="32-true", threads=1)
 BATCHES = 4  # an epoch

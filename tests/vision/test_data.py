@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodels.config import VisionConfig, VisionNetworkConfig
+from worldmodels.config import VisionNetworkConfig
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.vision.config import VisionConfig
 from worldmodels.vision.data import Batch, FrameDataModule, Frames, ShuffledFrames
 
 LENGTHS = [5, 1, 9, 3, 7, 2, 4, 6]

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodels.config import VisionConfig, VisionNetworkConfig
+from worldmodels.config import VisionNetworkConfig
 from worldmodels.utils.seeds import torch_generator
-from worldmodels.vision.gan import AdversarialModule, Discriminator
-from worldmodels.vision.losses import Given
+from worldmodels.vision.config import VisionConfig
+from worldmodels.vision.losses.base import Given
+from worldmodels.vision.losses.gan import AdversarialModule, Discriminator
 from worldmodels.vision.network import ConvVAE
 
 

@@ -9,20 +9,15 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
-from worldmodels.config import VisionConfig, VisionNetworkConfig
+from worldmodels.config import VisionNetworkConfig
 from worldmodels.transfer.weights import save_weights
 from worldmodels.utils.errors import ConfigError
-from worldmodels.vision.losses import (
-    LOSSES,
-    MSE,
-    Given,
-    Losses,
-    Perceptual,
-    Salient,
-    Sigma,
-    kl_divergence,
-    squared_error,
-)
+from worldmodels.vision.config import VisionConfig
+from worldmodels.vision.losses.base import LOSSES, Given, Losses, kl_divergence, squared_error
+from worldmodels.vision.losses.mse import MSE
+from worldmodels.vision.losses.perceptual import Perceptual
+from worldmodels.vision.losses.salient import Salient
+from worldmodels.vision.losses.sigma import Sigma
 from worldmodels.vision.network import ConvVAE, Latent
 
 

@@ -17,12 +17,13 @@ from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import encode
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, ProcessExecutor, SerialExecutor, one_thread
-from worldmodels.training.fit import rollout_precision
+from worldmodels.training.hardware import rollout_precision
 from worldmodels.transfer.weights import save_weights
 from worldmodels.vision.inference import FrameEncoder
 from worldmodels.vision.scaling import to_unit
 
 EPISODE_STEPS = 200
+SIGMA = 0.1  # of the random controllers
 
 
 def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
@@ -111,4 +112,4 @@ def fresh_weights(config: Config, spec: TaskSpec, folder: Path) -> tuple[Path, P
 def _controllers(config: Config, spec: TaskSpec, count: int) -> np.ndarray:
     """Random controllers as a search draws them first, (count, parameters)."""
     size = controller_size(config, spec.action_size)
-    return np.random.default_rng(0).normal(0, config.controller.sigma, (count, size))
+    return np.random.default_rng(0).normal(0, SIGMA, (count, size))

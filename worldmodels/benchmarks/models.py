@@ -23,9 +23,12 @@ from worldmodels.memory.module import MemoryModule, masked_mean
 from worldmodels.pipeline.stages import collect, encode
 from worldmodels.rollouts.executor import Executor
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.training.fit import device, make_trainer
+from worldmodels.training.fit import make_trainer
+from worldmodels.training.hardware import device
+from worldmodels.utils import parts
+from worldmodels.vision.config import LOSS
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.losses import LOSSES, Given
+from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.module import VisionModule
 from worldmodels.vision.scaling import to_unit
 
@@ -60,7 +63,7 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
     """
     module_data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, 1.0)
     batches = [batch for _, batch in zip(range(steps), _endless(module_data), strict=False)]
-    given = Given(config.seed, module_data.training_rollouts())
+    context = TrainingContext(config.seed, module_data.training_rollouts())
     where = device(config.trainer)
 
     def plain() -> float:
@@ -68,11 +71,12 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
         for layer in network.decoder.layers:
             layer.forward = functools.partial(nn.ConvTranspose2d.forward, layer)  # type: ignore[arg-type]
         optimizer = torch.optim.Adam(network.parameters(), lr=config.vae.learning_rate)
-        criterion = LOSSES[config.vae.loss](config.vae, given).to(where)
+        facts = {"kl_floor": config.vae.kl_floor, "context": context, "latent_size": network.latent_size}
+        criterion = parts.make(LOSS, config.vae.loss, "vae.loss", **facts).to(where)
         inputs = [to_unit(batch).contiguous().to(where) for batch in batches]
 
         def step(frames: torch.Tensor) -> None:
-            noise = torch.randn(len(frames), config.vae.network.latent_size, device=where)
+            noise = torch.randn(len(frames), network.latent_size, device=where)
             reconstruction, latent = network(frames, noise)
             loss = criterion(reconstruction, frames, latent, latent.sample(noise)).total
             optimizer.zero_grad()
@@ -83,7 +87,7 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
 
     def ours() -> float:
         trainer = config.trainer
-        module = VisionModule(make_vision(config), config.vae, given, trainer.channels_last, trainer.compile)
+        module = VisionModule(make_vision(config), config.vae, context, trainer.channels_last, trainer.compile)
         return _fit(module, module_data, config, steps) * config.vae.batch_size
 
     rates = alternately({"reference": plain, "ours": ours})

@@ -16,12 +16,13 @@ from rich.table import Table
 from worldmodels.benchmarks.agents import rollouts
 from worldmodels.benchmarks.models import data, encoding, memory_training, vision_training
 from worldmodels.benchmarks.rendering import renderers
-from worldmodels.config import Config, usable_cores
+from worldmodels.config import Config
 from worldmodels.envs.env import TASKS
 from worldmodels.envs.renderers import RENDERERS
 from worldmodels.pipeline.estimate import Rates, duration, stage_seconds
 from worldmodels.rollouts.executor import SerialExecutor, one_thread
-from worldmodels.training.fit import device, resolve_precision
+from worldmodels.training.hardware import device, resolve_precision
+from worldmodels.utils.cores import usable_cores
 
 SCALES = ("smoke", "sweep", "quick", "laptop", "paper")
 FAST_GOALS = {"car_racing": 20.0, "lunar_lander": 10.0, "bipedal_walker": 10.0}

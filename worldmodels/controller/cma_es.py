@@ -7,32 +7,43 @@ the interruption.
 
 import warnings
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 
-from worldmodels.config import ControllerConfig
 from worldmodels.utils.seeds import generator
+from worldmodels.utils.settings import Setting
 
 with warnings.catch_warnings(action="ignore"):  # it regrets that matplotlib is missing
     import cma
 
 
-class Search:
+class CMAES:
     """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever
     told. The distribution's first mean is ``start``, or zero.
     """
 
-    def __init__(self, config: ControllerConfig, size: int, seed: int, start: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        population: int,
+        seed: int,
+        start: np.ndarray | None = None,
+        sigma: Annotated[float, Setting("First step size.", above=0, key="sigma")] = 0.1,
+        diagonal: Annotated[
+            bool, Setting("sep-CMA-ES, which learns a diagonal covariance and learns it sooner.", key="diagonal")
+        ] = False,
+    ) -> None:
         start = np.zeros(size) if start is None else start
         rng = generator(seed, "controller", 0)
         options = {
-            "popsize": config.population,
-            "CMA_diagonal": config.diagonal,
+            "popsize": population,
+            "CMA_diagonal": diagonal,
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": np.nan,  # leaves NumPy's global generator alone
             "verbose": -9,
         }
-        self._strategy = cma.CMAEvolutionStrategy(start, config.sigma, options)
+        self._strategy = cma.CMAEvolutionStrategy(start, sigma, options)
         self._asked: np.ndarray | None = None
         self.best = start
         self.best_return = -np.inf

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.config import require
 from worldmodels.diagnostics.baselines import Baselines, fit_baselines, gaussian_nll
 from worldmodels.diagnostics.head_measures import measure_end, measure_reward
 from worldmodels.diagnostics.open_loop import SquaredErrors, squared_errors
 from worldmodels.diagnostics.trajectories import Batch, Trajectory, batches, swapped_actions
 from worldmodels.memory import mixture
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.utils.checks import require
 from worldmodels.utils.statistics import estimate, ratio_estimates, resampled_ratios
 
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)

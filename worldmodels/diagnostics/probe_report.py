@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.config import ProbeConfig
+from worldmodels.diagnostics.config import ProbeConfig
 from worldmodels.diagnostics.probes import Samples, interval, linear, mlp, r_squared
 from worldmodels.envs.task import Task
 from worldmodels.rollouts.storage import split

@@ -10,7 +10,7 @@ import torch
 from gymnasium.error import ResetNeeded
 from torch import Tensor, nn
 
-from worldmodels.config import Config, require, require_at_least, require_one_of
+from worldmodels.config import Config
 from worldmodels.envs import TaskSpec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
@@ -19,6 +19,7 @@ from worldmodels.memory.network import MDNLSTM, State
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.batches import in_batches
+from worldmodels.utils.checks import require, require_at_least, require_one_of
 from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.scaling import to_pixels
 

@@ -12,9 +12,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from worldmodels.config import require, require_at_least, require_one_of
 from worldmodels.dreams.core import OBSERVATIONS, DreamModel, Dreams
 from worldmodels.envs import FRAME_SHAPE
+from worldmodels.utils.checks import require, require_at_least, require_one_of
 
 
 def _model(run: str | Path | DreamModel) -> DreamModel:

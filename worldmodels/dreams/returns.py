@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from gymnasium.utils import seeding
 
-from worldmodels.config import require
 from worldmodels.controller.agent import controller_size
 from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel, Dreams
 from worldmodels.envs import ActionMap
+from worldmodels.utils.checks import require
 
 
 def dream_returns(

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from worldmodels.config import EnvConfig, require, require_one_of
+from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.env import TaskSpec
+from worldmodels.utils.checks import require, require_one_of
 
 SQUASH: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,

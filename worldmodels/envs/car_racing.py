@@ -10,7 +10,7 @@ from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import MAX_SHAPE_DIM, PLAYFIELD, SCALE, WINDOW_H, WINDOW_W, ZOOM
 from pygame import gfxdraw
 
-from worldmodels.config import EnvConfig
+from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.scenes.car_racing import BAR, CarRacingScene, grass_patches
 from worldmodels.envs.task import Task
 

@@ -6,9 +6,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from worldmodels.config import EnvConfig
 from worldmodels.envs.bipedal_walker import BipedalWalker
 from worldmodels.envs.car_racing import CarRacing
+from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.lunar_lander import LunarLander
 from worldmodels.envs.renderers import FRAME_SHAPE, RENDERERS
 from worldmodels.envs.task import Task

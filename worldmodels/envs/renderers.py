@@ -6,7 +6,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from worldmodels.config import EnvConfig
+from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.raster import Canvas
 from worldmodels.envs.task import Task
 from worldmodels.utils.errors import ConfigError

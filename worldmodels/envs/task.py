@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from worldmodels.config import EnvConfig
+from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.scenes import Scene
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from worldmodels.config import MemoryConfig, require
+from worldmodels.memory.config import MemoryConfig
 from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import generator, torch_generator
 
 ARRAYS = ("mu", "log_var", "actions", "rewards", "terminated")

@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from worldmodels.config import MemoryConfig
 from worldmodels.memory import mixture
+from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import SequenceDataModule, Sequences
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.training.fit import adam

@@ -1,13 +1,14 @@
 """The MDN-LSTM of Ha & Schmidhuber 2018 (App. A.2)."""
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from worldmodels.memory.heads import REWARD_HEADS, End, RewardHead
 from worldmodels.memory.mixture import Mixture
+from worldmodels.utils.settings import Setting
 
 
 class State(NamedTuple):
@@ -45,7 +46,7 @@ class LSTM(nn.Module):
         return outputs, State(h.squeeze(0), c.squeeze(0))
 
 
-class Carry(nn.Module):
+class SkipGain(nn.Module):
     """z times a gain of each latent dimension, `PACE` times its parameter: (..., Z) -> (..., Z). Z parameters.
 
     Gains start at 0 and belong between 0 (a dimension that is noise) and 1 (one that stays). Adam moves a parameter by
@@ -77,8 +78,8 @@ def adapter(latent_size: int, action_size: int, width: int) -> nn.Linear:
 class MDNLSTM(nn.Module):
     """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
 
-    With ``carry`` the means are those of the dense layer plus z_t times a learnt gain of each dimension: what stays as
-    it was does not have to pass through h, whose gates hand on no number exactly (a shortcut, He et al. 2016). The
+    With ``skip_gain`` the means are those of the dense layer plus z_t times a learnt gain of each dimension: what stays
+    as it was does not have to pass through h, whose gates hand on no number exactly (a shortcut, He et al. 2016). The
     paper's M is without, and so does M start.
 
     Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
@@ -91,11 +92,20 @@ class MDNLSTM(nn.Module):
         self,
         latent_size: int,
         action_size: int,
-        hidden_size: int,
-        mixtures: int,
-        reward_head: str = "none",
-        end_head: bool = False,
-        carry: bool = False,
+        hidden_size: Annotated[int, Setting("Numbers in h, and as many in c.", at_least=1)] = 256,
+        mixtures: Annotated[int, Setting("Gaussians of each latent dimension.", at_least=1)] = 5,
+        reward_head: Annotated[
+            str, Setting("Whether M also predicts the reward of an action, and how.", options=("none", *REWARD_HEADS))
+        ] = "none",
+        end_head: Annotated[bool, Setting("Whether M also predicts the end of the episode.")] = False,
+        skip_gain: Annotated[
+            bool,
+            Setting(
+                "Whether the predicted mean starts from z times a learnt gain; not the paper's.",
+                counts="unless default",
+                key="carry",
+            ),
+        ] = False,
         adapter_width: int | None = None,
     ) -> None:
         super().__init__()
@@ -104,7 +114,7 @@ class MDNLSTM(nn.Module):
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
         self.reward_head: RewardHead | None = None if reward_head == "none" else REWARD_HEADS[reward_head](hidden_size)
         self.end_head: End | None = End(hidden_size) if end_head else None
-        self.carry: Carry | None = Carry(latent_size) if carry else None
+        self.skip_gain: SkipGain | None = SkipGain(latent_size) if skip_gain else None
         self.adapter = None if adapter_width is None else adapter(latent_size, action_size, adapter_width)
 
     def initial_state(self, batch_size: int) -> State:
@@ -117,8 +127,8 @@ class MDNLSTM(nn.Module):
         whatever the precision of the dense layer.
         """
         log_pi, mu, log_sigma = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures)).unbind(-3)
-        if self.carry is not None:
-            mu = mu + self.carry(z.float()).unsqueeze(-1)
+        if self.skip_gain is not None:
+            mu = mu + self.skip_gain(z.float()).unsqueeze(-1)
         return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
 
     def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worldmodels.config import STAGES, CollectConfig, Config
+from worldmodels.config import STAGES, Config
 from worldmodels.controller.agent import ROWS
 from worldmodels.diagnostics.measures import HORIZONS
 from worldmodels.diagnostics.open_loop import STRIDE
-from worldmodels.training.fit import resolve_precision
+from worldmodels.rollouts.config import CollectConfig
+from worldmodels.training.hardware import resolve_precision
 
 
 @dataclass(frozen=True)

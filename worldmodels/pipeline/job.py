@@ -37,7 +37,7 @@ def run_job(config: Config, source: Config | None) -> None:
     workers = config.executor.workers or cores
     console = make_console()
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(contextlib.closing(make_executor(config.executor.name, workers)))
+        executor = stack.enter_context(contextlib.closing(make_executor(config.executor, workers)))
 
         sources: list[Pipeline] = []
 
@@ -56,7 +56,7 @@ def run_job(config: Config, source: Config | None) -> None:
         for _ in target.run():
             made = sources[0].artifacts if sources else {}
             root = path_from(folder, store.root)
-            results = assemble(config, target.artifacts, made, root, target.source_env, target.judged)
+            results = assemble(config, target.artifacts, made, root, target.source_env, target.heldout_artifacts)
             write_json(folder / RESULTS, results)
     if "evaluate" in target.artifacts:
         keep_films(target.artifacts["evaluate"].path, folder)

@@ -1,38 +1,40 @@
-"""The stages in order: which artifact feeds which, and what each depends on. Nothing else knows this."""
+"""The stages in their order. Each declares what it needs and depends on: `worldmodels.pipeline.stages`."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from worldmodels.config import STAGES, CollectConfig, Config, plain, require_one_of
-from worldmodels.envs import TASKS, ActionMap, task_spec
+from worldmodels.config import STAGES, Config, plain
+from worldmodels.envs import ActionMap, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.stage import Stage, Work
 from worldmodels.pipeline.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
 from worldmodels.rollouts.executor import Executor
-from worldmodels.store.artifacts import RECORD, Artifact, Store
+from worldmodels.store.artifacts import Artifact, Store
+from worldmodels.store.fingerprint import fingerprint
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
-from worldmodels.training.fit import device, require_hardware, resolve_precision, rollout_precision
-from worldmodels.transfer.config import strategy_label
+from worldmodels.training.hardware import device, require_hardware
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
 from worldmodels.utils import interrupts
 from worldmodels.utils.errors import ConfigError
-from worldmodels.vision.losses import Given, feature_weights
-from worldmodels.vision.objectives import MODULES, relevant
 
 log = logging.getLogger(__name__)
-FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config
-SETTINGS_OF_POLICIES = {
-    "persistence": ("sticky", "biased"),
-    "brownian_std": ("brownian",),
-    "bias": ("biased",),
+FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config and code
+ORDER: dict[str, list[Stage]] = {  # what each stage of a run makes, the diagnostics of its model included
+    "collect": [collect.STAGE],
+    "vision": [vision.STAGE, probe.VISION],
+    "encode": [encode.STAGE],
+    "memory": [memory.STAGE, probe.MEMORY, measure.STAGE],
+    "controller": [controller.STAGE],
+    "evaluate": [evaluate.STAGE],
 }
-Work = Callable[[Path, Journal], dict[str, Any]]
+DECLARED = {stage.name: stage for stages in ORDER.values() for stage in stages}
+DECLARED |= {stage.name: stage for stage in (collect.HELDOUT, encode.HELDOUT)}
 
 
 class Pipeline:
@@ -54,188 +56,34 @@ class Pipeline:
         self.writer = writer
         self._make_source = make_source
         self.spec = task_spec(config.env)
-        self.artifacts: dict[str, Artifact] = {}  # of the stages
-        self.judged: dict[str, Artifact] = {}  # held-out rollouts, and what they say of V and M
+        self._made: dict[str, Artifact] = {}
         self._check()
 
     def run(self) -> Iterator[str]:
-        """Every stage up to the last one asked for; yields the name of each when its artifact is there, and V and M
-        are probed, and M measured.
+        """Every stage up to the last one asked for; yields the name of each when its artifact is there, and its model
+        has been probed and measured.
         """
-        for stage in STAGES[: STAGES.index(self.config.last_stage) + 1]:
-            getattr(self, stage)
-            if self.config.probe.enabled and stage in ("vision", "memory"):
-                getattr(self, f"probe_{stage}")
-            if self.config.measure.enabled and stage == "memory":
-                _ = self.measure_memory
-            yield stage
+        for name in STAGES[: STAGES.index(self.config.last_stage) + 1]:
+            for stage in ORDER[name]:
+                if stage.wanted(self.config):
+                    self.artifact(stage.name)
+            yield name
 
-    @cached_property
-    def collect(self) -> Artifact:
-        return self._collect(self.config.collect)
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """What the stages have made so far."""
+        return {name: artifact for name, artifact in self._made.items() if name in STAGES}
 
-    @cached_property
-    def heldout(self) -> Artifact:
-        """Rollouts that no model of any run is trained on."""
-        return self._collect(self.config.heldout)
+    @property
+    def heldout_artifacts(self) -> dict[str, Artifact]:
+        """The held-out rollouts so far, and what they say of V and M."""
+        return {name: artifact for name, artifact in self._made.items() if name not in STAGES}
 
-    def _collect(self, part: CollectConfig) -> Artifact:
-        config, node = self.config, part.node
-        keys = ("name", "id", "kwargs", "renderer", "action_repeat", "crop_bottom")
-        task = {key: self._env()[key] for key in keys}
-        settings = {**plain(part), "max_steps": part.max_steps or config.env.max_steps}
-        for key, policies in SETTINGS_OF_POLICIES.items():
-            if part.policy not in policies:
-                del settings[key]
-        if not (part.scatter and TASKS[config.env.name].scatters):
-            del settings["scatter"]
-        return self._build(
-            node,
-            part.policy,
-            {"env": task, node: settings},
-            {},
-            lambda folder, journal: collect.run(config, self.executor, folder, node),
-        )
-
-    @cached_property
-    def vision(self) -> Artifact:
-        config, source = self.config, self._source("vision")
-        features = {"features": self._features} if self._features else {}
-        parents = {"dataset": self.collect, **source, **features}
-        return self._build(
-            "vision",
-            self._strategy("vision"),
-            {"vae": relevant(config.vae), **self._training("vision")},
-            parents,
-            lambda folder, journal: vision.run(
-                config,
-                parents["dataset"].path,
-                _weights(source.get("source")),
-                _weights(self._features),
-                folder,
-                journal,
-            ),
-        )
-
-    @cached_property
-    def encode(self) -> Artifact:
-        return self._encode("encode", self.collect)
-
-    @cached_property
-    def heldout_encode(self) -> Artifact:
-        """The held-out rollouts as V sees them."""
-        return self._encode("heldout_encode", self.heldout)
-
-    def _encode(self, stage: str, dataset: Artifact) -> Artifact:
-        parents = {"dataset": dataset, "vision": self.vision}
-        return self._build(
-            stage,
-            self._strategy("vision"),
-            {"network": plain(self.config.vae.network), "precision": resolve_precision(self.config.trainer)},
-            parents,
-            lambda folder, journal: encode.run(self.config, parents["dataset"].path, parents["vision"].weights, folder),
-        )
-
-    @cached_property
-    def probe_vision(self) -> Artifact:
-        return self._probe("vision", self.vision, probe.vision, self._strategy("vision"))
-
-    @cached_property
-    def probe_memory(self) -> Artifact:
-        return self._probe("memory", self.memory, probe.memory, self._strategy("memory"))
-
-    def _probe(self, part: str, model: Artifact, work: Callable[..., dict[str, Any]], label: str) -> Artifact:
-        parents = {"heldout": self.heldout, "encoded": self.heldout_encode, part: model}
-        settings = {key: value for key, value in plain(self.config.probe).items() if key != "enabled"}
-        return self._build(
-            f"probe_{part}",
-            label,
-            {"probe": settings},
-            parents,
-            lambda folder, journal: work(
-                self.config, parents["heldout"].path, parents["encoded"].path, model.weights, journal
-            ),
-        )
-
-    @cached_property
-    def measure_memory(self) -> Artifact:
-        """How good M is on the held-out rollouts; the baselines are fitted to those it was trained on."""
-        parents = {"heldout": self.heldout_encode, "encoded": self.encode, "memory": self.memory}
-        settings = {key: value for key, value in plain(self.config.measure).items() if key != "enabled"}
-        return self._build(
-            "measure_memory",
-            self._strategy("memory"),
-            {"measure": settings, "validation_fraction": self.config.memory.validation_fraction, "method": 2},
-            parents,
-            lambda folder, journal: measure.memory(
-                self.config, parents["heldout"].path, parents["encoded"].path, parents["memory"].weights, journal
-            ),
-        )
-
-    @cached_property
-    def memory(self) -> Artifact:
-        config, source = self.config, self._source("memory")
-        parents = {"encoded": self.encode, **source}
-        for_people = ("cached_rollouts", "dream_steps", "temperature")
-        settings = {key: value for key, value in plain(config.memory).items() if key not in for_people}
-        if not settings["network"]["carry"]:
-            del settings["network"]["carry"]  # M is then what it was before there was such an option
-        return self._build(
-            "memory",
-            self._strategy("memory"),
-            {"memory": settings, **self._training("memory")},
-            parents,
-            lambda folder, journal: memory.run(
-                config,
-                parents["encoded"].path,
-                self.vision.weights,
-                self.spec.action_size,
-                _weights(source.get("source")),
-                folder,
-                journal,
-            ),
-        )
-
-    @cached_property
-    def controller(self) -> Artifact:
-        search = self.config.controller
-        settings = {**plain(search), "max_steps": search.max_steps or self.config.env.max_steps}
-        source = self._source("controller")
-        parents = {"vision": self.vision, "memory": self.memory, **source}
-        start = controller.Source(source["source"].weights, self._source_actions) if source else None
-        return self._build(
-            "controller",
-            self._label,
-            {"env": self._agents_env(), "controller": settings, **self._rollouts()},
-            parents,
-            lambda folder, journal: controller.run(
-                self.config,
-                parents["vision"].weights,
-                parents["memory"].weights,
-                self.spec.action_size,
-                start,
-                self.executor,
-                folder,
-                journal,
-            ),
-        )
-
-    @cached_property
-    def evaluate(self) -> Artifact:
-        parents = {"vision": self.vision, "memory": self.memory, "controller": self.controller}
-        agent = (self.vision.weights, self.memory.weights, self.controller.weights)
-        settings = {key: value for key, value in plain(self.config.evaluate).items() if key != "video"}
-        artifact = self._build(
-            "evaluate",
-            self._label,
-            {"env": {**self._agents_env(), "renderer": "gymnasium"}, "evaluate": settings, **self._rollouts()},
-            parents,
-            lambda folder, journal: evaluate.run(self.config, *agent, self.executor, journal),
-        )
-        if self.config.evaluate.video and not (artifact.path / RECORD / "episode.mp4").exists():
-            log.info("  filming an episode")
-            evaluate.film(self.config, *agent, Journal(artifact.path, self.writer, "evaluate"))
-        return artifact
+    def artifact(self, name: str) -> Artifact:
+        """The artifact of a stage, made or found with all that it needs."""
+        if name not in self._made:
+            self._made[name] = self._build(DECLARED[name])
+        return self._made[name]
 
     @cached_property
     def source(self) -> "Pipeline | FinishedRun":
@@ -246,92 +94,60 @@ class Pipeline:
         log.info("source task: %s, from scratch", source.config.env.name)
         return source
 
-    @cached_property
-    def _features(self) -> Artifact | None:
-        """The finished V whose features the loss compares, if it names one."""
-        vae = self.config.vae
-        if vae.loss != "perceptual" or vae.perceptual_run is None:
-            return None
-        return FinishedRun(Path(vae.perceptual_run)).vision
-
-    def _agents_env(self) -> dict[str, Any]:
-        """What an agent's returns depend on of the task's config."""
-        env = self._env()
-        ignored = {"max_steps", "default_source"}
-        if not env["heuristic"]:
-            ignored |= {key for key in env if key.startswith("heuristic_")}
-        return {key: value for key, value in env.items() if key not in ignored}
-
-    def _env(self) -> dict[str, Any]:
-        """The task's config; the renderer by what it shows."""
-        env = plain(self.config.env)
-        return {**env, "renderer": "gymnasium" if env["renderer"] == "exact" else env["renderer"]}
-
-    def _rollouts(self) -> dict[str, Any]:
-        """What an agent's episodes depend on besides the task and the weights."""
-        return {"seed": self.config.seed, "precision": rollout_precision(self.config.trainer)}
-
     @property
     def source_env(self) -> str | None:
         """The task that weights come from, if any do."""
         return self.source.config.env.name if self.config.loaded else None
 
-    @property
-    def _source_actions(self) -> int:
-        return task_spec(self.source.config.env).action_size
-
-    def _source(self, part: str) -> dict[str, Artifact]:
-        return {"source": getattr(self.source, part)} if part in self.config.transfer.parts else {}
-
-    @property
-    def _label(self) -> str:
-        return strategy_label(plain(self.config.transfer))
-
-    def _strategy(self, part: str) -> str:
-        label = self._label if self.config.transfer.choices(part) else "scratch"
-        frames = self.config.vae.frames
-        return label if part != "vision" or frames == "real" else f"{label}-{frames}"
-
-    def _training(self, part: str) -> dict[str, Any]:
-        """What the training of V or M depends on besides its own settings and its parents."""
-        settings: dict[str, Any] = {"seed": self.config.seed, "precision": resolve_precision(self.config.trainer)}
-        choices = self.config.transfer.choices(part)
-        return {**settings, "transfer": choices} if choices else settings
-
-    def _build(
-        self, stage: str, label: str, inputs: Mapping[str, Any], parents: Mapping[str, Artifact], work: Work
-    ) -> Artifact:
+    def _build(self, stage: Stage) -> Artifact:
         interrupts.check()
         config = self.config
-        seed = getattr(config, stage).seed if stage in ("collect", "heldout") else config.seed
+        parents = {role: self.artifact(name) for role, name in stage.parents(config).items()}
+        source_actions = None
+        if stage.loads in config.transfer.parts:
+            parents["source"] = self.source.artifact(stage.loads)
+            if stage.loads == "controller":
+                source_actions = task_spec(self.source.config.env).action_size
+        parents |= stage.extra(config)
+
+        def work(folder: Path) -> Work:
+            journal = Journal(folder, self.writer, stage.name)
+            return Work(config, self.spec, parents, self.executor, folder, journal, source_actions)
+
         artifact = self.store.build(
-            stage,
-            f"{config.env.name}-{label}-{config.scale}-seed{seed}",
-            {"format": FORMAT, **inputs},
+            stage.name,
+            f"{config.env.name}-{stage.label(config)}-{config.scale}-seed{stage.seed(config)}",
+            {"format": FORMAT, **stage.inputs(config)},
             parents,
-            lambda folder: work(folder, Journal(folder, self.writer, stage)),
+            lambda folder: stage.build(work(folder)),
             {
                 "config": plain(config),
                 "seed": config.seed,
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
             },
+            code=fingerprint(self._modules(stage), stage.libraries),
+            reuse=config.reuse,
         )
         if artifact.cached:
-            Journal(artifact.path, self.writer, stage).show()
-        (self.artifacts if stage in STAGES else self.judged)[stage] = artifact
+            Journal(artifact.path, self.writer, stage.name).show()
+        if stage.finish is not None:
+            stage.finish(work(artifact.path))
         return artifact
+
+    def _modules(self, stage: Stage) -> Iterator[str]:
+        """The modules that the code of a stage starts from."""
+        yield stage.build.__module__
+        yield from (path.rpartition(".")[0] for path in stage.parts(self.config))
 
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
         ActionMap(self.config.env, self.spec)
-        require_one_of("vae.loss", self.config.vae.loss, MODULES)
-        if self._features:
-            feature_weights(Given(self.config.seed, source=_weights(self._features)))
+        vision.check(self.config)
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
         require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
         given = self.config.loaded if transfer.source_run is not None else []
-        taken = {part: getattr(self.source, part).weights for part in given}
+        taken = {part: self.source.artifact(part).weights for part in given}
         networks = {
             "vision": make_vision(self.config),
             "memory": make_memory(self.config, self.spec.action_size, source=taken.get("memory")),
@@ -345,7 +161,3 @@ class Pipeline:
                     f"{f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''}; "
                     "use a source of the same sizes, or set this run's sizes to the source's"
                 )
-
-
-def _weights(artifact: Artifact | None) -> Path | None:
-    return artifact and artifact.weights

@@ -23,7 +23,7 @@ def check_source(config: Config) -> Config | None:
     trained = source_config(config) if transfer.source_run is None else None
     source = trained or FinishedRun(Path(str(transfer.source_run))).config
     if "memory" in config.loaded and transfer.input_layer == "keep_latent":
-        theirs, own = source.vae.network.latent_size, config.vae.network.latent_size
+        theirs, own = source.vae.latent_size, config.vae.latent_size
         require(
             theirs == own,
             f"transfer.input_layer=keep_latent keeps M's columns of z, of which the source "

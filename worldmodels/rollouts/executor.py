@@ -26,10 +26,13 @@ from typing import Any, Protocol
 import cv2
 import torch
 
+from worldmodels.rollouts.config import ENGINE, ExecutorConfig
 from worldmodels.rollouts.engine import Feed, Items
+from worldmodels.utils import parts
 
 Results = Generator[tuple[Any, Any], None, None]
 
+CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 log = logging.getLogger(__name__)
 ATTEMPTS = 3  # how often one item may fail or take its worker with it
 IDLE = 0  # the session of a worker that has nothing to do
@@ -320,6 +323,6 @@ def _prepare_worker() -> None:
     threading.Thread(target=leave_with_parent, daemon=True).start()
 
 
-def make_executor(name: str, workers: int) -> Executor:
-    """The executor that ``executor=`` names."""
-    return ProcessExecutor(workers) if name == "process" else SerialExecutor()
+def make_executor(config: ExecutorConfig, workers: int) -> Executor:
+    """The executor that ``executor.engine`` names; a class is given ``workers`` if it asks for them."""
+    return parts.make(ENGINE, config.engine, "executor.engine", workers=workers)

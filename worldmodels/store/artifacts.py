@@ -1,6 +1,7 @@
 """Content-addressed store: every stage's output in a folder named by what it is and a hash of all that went into it.
 
-An artifact is ``outputs/artifacts/<stage>/<label>-<hash>/`` with ``manifest.json``; while it is being made the folder
+An artifact is ``outputs/artifacts/<stage>/<label>-<hash>-<code>/`` with ``manifest.json``: the hash is of its inputs,
+``code`` is the fingerprint of the code that made it; while it is being made the folder
 ends in ``.building`` and keeps what is finished, so the same command goes on from there. One builder at a time holds
 the lock. What later stages read is checksummed. ``record/`` (history, pictures) is for people and for resuming an
 unfinished artifact, and does not count. Nothing here is a pickle.
@@ -16,7 +17,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from worldmodels import __version__
+from worldmodels.store.fingerprint import Code, changes, digest
 from worldmodels.utils.errors import DamagedFile
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ MANIFEST = "manifest.json"
 RECORD = "record"
 BUILDING = ".building"
 HASH = 10  # digits of the key in a folder's name
+LISTED = 6  # changed files named in a line
+CHANGES_RESULTS = False
 WEIGHTS = "weights.safetensors"
 
 
@@ -42,6 +46,7 @@ class Artifact:
     path: Path
     manifest: dict[str, Any]
     cached: bool
+    other_code: list[str] = field(default_factory=list)  # what changed since, where it was taken all the same
 
     @property
     def name(self) -> str:
@@ -96,18 +101,32 @@ class Store:
         parents: Mapping[str, Artifact],
         work: Callable[[Path], dict[str, Any]],
         facts: Mapping[str, Any],
+        code: Code | None = None,
+        reuse: str = "exact",
     ) -> Artifact:
-        """Find the artifact made from ``inputs`` and ``parents``, or let ``work`` make it in the folder it is given.
+        """Find the artifact made from ``inputs`` and ``parents`` by this ``code``, or let ``work`` make it in the
+        folder it is given. With ``reuse=any`` the newest one by other code will do.
 
         ``work`` returns the manifest's summary; called again on a folder it did not finish, it goes on. ``facts`` go
         into the manifest and do not count. A damaged file is named, dropped, and made anew.
         """
+        code = code or {"files": {}, "versions": {}}
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
         key = _digest(json.dumps({"stage": stage, **origin}, sort_keys=True).encode())
         stage_folder = self.root / stage
         stage_folder.mkdir(parents=True, exist_ok=True)
-        with _locked(stage_folder / f".{key[:HASH]}.lock", f"{stage} {label}"):
-            folder = _named(stage_folder, label, key)
+        suffix = f"{key[:HASH]}-{digest(code)}"
+        with _locked(stage_folder / f".{suffix}.lock", f"{stage} {label}"):
+            folder = _named(stage_folder, label, suffix)
+            if not folder.exists() and (other := _newest(stage_folder, key)):
+                changed = changes(other.manifest.get("code"), code)
+                if reuse == "any":
+                    log.info("%s: reused %s, made by other code: %s", stage, other.name, _listed(changed))
+                    return replace(other, other_code=changed)
+                log.info(
+                    "%s: made anew, because of what changed since %s: %s (reuse=any takes it as it is)",
+                    *(stage, other.name, _listed(changed)),
+                )
             building = folder.with_name(folder.name + BUILDING)
             if folder.exists():
                 damaged = _damaged(folder)
@@ -136,6 +155,7 @@ class Store:
                 "seconds": round(time.perf_counter() - started, 2),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "versions": _versions(),
+                "code": code,
                 "git": _git_revision(),
                 **facts,
             }
@@ -184,11 +204,21 @@ def _damaged(folder: Path) -> list[Path]:
     return [path for path, digest in paths.items() if not path.exists() or _digest(path) != digest]
 
 
-def _named(stage_folder: Path, label: str, key: str) -> Path:
-    """The folder of this key, whatever label it was made under, or a new name."""
-    for path in stage_folder.glob(f"*-{key[:HASH]}*"):
+def _named(stage_folder: Path, label: str, suffix: str) -> Path:
+    """The folder of this key and code, whatever label it was made under, or a new name."""
+    for path in stage_folder.glob(f"*-{suffix}*"):
         return path.with_name(path.name.removesuffix(BUILDING))
-    return stage_folder / f"{label}-{key[:HASH]}"
+    return stage_folder / f"{label}-{suffix}"
+
+
+def _newest(stage_folder: Path, key: str) -> Artifact | None:
+    """The newest whole artifact of this key, by whatever code."""
+    found = [path for path in stage_folder.glob(f"*-{key[:HASH]}*") if path.suffix != BUILDING and not _damaged(path)]
+    return max(map(load_artifact, found), key=lambda artifact: artifact.manifest["created"], default=None)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 @contextmanager

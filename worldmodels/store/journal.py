@@ -16,6 +16,8 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.utils.media import gif_bytes, png_bytes
 
+CHANGES_RESULTS = False
+
 
 class Journal:
     """Record of one artifact. A table is ``record/<table>.jsonl``; a row's ``axis`` column (epoch, step, generation)

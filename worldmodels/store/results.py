@@ -14,6 +14,8 @@ from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact
 from worldmodels.transfer.config import strategy_label
 
+CHANGES_RESULTS = False
+
 PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
 
 
@@ -23,14 +25,14 @@ def assemble(
     source: Mapping[str, Artifact],
     artifacts_root: str,
     source_env: str | None = None,
-    judged: Mapping[str, Artifact] | None = None,
+    heldout_artifacts: Mapping[str, Artifact] | None = None,
 ) -> dict[str, Any]:
     """The content of ``results.json`` (see the README for its units). Stages that were not run are absent.
 
     ``source``: what training the source task ``source_env`` made or reused; nothing where a finished run was taken.
-    ``judged``: the held-out rollouts and what they say of V and M.
+    ``heldout_artifacts``: the held-out rollouts and what they say of V and M.
     """
-    judged = judged or {}
+    heldout_artifacts = heldout_artifacts or {}
     summaries = {stage: artifact.summary for stage, artifact in artifacts.items()}
     results: dict[str, Any] = {
         "env": config.env.name,
@@ -41,13 +43,16 @@ def assemble(
         "stages": _stages(artifacts),
         "source_stages": _stages(source),
     }
-    if judged:
-        results["heldout"] = {name: artifact.name for name, artifact in judged.items()}
-        probed = [part for part in ("vision", "memory") if f"probe_{part}" in judged]
+    if heldout_artifacts:
+        results["heldout"] = {name: artifact.name for name, artifact in heldout_artifacts.items()}
+        results["heldout_inputs"] = {
+            name: artifact.manifest.get("inputs", {}) for name, artifact in heldout_artifacts.items()
+        }
+        probed = [part for part in ("vision", "memory") if f"probe_{part}" in heldout_artifacts]
         if probed:
-            results["probes"] = {part: judged[f"probe_{part}"].summary for part in probed}
-        if "measure_memory" in judged:
-            results["measures"] = {"memory": judged["measure_memory"].summary}
+            results["probes"] = {part: heldout_artifacts[f"probe_{part}"].summary for part in probed}
+        if "measure_memory" in heldout_artifacts:
+            results["measures"] = {"memory": heldout_artifacts["measure_memory"].summary}
     if "collect" in summaries:
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
@@ -61,7 +66,13 @@ def assemble(
 
 def _stages(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
     return {
-        stage: {"artifact": artifact.name, "cached": artifact.cached, "seconds": artifact.manifest["seconds"]}
+        stage: {
+            "artifact": artifact.name,
+            "cached": artifact.cached,
+            "seconds": artifact.manifest["seconds"],
+            "inputs": artifact.manifest.get("inputs", {}),  # the settings that count: which runs may be compared
+        }
+        | ({"other_code": artifact.other_code} if artifact.other_code else {})
         for stage, artifact in artifacts.items()
     }
 

@@ -9,6 +9,8 @@ from worldmodels.config import Config, config_from_json
 from worldmodels.store.artifacts import Artifact, verified
 from worldmodels.utils.errors import ConfigError
 
+CHANGES_RESULTS = False
+
 RESULTS = "results.json"
 
 

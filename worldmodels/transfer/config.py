@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from omegaconf import MISSING
+from typing import Annotated, Any, ClassVar
 
 from worldmodels.utils.checks import require, require_one_of
+from worldmodels.utils.settings import Setting, Settings
+from worldmodels.vision.config import FRAMES
+
+CHANGES_RESULTS = False  # `TransferConfig.choices` counts in the keys of artifacts
 
 PARTS = ("vision", "memory", "controller")
 NETWORKS = ("vision", "memory")
 INPUT_LAYERS = ("reinit", "keep_latent", "adapter")
-FRAMES = ("real", "noise", "shuffled")
 
 
 def of_part(paths: Iterable[str], part: str) -> list[str]:
@@ -25,7 +26,7 @@ def contains(outer: str, inner: str) -> bool:
 
 
 @dataclass
-class TransferConfig:
+class TransferConfig(Settings):
     """Which modules start from a source's weights (``load``) and which stay as they are: for good (``freeze``), or
     until their turn comes, one more at every epoch from the second on (``unfreeze``; an epoch of M is
     ``memory.validate_every`` steps). ``freeze_random`` names modules without a source that stay as they begin.
@@ -45,31 +46,38 @@ class TransferConfig:
     ``source_frames`` in the place of its task's.
     """
 
-    name: str = MISSING
-    load: list[str] = field(default_factory=list)
-    freeze: list[str] = field(default_factory=list)
-    freeze_random: list[str] = field(default_factory=list)
-    unfreeze: list[str] = field(default_factory=list)
-    source_env: str | None = None
-    source_run: str | None = None
-    source_frames: str = "real"
-    budget: float = 1.0
-    budgeted: list[str] = field(default_factory=lambda: list(NETWORKS))
-    fraction: float | None = None
-    input_layer: str = "reinit"
+    node: ClassVar[str] = "transfer"
 
-    def __post_init__(self) -> None:
-        require(
-            0 < self.budget <= 1,
-            f"transfer.budget={self.budget} is out of range: expected a fraction above 0 and up to 1",
-        )
-        require(
-            self.fraction is None or 0 < self.fraction <= 1,
-            f"transfer.fraction={self.fraction} is out of range: expected a fraction above 0 and up to 1, or null "
-            "to copy",
-        )
-        require_one_of("transfer.input_layer", self.input_layer, INPUT_LAYERS)
-        require_one_of("transfer.source_frames", self.source_frames, FRAMES)
+    name: Annotated[str, Setting("The strategy's name, in folders and tables.")] = "scratch"
+    load: Annotated[list[str], Setting("Modules that start from the source's weights.")] = field(default_factory=list)
+    freeze: Annotated[list[str], Setting("Loaded modules that never train.")] = field(default_factory=list)
+    freeze_random: Annotated[list[str], Setting("Modules without a source that stay as they begin.")] = field(
+        default_factory=list
+    )
+    unfreeze: Annotated[
+        list[str], Setting("Loaded modules that begin to train at the second epoch, at the third, and so on.")
+    ] = field(default_factory=list)
+    source_env: Annotated[str | None, Setting("The source task; it is trained first unless it is there.")] = None
+    source_run: Annotated[str | None, Setting("Folder of a finished run to take the weights from.")] = None
+    source_frames: Annotated[
+        str, Setting("What a source that is trained shows its V; noise and shuffled are controls.", options=FRAMES)
+    ] = "real"
+    budget: Annotated[
+        float,
+        Setting("Share of the data (V) and the steps (M) that a loaded part trains on.", above=0, at_most=1),
+    ] = 1.0
+    budgeted: Annotated[
+        list[str], Setting("The parts that a budget holds for where nothing is loaded.", options=NETWORKS)
+    ] = field(default_factory=lambda: list(NETWORKS))
+    fraction: Annotated[
+        float | None,
+        Setting("Add this share of the source's weights to fresh ones; null copies them.", above=0, at_most=1),
+    ] = None
+    input_layer: Annotated[
+        str, Setting("M's input layer where its width differs from the source's.", options=INPUT_LAYERS)
+    ] = "reinit"
+
+    def check(self) -> None:
         self._check_paths()
         require(
             "controller" not in self.load or all(part in self.load for part in NETWORKS),
@@ -97,8 +105,6 @@ class TransferConfig:
         )
 
     def _check_paths(self) -> None:
-        for part in self.budgeted:
-            require_one_of("transfer.budgeted", part, NETWORKS)
         for path in self.load:
             parts = NETWORKS if "." in path else PARTS
             require_one_of("transfer.load", path.split(".")[0], parts)

@@ -18,7 +18,7 @@ LSTM_INPUT = "lstm.weight_input"
 INPUT_LAYERS = frozenset({LSTM_INPUT})  # their width follows the task's actions: fresh where it differs
 ADAPTER = "adapter."  # of M's input to an LSTM of another width: always fresh
 OPTIONAL = ("reward_head.", "end_head.")  # of M: fresh where the source has none, left out where unused
-CARRY = "carry."  # of M: fresh where the source has none
+SKIP_GAIN = "skip_gain."  # of M: fresh where the source has none
 WHOLE = ("",)
 
 
@@ -39,7 +39,12 @@ class Counts:
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Fill a network from a safetensors file; every name and shape must fit."""
-    network.load_state_dict(safetensors.torch.load_file(path))
+    network.load_state_dict(read_weights(path))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a safetensors file, by today's names."""
+    return {_renamed(name): value for name, value in safetensors.torch.load_file(path).items()}
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -51,7 +56,11 @@ def save_weights(network: nn.Module, path: Path) -> None:
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shape of every weight in a safetensors file, without reading the weights."""
     with safetensors.safe_open(path, "pt") as file:
-        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        return {_renamed(name): tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def _renamed(name: str) -> str:
+    return SKIP_GAIN + name.removeprefix("carry.") if name.startswith("carry.") else name
 
 
 def prepare(
@@ -63,7 +72,7 @@ def prepare(
     copied: dict[str, int] = {}
     if source:
         prefixes = loaded_prefixes(network, part, transfer)
-        copied = copy_weights(network, safetensors.torch.load_file(source), prefixes, columns, transfer.fraction)
+        copied = copy_weights(network, read_weights(source), prefixes, columns, transfer.fraction)
     freeze_all(network, part, transfer, epochs)
     wanted = of_part(transfer.unfreeze, part)
     if never := wanted[max(epochs - 1, 0) :]:
@@ -89,8 +98,11 @@ def mismatches(
     """
     own = network.state_dict()
     ignored = (*OPTIONAL, *([ADAPTER] if _has_adapter(own) else []))
-    if not any(name.startswith(CARRY) for name in source):
-        ignored = (*ignored, CARRY)  # at its start it changes nothing; a source's head would be lost without its own
+    if not any(name.startswith(SKIP_GAIN) for name in source):
+        ignored = (
+            *ignored,
+            SKIP_GAIN,
+        )  # at its start it changes nothing; a source's head would be lost without its own
     source, wanted = (
         {name: tuple(shape) for name, shape in each if name.startswith(prefixes) and not name.startswith(ignored)}
         for each in (source.items(), ((name, value.shape) for name, value in own.items()))

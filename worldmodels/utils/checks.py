@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from worldmodels.utils.errors import ConfigError
 
+CHANGES_RESULTS = False
+
 
 def require(condition: bool, message: str) -> None:
     """Raise `ConfigError` with ``message`` unless ``condition`` holds."""

@@ -2,6 +2,8 @@
 
 from rich.console import Console
 
+CHANGES_RESULTS = False  # shows what is done
+
 UNCUT = 10_000  # columns
 
 

@@ -1,5 +1,7 @@
 """The two kinds of failure a user can act on without reading a traceback."""
 
+CHANGES_RESULTS = False
+
 
 class ConfigError(ValueError):
     """The request makes no sense. The message is one line: what was got, what was expected, the fix. Exit code 2."""

@@ -5,6 +5,8 @@ behind.
 import signal
 from types import FrameType
 
+CHANGES_RESULTS = False  # shows what is done
+
 _requested = False
 
 

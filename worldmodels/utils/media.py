@@ -9,6 +9,8 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+CHANGES_RESULTS = False  # shows what is done
+
 
 def png_bytes(image: np.ndarray) -> bytes:
     """image: (H, W, 3) uint8 -> a PNG file."""

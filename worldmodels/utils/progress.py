@@ -12,6 +12,8 @@ from rich.text import Text
 
 from worldmodels.utils import interrupts
 
+CHANGES_RESULTS = False  # shows what is done
+
 log = logging.getLogger(__name__)
 LOG_SECONDS = 15.0
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from worldmodels.config import VisionConfig
 from worldmodels.rollouts.storage import RolloutStore, split
 from worldmodels.utils.seeds import generator
+from worldmodels.vision.config import VisionConfig
 
 Batch = list[tuple[int, np.ndarray]]  # (rollout, increasing frame numbers)
 

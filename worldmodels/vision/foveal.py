@@ -1,10 +1,12 @@
 """A V with a fovea: the convolutional VAE whose encoder also looks closely at what is unusual in a frame."""
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from worldmodels.utils.settings import Setting
 from worldmodels.vision.network import Bottleneck, ConvVAE, Encoder
 from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
 
@@ -54,7 +56,11 @@ class FovealVAE(ConvVAE):
     numbers, a multiple of 64: with an odd width, a library's product of matrices can depend on a row's place.
     """
 
-    def __init__(self, latent_size: int, features: int = 61) -> None:
+    def __init__(
+        self,
+        latent_size: Annotated[int, Setting("Dimensions of z.", at_least=1)] = 32,
+        features: Annotated[int, Setting("Features of the glimpse.", at_least=1, counts="unless default")] = 61,
+    ) -> None:
         super().__init__(latent_size)
         self.encoder = FovealEncoder(features)
         self.bottleneck = Bottleneck(latent_size, features=1024 + features + 3)

@@ -9,25 +9,30 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from worldmodels.config import VisionConfig
 from worldmodels.store.journal import Journal
 from worldmodels.training.fit import adam
-from worldmodels.utils import media
+from worldmodels.utils import media, parts
 from worldmodels.utils.seeds import torch_generator
-from worldmodels.vision.losses import LOSSES, Given
+from worldmodels.vision.config import LOSS, VisionConfig
+from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.scaling import to_pixels, to_unit
 
 
 class VisionModule(lightning.LightningModule):
-    """Trains V on uint8 frames (B, 64, 64, 3) with one of `LOSSES`.
+    """Trains V on uint8 frames (B, 64, 64, 3) with the loss that ``vae.loss`` names.
 
     The noise of a step depends on the seed and the step's number alone, so that a resumed run repeats an undisturbed
     one.
     """
 
     def __init__(
-        self, network: ConvVAE, config: VisionConfig, given: Given, channels_last: bool, compiled: bool = False
+        self,
+        network: ConvVAE,
+        config: VisionConfig,
+        context: TrainingContext,
+        channels_last: bool = True,
+        compiled: bool = False,
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -35,11 +40,9 @@ class VisionModule(lightning.LightningModule):
         if compiled:
             self.network.compile()
         self.config = config
-        self.seed = given.seed
-        self._prepare(given)
-
-    def _prepare(self, given: Given) -> None:
-        self.loss = LOSSES[self.config.loss](self.config, given)
+        self.seed = context.seed
+        facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": network.latent_size}
+        self.loss = parts.make(LOSS, config.loss, "vae.loss", **facts)
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
         """What is logged of frames (B, 3, 64, 64), by name; ``total`` is what a step returns."""
@@ -49,7 +52,7 @@ class VisionModule(lightning.LightningModule):
 
     def _noise(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Standard normal (B, Z)."""
-        return torch.randn(len(frames), self.config.network.latent_size, generator=generator).to(frames)
+        return torch.randn(len(frames), self.network.latent_size, generator=generator).to(frames)
 
     def _step(self, batch: Tensor, stage: str, *noise_key: int) -> Any:
         frames = to_unit(batch).contiguous(memory_format=self.memory_format)

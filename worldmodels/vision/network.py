@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from worldmodels.utils.settings import Setting
 from worldmodels.vision.transposed import TransposedConvolution
 
 
@@ -68,8 +69,9 @@ class Decoder(nn.Module):
 class ConvVAE(nn.Module):
     """V. Frames are (B, 3, 64, 64) in 0–1."""
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: Annotated[int, Setting("Dimensions of z.", at_least=1)] = 32) -> None:
         super().__init__()
+        self.latent_size = latent_size
         self.encoder = Encoder()
         self.bottleneck = Bottleneck(latent_size)
         self.decoder = Decoder(latent_size)

@@ -1,5 +1,6 @@
 """Collect: random rollouts of a task, to train on or to be held out."""
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Iterator
@@ -9,15 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.config import CollectConfig, Config, config_from_json, config_to_json
+from worldmodels.config import Config, config_from_json, config_to_json
 from worldmodels.envs import TASKS, make_env, task_spec
+from worldmodels.pipeline.stage import Stage
+from worldmodels.rollouts.config import POLICY, CollectConfig
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results
-from worldmodels.rollouts.policies import Policy, RandomPlayers, random_policy
+from worldmodels.rollouts.policies.base import Policy, RandomPlayers, random_policy
 from worldmodels.rollouts.storage import Entry, RolloutStore, read_entry, write_index, write_rollout
+from worldmodels.utils import parts
 from worldmodels.utils.errors import DamagedFile
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
+from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 COVERED = 500  # rollouts
@@ -36,13 +41,14 @@ class CollectRollouts:
 
     def __call__(self, feed: Feed) -> Results:
         config = config_from_json(self.config)
-        settings: CollectConfig = getattr(config, self.node)
-        limit = settings.max_steps or config.env.max_steps
+        settings = _node(config, self.node)
+        assert settings.seed is not None
+        limit, seed = settings.max_steps, settings.seed
         env = functools.partial(make_env, config.env, max_steps=limit, scatter=settings.scatter)
         spec = task_spec(config.env)
 
         def policy(number: int) -> Policy:
-            return random_policy(settings, spec, generator(settings.seed, self.node, number, 0))
+            return random_policy(settings, spec, generator(seed, self.node, number, 0))
 
         for episode, played in play(feed, env, RandomPlayers(self.slots, policy), self.slots, record=True):
             assert played.rollout is not None
@@ -55,9 +61,9 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     """Write the rollouts that ``node`` of the config describes, and their index; keep those that are there. Returns the
     summary.
     """
-    settings: CollectConfig = getattr(config, node)
+    settings = _node(config, node)
     done = _finished(folder)
-    wanted = settings.frames or settings.rollouts * (settings.max_steps or config.env.max_steps)
+    wanted = settings.frames or settings.rollouts * (settings.max_steps or 0)
     kept = sum(entry.length for entry in done.values())
     with Progress(node, wanted, "frames", kept) as progress:
         if (size := _size(done, settings)) is None:
@@ -121,7 +127,7 @@ def _finished(folder: Path) -> dict[int, Entry]:
 
 def _missing(done: dict[int, Entry], settings: CollectConfig) -> Iterator[Episode]:
     numbers = (number for number in range(settings.rollouts) if number not in done)
-    return (Episode(i, episode_seed(settings.seed, settings.node, i), player=i) for i in numbers)
+    return (Episode(i, episode_seed(settings.seed or 0, settings.node, i), player=i) for i in numbers)
 
 
 def _size(done: dict[int, Entry], settings: CollectConfig) -> int | None:
@@ -136,3 +142,34 @@ def _size(done: dict[int, Entry], settings: CollectConfig) -> int | None:
         if settings.frames is not None and frames >= settings.frames and number >= 1:
             return number + 1
     return settings.rollouts
+
+
+def _node(config: Config, node: str) -> CollectConfig:
+    """The settings of ``node`` with the run's seed and limit filled in."""
+    settings: CollectConfig = getattr(config, node)
+    seed = config.seed if settings.seed is None else settings.seed
+    return dataclasses.replace(settings, seed=seed, max_steps=settings.max_steps or config.env.max_steps)
+
+
+def _inputs(config: Config, node: str) -> dict[str, Any]:
+    settings = counted(_node(config, node))
+    if not TASKS[config.env.name].scatters:
+        settings.pop("scatter", None)
+    return {"env": counted(config.env, node), node: settings}
+
+
+def _stage(node: str) -> Stage:
+    return Stage(
+        name=node,
+        parents=lambda config: {},
+        inputs=lambda config: _inputs(config, node),
+        build=lambda work: run(work.config, work.executor, work.folder, node),
+        label=lambda config: parts.name(POLICY, getattr(config, node).policy),
+        parts=lambda config: [parts.target(POLICY, getattr(config, node).policy)],
+        libraries=("gymnasium", "box2d"),
+        seed=lambda config: _node(config, node).seed or 0,
+    )
+
+
+STAGE = _stage("collect")
+HELDOUT = _stage("heldout")  # rollouts that no model of any run is trained on

@@ -10,15 +10,26 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from worldmodels.config import Config, config_to_json
-from worldmodels.controller.agent import AgentEpisodes, controller_size, input_size
-from worldmodels.controller.cma_es import Search
+from worldmodels.controller.agent import (
+    AgentEpisodes,
+    agent_inputs,
+    agent_models,
+    agent_parts,
+    controller_size,
+    input_size,
+)
+from worldmodels.controller.config import SEARCH
+from worldmodels.controller.search import make_search
+from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
+from worldmodels.utils import parts
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed
+from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +45,7 @@ class Source:
 def run(
     config: Config,
     vision: Path,
-    memory: Path,
+    memory: Path | None,
     action_size: int,
     source: Source | None,
     executor: Executor,
@@ -49,7 +60,7 @@ def run(
         given = load_file(source.weights)["mean"]
         start = warm_start(given, source.action_size, input_size(config), action_size)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    search = Search(config.controller, controller_size(config, action_size), config.seed, start)
+    search = make_search(config.controller, controller_size(config, action_size), config.seed, start)
     journal.rewind(generations=config.controller.generations)
     finished = journal.rows("generations")
     for row in finished:
@@ -107,3 +118,30 @@ def _returns(
             returns[episode.label] = value
             progress.advance(1)
     return returns
+
+
+def _inputs(config: Config) -> dict[str, Any]:
+    search = config.controller
+    return {
+        "env": counted(config.env, "controller"),
+        "controller": {**counted(search), "max_steps": search.max_steps or config.env.max_steps},
+        **agent_inputs(config),
+    }
+
+
+def _build(work: Work) -> dict[str, Any]:
+    source = Source(work.parents["source"].weights, work.source_actions or 0) if "source" in work.parents else None
+    models = work.path("vision") / WEIGHTS, work.weights("memory")
+    return run(work.config, *models, work.spec.action_size, source, work.executor, work.folder, work.journal)
+
+
+STAGE = Stage(
+    name="controller",
+    parents=agent_models,
+    inputs=_inputs,
+    build=_build,
+    label=strategy,
+    parts=lambda config: [*agent_parts(config), parts.target(SEARCH, config.controller.search)],
+    libraries=("torch", "gymnasium", "box2d", "cma"),
+    loads="controller",
+)

@@ -1,14 +1,20 @@
 """Encode: μ and log σ² of every frame, with the actions, rewards and ends beside them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from worldmodels.config import Config
 from worldmodels.factory import make_vision
+from worldmodels.pipeline.stage import Stage, label_of
 from worldmodels.rollouts.storage import RolloutStore, read_entry, write_index, write_rollout
-from worldmodels.training.fit import device, resolve_precision
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.training.hardware import device, resolve_precision
+from worldmodels.utils import parts
 from worldmodels.utils.errors import DamagedFile
 from worldmodels.utils.progress import Progress
+from worldmodels.utils.settings import counted
+from worldmodels.vision.config import NETWORK
 from worldmodels.vision.inference import FrameEncoder
 
 KEPT = ("actions", "rewards", "terminated", "truncated")
@@ -46,3 +52,19 @@ def _whole(path: Path) -> bool:
     except DamagedFile:
         return False
     return True
+
+
+STAGE = Stage(
+    name="encode",
+    parents=lambda config: {"dataset": "collect", "vision": "vision"},
+    inputs=lambda config: {
+        "network": counted(config.vae)["network"],
+        "precision": resolve_precision(config.trainer),
+    },
+    build=lambda work: run(work.config, work.path("dataset"), work.path("vision") / WEIGHTS, work.folder),
+    label=label_of("vision"),
+    parts=lambda config: [parts.target(NETWORK, config.vae.network)],
+)
+HELDOUT = dataclasses.replace(  # the held-out rollouts as V sees them
+    STAGE, name="heldout_encode", parents=lambda config: {"dataset": "heldout", "vision": "vision"}
+)

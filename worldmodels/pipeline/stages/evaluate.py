@@ -12,15 +12,19 @@ import torch
 from safetensors.numpy import load_file
 
 from worldmodels.config import Config, config_from_json, config_to_json
-from worldmodels.controller.agent import Agent, AgentEpisodes
+from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
 from worldmodels.envs import make_env, task_spec
+from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
-from worldmodels.rollouts.policies import Policy, RandomPlayers, Uniform
+from worldmodels.rollouts.policies.base import Policy, RandomPlayers
+from worldmodels.rollouts.policies.uniform import Uniform
+from worldmodels.store.artifacts import RECORD, WEIGHTS
 from worldmodels.store.journal import Journal
 from worldmodels.utils import media
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
+from worldmodels.utils.settings import counted
 from worldmodels.utils.statistics import describe
 from worldmodels.vision.scaling import to_pixels
 
@@ -52,7 +56,7 @@ class RandomEpisodes:
 
 
 def run(
-    config: Config, vision: Path, memory: Path, controller: Path, executor: Executor, journal: Journal
+    config: Config, vision: Path, memory: Path | None, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
     """Score ``mean`` (the result), ``best`` and a random agent. Returns the summary.
 
@@ -110,7 +114,7 @@ def _seed(config: Config, number: int) -> int:
     return episode_seed(config.seed, "evaluate", 0, number)
 
 
-def film(config: Config, vision: Path, memory: Path, controller: Path, journal: Journal) -> None:
+def film(config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal) -> None:
     """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees, V's reconstruction of
     it.
     """
@@ -118,7 +122,7 @@ def film(config: Config, vision: Path, memory: Path, controller: Path, journal: 
         _film(config, vision, memory, load_file(controller)["mean"], journal)
 
 
-def _film(config: Config, vision: Path, memory: Path, parameters: np.ndarray, journal: Journal) -> None:
+def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
     config = _official(config)
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
@@ -141,3 +145,29 @@ def _film(config: Config, vision: Path, memory: Path, parameters: np.ndarray, jo
     every = -(-len(pictures) // GIF_FRAMES)
     small = [media.beside([picture], height=128) for picture in pictures[::every]]
     journal.animation("episode", config.evaluate.episodes, small, fps / every)
+
+
+def _agent(work: Work) -> tuple[Path, Path | None, Path]:
+    return work.path("vision") / WEIGHTS, work.weights("memory"), work.path("controller") / WEIGHTS
+
+
+def _finish(work: Work) -> None:
+    if work.config.evaluate.video and not (work.folder / RECORD / "episode.mp4").exists():
+        log.info("  filming an episode")
+        film(work.config, *_agent(work), work.journal)
+
+
+STAGE = Stage(
+    name="evaluate",
+    parents=lambda config: {**agent_models(config), "controller": "controller"},
+    inputs=lambda config: {
+        "env": {**counted(config.env, "evaluate"), "renderer": "gymnasium"},
+        "evaluate": counted(config.evaluate),
+        **agent_inputs(config),
+    },
+    build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
+    label=strategy,
+    parts=agent_parts,
+    libraries=("torch", "gymnasium", "box2d"),
+    finish=_finish,
+)

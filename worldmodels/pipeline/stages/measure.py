@@ -11,9 +11,14 @@ from worldmodels.config import Config
 from worldmodels.diagnostics.measures import measure
 from worldmodels.diagnostics.trajectories import Trajectory
 from worldmodels.factory import make_memory
+from worldmodels.memory.config import NETWORK
 from worldmodels.memory.data import training_and_validation
+from worldmodels.pipeline.stage import Stage, label_of
 from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
+from worldmodels.utils import parts
+from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 HORIZONS, ONE_STEP = "open_loop", "one_step"  # tables
@@ -61,3 +66,20 @@ def _show(found: Mapping[str, Any], journal: Journal, steps: int) -> None:
         row |= {f"{part}_{name}": each["value"] for name, each in figures if isinstance(each, dict)}
     journal.row(ONE_STEP, "step", {"step": steps, **row})
     log.info("  NLL %s", ", ".join(f"{name} {row[f'nll_{name}']:.3f}" for name in MODELS))
+
+
+STAGE = Stage(
+    name="measure_memory",
+    parents=lambda config: {"heldout": "heldout_encode", "encoded": "encode", "memory": "memory"},
+    inputs=lambda config: {
+        "measure": counted(config.measure),
+        "validation_fraction": config.memory.validation_fraction,
+        "method": 2,
+    },
+    build=lambda work: memory(
+        work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal
+    ),
+    label=label_of("memory"),
+    parts=lambda config: [parts.target(NETWORK, config.memory.network)],
+    wanted=lambda config: config.measure.enabled,
+)

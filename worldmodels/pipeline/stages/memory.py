@@ -9,18 +9,22 @@ import torch
 from worldmodels.config import Config
 from worldmodels.dreams.unroll import dream_under
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.memory.config import NETWORK
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.heads import GaussianReward
 from worldmodels.memory.module import MemoryModule, persistence_nll
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
 from worldmodels.training.fit import Recorder, fit
+from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
-from worldmodels.utils import media
+from worldmodels.utils import media, parts
 from worldmodels.utils.seeds import torch_generator
+from worldmodels.utils.settings import counted
 from worldmodels.vision.scaling import to_pixels
 
 log = logging.getLogger(__name__)
@@ -82,3 +86,24 @@ def _picture_dream(config: Config, network: MDNLSTM, data: SequenceDataModule, v
     seen, imagined = (to_pixels(decode(z[0])).numpy() for z in (mu, dreamt))
     frames = [media.beside(pair, height=192) for pair in zip(seen, imagined, strict=True)]
     journal.animation("reality_beside_dream", config.memory.steps, frames, fps=20)
+
+
+def _build(work: Work) -> dict[str, Any]:
+    vision = work.parents["encoded"].parent("vision").weights
+    actions, source = work.spec.action_size, work.weights("source")
+    return run(work.config, work.path("encoded"), vision, actions, source, work.folder, work.journal)
+
+
+STAGE = Stage(
+    name="memory",
+    parents=lambda config: {"encoded": "encode"},
+    inputs=lambda config: {
+        "memory": counted(config.memory),
+        **training_inputs(config, "memory", resolve_precision(config.trainer)),
+    },
+    build=_build,
+    label=label_of("memory"),
+    parts=lambda config: [parts.target(NETWORK, config.memory.network)],
+    libraries=("torch", "lightning"),
+    loads="memory",
+)

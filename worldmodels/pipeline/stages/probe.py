@@ -13,9 +13,15 @@ from worldmodels.config import Config
 from worldmodels.diagnostics.probe_report import HeldOut, recall, report
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.pipeline.stage import Stage, label_of
 from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
+from worldmodels.utils import parts
+from worldmodels.utils.settings import counted
+from worldmodels.vision.config import NETWORK as VISION_NETWORK
 from worldmodels.vision.scaling import to_pixels
 
 log = logging.getLogger(__name__)
@@ -93,3 +99,27 @@ def _show(found: dict[str, Any], journal: Journal, axis: str, step: int) -> None
     journal.row(TABLE, axis, row)
     known = {name: value for name, value in row.items() if name != axis and value is not None}
     log.info("  R² %s", ", ".join(f"{name} {value:.2f}" for name, value in known.items()) or "unknown: too few frames")
+
+
+VISION = Stage(
+    name="probe_vision",
+    parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", "vision": "vision"},
+    inputs=lambda config: {"probe": counted(config.probe)},
+    build=lambda work: vision(
+        work.config, work.path("heldout"), work.path("encoded"), work.path("vision") / WEIGHTS, work.journal
+    ),
+    label=label_of("vision"),
+    parts=lambda config: [parts.target(VISION_NETWORK, config.vae.network)],
+    wanted=lambda config: config.probe.enabled,
+)
+MEMORY = Stage(
+    name="probe_memory",
+    parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", "memory": "memory"},
+    inputs=lambda config: {"probe": counted(config.probe)},
+    build=lambda work: memory(
+        work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal
+    ),
+    label=label_of("memory"),
+    parts=lambda config: [parts.target(MEMORY_NETWORK, config.memory.network)],
+    wanted=lambda config: config.probe.enabled,
+)

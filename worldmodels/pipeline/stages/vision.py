@@ -6,16 +6,22 @@ from typing import Any
 
 from worldmodels.config import Config
 from worldmodels.factory import make_vision
-from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
+from worldmodels.store.artifacts import WEIGHTS, Artifact
 from worldmodels.store.journal import Journal
+from worldmodels.store.runs import FinishedRun
 from worldmodels.training.fit import Recorder, fit
+from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
+from worldmodels.utils import parts
+from worldmodels.utils.settings import counted
+from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.losses import Given
-from worldmodels.vision.module import VisionPictures
-from worldmodels.vision.objectives import MODULES
+from worldmodels.vision.losses.base import TrainingContext
+from worldmodels.vision.losses.perceptual import feature_weights
+from worldmodels.vision.module import VisionModule, VisionPictures
 
 log = logging.getLogger(__name__)
 PICTURED = 10  # frames in an epoch's pictures
@@ -35,10 +41,11 @@ def run(
     network.prepare(data.training_rollouts())
     if parameters["trainable"]:
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
-        given = Given(config.seed, data.training_rollouts(), features)
-        make_module, trainer = MODULES[config.vae.loss], config.trainer
+        context = TrainingContext(config.seed, data.training_rollouts(), features)
+        make_module = parts.find(LOSS, config.vae.loss, "vae.loss").module or VisionModule
+        trainer = config.trainer
         fit(
-            make_module(network, config.vae, given, trainer.channels_last, trainer.compile),
+            make_module(network, config.vae, context, trainer.channels_last, trainer.compile),
             data,
             folder,
             Recorder(journal, "epochs", "epoch", units=1, every=10),
@@ -53,3 +60,36 @@ def run(
         log.info("  every parameter of V is frozen: its training is skipped")
     save_weights(network, folder / WEIGHTS)
     return {"parameters": parameters, "epochs": journal.rows("epochs")}
+
+
+def _build(work: Work) -> dict[str, Any]:
+    weights = work.weights("source"), work.weights("features")
+    return run(work.config, work.path("dataset"), *weights, work.folder, work.journal)
+
+
+def features(config: Config) -> dict[str, Artifact]:
+    """The finished V that the loss compares features with, if its setting ``run`` names one."""
+    folder = parts.complete(LOSS, config.vae.loss, "vae.loss").get("run")
+    return {"features": FinishedRun(Path(folder)).vision} if folder else {}
+
+
+def check(config: Config) -> None:
+    """Raise `ConfigError` where the loss cannot take the finished V that it names."""
+    if found := features(config):
+        feature_weights(TrainingContext(config.seed, source=found["features"].weights))
+
+
+STAGE = Stage(
+    name="vision",
+    parents=lambda config: {"dataset": "collect"},
+    inputs=lambda config: {
+        "vae": counted(config.vae),
+        **training_inputs(config, "vision", resolve_precision(config.trainer)),
+    },
+    build=_build,
+    label=label_of("vision"),
+    parts=lambda config: [parts.target(NETWORK, config.vae.network), parts.target(LOSS, config.vae.loss)],
+    libraries=("torch", "lightning"),
+    loads="vision",
+    extra=features,
+)

@@ -3,7 +3,7 @@ Winther 2016 (arXiv:1512.09300). Encoder and decoder are those of `ConvVAE`.
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -13,7 +13,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from worldmodels.training.fit import adam
 from worldmodels.utils.seeds import sequence
-from worldmodels.vision.losses import Given, floored, kl_divergence, squared_error
+from worldmodels.utils.settings import Setting
+from worldmodels.vision.losses.base import Loss, TrainingContext, floored, kl_divergence, squared_error
 from worldmodels.vision.module import VisionModule
 
 
@@ -80,11 +81,12 @@ class AdversarialModule(VisionModule):
     FEATURES_STD = 1 / 3  # of the Gaussian over features; with it L has about as much of them as of pixels
     RESTS_BELOW = 1.5  # nats of cross-entropy; 3 log 2 = 2.08 is guessing
 
-    def _prepare(self, given: Given) -> None:
+    loss: "Adversarial"
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
         self.automatic_optimization = False
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(sequence(given.seed, "vision", 5).generate_state(1)[0]))
-            self.discriminator = Discriminator().to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        self.discriminator = self.loss.discriminator.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> AdversarialLosses:
         latent = self.network.encode(frames)
@@ -98,7 +100,7 @@ class AdversarialModule(VisionModule):
         fakes = [(functional.softplus(-logits), functional.softplus(logits)) for logits in fake_logits]
         passing, caught = (torch.stack(each).sum(0) for each in zip(*fakes, strict=True))
         return AdversarialLosses(
-            total=(features + error + floored(kl, self.config.kl_floor, latent.mu.shape[1])).mean(),
+            total=(features + error + floored(kl, self.loss.kl_floor, latent.mu.shape[1])).mean(),
             reconstruction=error.mean(),
             kl=kl.mean(),
             features=features.mean(),
@@ -111,7 +113,7 @@ class AdversarialModule(VisionModule):
         encoder = nn.ModuleList([self.network.encoder, self.network.bottleneck])
         wanted = {
             encoder: losses.total,
-            self.network.decoder: self.config.gan_gamma * (losses.features + losses.reconstruction) + losses.generator,
+            self.network.decoder: self.loss.gamma * (losses.features + losses.reconstruction) + losses.generator,
         }
         if losses.discriminator >= self.RESTS_BELOW:
             wanted[self.discriminator] = losses.discriminator
@@ -129,7 +131,29 @@ class AdversarialModule(VisionModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = adam(self.network, self.config.learning_rate, fused=True)
-        optimizer.add_param_group(
-            {"params": list(self.discriminator.parameters()), "lr": self.config.gan_learning_rate}
-        )
+        optimizer.add_param_group({"params": list(self.discriminator.parameters()), "lr": self.loss.learning_rate})
         return self._scheduled(optimizer)
+
+
+class Adversarial(Loss):
+    """What `AdversarialModule` trains V with: the discriminator and its settings."""
+
+    module = AdversarialModule
+
+    def __init__(
+        self,
+        kl_floor: float,
+        context: TrainingContext,
+        gamma: Annotated[
+            float,
+            Setting(
+                "Weight of the reconstruction's error in the decoder's loss, beside the discriminator's word.", above=0
+            ),
+        ] = 1.0,
+        learning_rate: Annotated[float, Setting("Rate of the discriminator.", above=0)] = 2e-4,
+    ) -> None:
+        super().__init__(kl_floor, context)
+        self.gamma, self.learning_rate = gamma, learning_rate
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(sequence(context.seed, "vision", 5).generate_state(1)[0]))
+            self.discriminator = Discriminator()

@@ -1,0 +1,66 @@
+"""What settings were called before: what is refused with the new name, and how the configs of old runs are read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+CHANGES_RESULTS = False
+RENAMED = {
+    "vae.salient_weight": "vae.loss.weight",
+    "vae.salient_glimpse": "vae.loss.glimpse",
+    "vae.salient_place": "vae.loss.place",
+    "vae.perceptual_weight": "vae.loss.weight",
+    "vae.perceptual_run": "vae.loss.run",
+    "vae.gan_gamma": "vae.loss.gamma",
+    "vae.gan_learning_rate": "vae.loss.learning_rate",
+    "collect.persistence": "collect.policy.persistence",
+    "collect.brownian_std": "collect.policy.std",
+    "collect.bias": "collect.policy.bias",
+    "heldout.persistence": "heldout.policy.persistence",
+    "heldout.brownian_std": "heldout.policy.std",
+    "heldout.bias": "heldout.policy.bias",
+    "memory.network.carry": "memory.network.skip_gain",
+    "controller.sigma": "controller.search.sigma",
+    "controller.diagonal": "controller.search.diagonal",
+    "executor.name": "executor.engine",
+}
+_POLICY_SETTINGS = {
+    "uniform": {},
+    "sticky": {"persistence": "persistence"},
+    "brownian": {"brownian_std": "std"},
+    "biased": {"persistence": "persistence", "bias": "bias"},
+}
+_LOSS_PREFIXES = ("salient", "perceptual", "gan")
+
+
+def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a run of an earlier version as today's; one of today's as it is."""
+    new = {name: dict(node) if isinstance(node, Mapping) else node for name, node in config.items()}
+    if "vae" in new:
+        _migrate_loss(new["vae"])
+    for name in ("collect", "heldout"):
+        if name in new:
+            _migrate_policy(new[name])
+    if "carry" in (network := new.get("memory", {}).get("network", {})):
+        new["memory"]["network"] = {"skip_gain" if key == "carry" else key: value for key, value in network.items()}
+    if "controller" in new and "sigma" in new["controller"]:
+        moved = {name: new["controller"].pop(name) for name in ("sigma", "diagonal") if name in new["controller"]}
+        new["controller"]["search"] = {"_target_": "cma_es", **moved}
+    if "name" in new.get("executor", {}):
+        new["executor"]["engine"] = new["executor"].pop("name")
+    return new
+
+
+def _migrate_loss(vae: dict[str, Any]) -> None:
+    old = [name for name in vae if name.startswith(tuple(f"{prefix}_" for prefix in _LOSS_PREFIXES))]
+    values = {name: vae.pop(name) for name in old}
+    if old and isinstance(loss := vae["loss"], str):
+        own = {name.removeprefix(f"{loss}_"): value for name, value in values.items() if name.startswith(f"{loss}_")}
+        vae["loss"] = {"_target_": loss, **own}
+
+
+def _migrate_policy(collect: dict[str, Any]) -> None:
+    if "persistence" in collect:
+        policy = collect["policy"]
+        values = {name: collect.pop(name) for name in ("persistence", "brownian_std", "bias")}
+        own = {new: values[old] for old, new in _POLICY_SETTINGS[policy].items()}
+        collect["policy"] = {"_target_": policy, **own}

@@ -1,0 +1,91 @@
+"""What a stage declares, so that the pipeline has to know nothing but their order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldmodels.config import Config
+from worldmodels.store.artifacts import Artifact
+from worldmodels.store.journal import Journal
+from worldmodels.transfer.config import strategy_label
+
+if TYPE_CHECKING:
+    from worldmodels.envs import TaskSpec
+    from worldmodels.rollouts.executor import Executor
+
+CHANGES_RESULTS = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage is given: the config, its parents by their roles, where rollouts run, and where its product goes."""
+
+    config: Config
+    spec: "TaskSpec"
+    parents: Mapping[str, Artifact]
+    executor: "Executor"
+    folder: Path
+    journal: Journal
+    source_actions: int | None = None  # of the source task, where C starts from a source
+
+    def path(self, role: str) -> Path:
+        """The folder of a parent."""
+        return self.parents[role].path
+
+    def weights(self, role: str) -> Path | None:
+        """The weights of a parent, or None where there is no such parent."""
+        return self.parents[role].weights if role in self.parents else None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run, which writes one artifact.
+
+    ``parents``: the stages that it reads, by their roles. ``inputs``: what its product depends on besides its parents
+    and the code, as plain values: the settings that count. ``build`` makes it, goes on where an earlier call was
+    interrupted, and returns its summary. ``parts``: dotted paths of the classes that the config chooses for it, whose
+    code counts, as do the versions of the ``libraries``. ``loads``: the part that a strategy can take from a source;
+    that source's artifact is then the parent ``source``. ``finish`` is for what people look at: called on every run,
+    outside of what counts.
+    """
+
+    name: str
+    parents: Callable[[Config], Mapping[str, str]]
+    inputs: Callable[[Config], dict[str, Any]]
+    build: Callable[[Work], dict[str, Any]]
+    label: Callable[[Config], str]
+    parts: Callable[[Config], Sequence[str]] = lambda config: ()
+    libraries: tuple[str, ...] = ("torch",)
+    loads: str | None = None
+    wanted: Callable[[Config], bool] = lambda config: True
+    seed: Callable[[Config], int] = lambda config: config.seed
+    extra: Callable[[Config], Mapping[str, Artifact]] = lambda config: {}
+    finish: Callable[[Work], None] | None = None
+
+
+def label_of(part: str) -> Callable[[Config], str]:
+    """The strategy's name in the artifacts of V or M: scratch where the part is trained as from scratch."""
+
+    def label(config: Config) -> str:
+        name = strategy_label(_transfer(config)) if config.transfer.choices(part) else "scratch"
+        frames = config.vae.frames
+        return name if part != "vision" or frames == "real" else f"{name}-{frames}"
+
+    return label
+
+
+def strategy(config: Config) -> str:
+    """The strategy's name in the artifacts of agents."""
+    return strategy_label(_transfer(config))
+
+
+def training_inputs(config: Config, part: str, precision: str) -> dict[str, Any]:
+    """What the training of V or M depends on besides its own settings and its parents."""
+    choices = config.transfer.choices(part)
+    settings: dict[str, Any] = {"seed": config.seed, "precision": precision}
+    return {**settings, "transfer": choices} if choices else settings
+
+
+def _transfer(config: Config) -> dict[str, Any]:
+    return vars(config.transfer)

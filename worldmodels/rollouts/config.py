@@ -1,0 +1,78 @@
+"""The settings of random rollouts, and of where rollouts run."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+from worldmodels.utils.settings import Part, Setting, Settings
+
+CHANGES_RESULTS = False  # values count in the keys of artifacts
+POLICIES = {
+    "uniform": "worldmodels.rollouts.policies.uniform.Uniform",
+    "sticky": "worldmodels.rollouts.policies.sticky.Sticky",
+    "brownian": "worldmodels.rollouts.policies.brownian.Brownian",
+    "biased": "worldmodels.rollouts.policies.biased.Biased",
+}
+ENGINES = {
+    "process": "worldmodels.rollouts.executor.ProcessExecutor",
+    "serial": "worldmodels.rollouts.executor.SerialExecutor",
+}
+POLICY = Part("The random policy.", names=POLICIES)
+ENGINE = Part("What runs the rollouts.", names=ENGINES, counts="never")
+
+
+@dataclass
+class CollectConfig(Settings):
+    """Random rollouts. The data set is the first of them, whole, as few as hold ``frames`` frames: two at least,
+    ``rollouts`` at most.
+    """
+
+    node: ClassVar[str] = "collect"  # of the tree; the random stream has the same name
+
+    rollouts: Annotated[int, Setting("Rollouts at most.", at_least=2)] = 10_000
+    frames: Annotated[
+        int | None,
+        Setting("Stop with the rollout that reaches so many frames; null collects every rollout.", at_least=1),
+    ] = None
+    max_steps: Annotated[
+        int | None, Setting("Limit of a rollout; null takes env.max_steps.", unit="steps of the task", at_least=2)
+    ] = None
+    policy: Annotated[Any, POLICY] = field(default_factory=lambda: {"_target_": "uniform"})
+    scatter: Annotated[
+        bool,
+        Setting(
+            "Begin anywhere on CarRacing's track, which random drivers otherwise hardly see.", when=lambda c: c.scatter
+        ),
+    ] = False
+    seed: Annotated[
+        int | None,
+        Setting("Seed of the rollouts; null takes the run's; a number shares one data set between seeds.", at_least=0),
+    ] = None
+
+
+@dataclass
+class HeldoutConfig(CollectConfig):
+    """Rollouts that no model is trained on, the same for every run of a task and scale."""
+
+    node: ClassVar[str] = "heldout"
+
+    rollouts: Annotated[int, Setting("Rollouts at most.", at_least=2)] = 1000
+    frames: Annotated[
+        int | None,
+        Setting("Stop with the rollout that reaches so many frames; null collects every rollout.", at_least=1),
+    ] = 5000
+    policy: Annotated[Any, POLICY] = field(default_factory=lambda: {"_target_": "sticky"})
+    scatter: Annotated[bool, Setting("As collect.scatter.", when=lambda c: c.scatter)] = True
+    seed: Annotated[int | None, Setting("Seed of the rollouts, the same for all runs.", at_least=0)] = 0
+
+
+@dataclass
+class ExecutorConfig(Settings):
+    """Where rollouts run. Nothing here changes a result."""
+
+    node: ClassVar[str] = "executor"
+
+    engine: Annotated[Any, ENGINE] = field(default_factory=lambda: {"_target_": "process"})
+    workers: Annotated[
+        int | None, Setting("Processes; null takes this job's share of the cores.", at_least=1, counts="never")
+    ] = None
+    slots: Annotated[int, Setting("Episodes at once in a worker.", at_least=1, counts="never")] = 16

@@ -1,0 +1,1 @@
+"""Random policies, for collecting and for comparison, a file each."""

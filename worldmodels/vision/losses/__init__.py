@@ -1,0 +1,1 @@
+"""The losses of V, a file each."""
