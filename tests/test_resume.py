@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from helpers import Commands, wait_for
+from warm import Warm
 
 LONG_ENOUGH = [
     "env=bipedal_walker",
@@ -30,8 +31,8 @@ def contents(commands: Commands) -> dict[str, str]:
     }
 
 
-def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
-    disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
+def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> None:
+    disturbed, undisturbed = Commands(tmp_path / "disturbed", warm), Commands(tmp_path / "undisturbed", warm)
     outputs = []
     for stage, sign in {
         "collect": "*.h5",
@@ -60,8 +61,8 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
         assert resumed[key] == whole[key]
 
 
-def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(tmp_path: Path) -> None:
-    disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
+def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(tmp_path: Path, warm: Warm) -> None:
+    disturbed, undisturbed = Commands(tmp_path / "disturbed", warm), Commands(tmp_path / "undisturbed", warm)
     sweep = ["-m", "--config-dir=experiments", "+vision_transfer=sweep", "env=lunar_lander", "seed=0"]
     sweep += ["transfer=scratch,freeze2", "vae.epochs=6", "probe.enabled=false"]
     process = disturbed.start("train", *disturbed.options(*sweep))

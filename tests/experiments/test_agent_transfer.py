@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "agent_transfer" / "analyse.py"
-SMALL = ("executor=serial", "vae.epochs=1", "controller.max_steps=80")  # steps enough for searches to differ
+SMALL = ("vae.epochs=1", "controller.max_steps=80")  # steps enough for searches to differ
 FIGURES = ("bipedal_walker", "car_racing_frozen", "car_racing_mean", "car_racing_published", "car_racing_scratch")
 
 
@@ -38,7 +37,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     again = json.loads((studies / "control-1-random_memory-seed0" / "results.json").read_text())
     assert again["config"]["controller"]["inputs"] == ["z"]
     assert all(stage["cached"] for stage in again["stages"].values())
-    subprocess.run([sys.executable, str(SCRIPT), f"{studies}/*", "--to", str(tmp_path)], check=True)
+    commands.analyse("agent_transfer", f"{studies}/*", "--to", str(tmp_path))
 
     def table(name: str) -> list[dict[str, str]]:
         with (tmp_path / f"{name}.csv").open(newline="") as file:

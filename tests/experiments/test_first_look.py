@@ -1,18 +1,15 @@
 """The study at its smallest scale: a run and its analysis."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
-from helpers import ROOT, Commands
+from helpers import Commands
 
 
 def test_a_run_becomes_a_table_and_a_picture(commands: Commands, tmp_path: Path) -> None:
     commands.train("-m", "env=lunar_lander")
     run = next(commands.outputs.rglob("results.json")).parent
-    script = ROOT / "experiments" / "first_look" / "analyse.py"
-    subprocess.run([sys.executable, str(script), str(run), "--to", str(tmp_path)], check=True)
+    commands.analyse("first_look", str(run), "--to", str(tmp_path))
     (row,) = csv.DictReader((tmp_path / "results.csv").open())
     results = commands.results()[0]
     assert row["env"] == "lunar_lander"

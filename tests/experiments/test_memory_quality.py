@@ -1,18 +1,15 @@
 """The study at its smallest scale: a run and its analysis."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
-from helpers import ROOT, Commands
+from helpers import Commands
 
 
 def test_a_run_becomes_a_table_and_a_figure(commands: Commands, tmp_path: Path) -> None:
     commands.train("env=lunar_lander", "stage=memory", "measure.samples=2", "heldout.max_steps=120")
     run = next(commands.outputs.rglob("results.json")).parent
-    script = ROOT / "experiments" / "memory_quality" / "analyse.py"
-    subprocess.run([sys.executable, str(script), str(run), "--to", str(tmp_path)], check=True)
+    commands.analyse("memory_quality", str(run), "--to", str(tmp_path))
     found = {
         (row["measure"], row["model"], row["horizon"]): row for row in csv.DictReader((tmp_path / "results.csv").open())
     }

@@ -3,8 +3,6 @@
 import csv
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from worldmodels.reports.groups import group_runs
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "memory_transfer" / "analyse.py"
-SMALL = ("executor=serial", "vae.epochs=1", "memory.steps=16", "measure.samples=2", "probe.enabled=false")
+SMALL = ("vae.epochs=1", "memory.steps=16", "measure.samples=2", "probe.enabled=false")
 UNMEASURED = "measure.enabled=false"
 METRICS = ("jump_start", "asymptote", "area")
 Runs = list[dict[str, Any]]  # by seed
@@ -54,7 +52,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path, an
     assert [len(each) for each in visions] == [1, 1, 1]  # what is compared has one V
     assert len(set.union(*visions)) == 3
 
-    subprocess.run([sys.executable, str(SCRIPT), f"{studies}/*", "--to", str(tmp_path)], check=True)
+    commands.analyse("memory_transfer", f"{studies}/*", "--to", str(tmp_path))
     tables = {name: rows(tmp_path / f"{name}.csv") for name in ("gains", "summary", "measures", "runs")}
     assert len(tables["runs"]) == 14
     gains = {(row["question"], row["label"], row["reference"], row["metric"]): row for row in tables["gains"]}

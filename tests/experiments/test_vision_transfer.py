@@ -2,26 +2,19 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, Commands
+from helpers import Commands
 
-SMALL = ("executor=serial", "vae.epochs=2", "heldout.rollouts=12")
+SMALL = ("vae.epochs=2", "heldout.rollouts=12")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def analyse(study: str, runs: Path, to: Path) -> None:
-    script = ROOT / "experiments" / study / "analyse.py"
-    subprocess.run([sys.executable, str(script), f"{runs}/*", "--to", str(to)], check=True)
 
 
 def sweep(commands: Commands, study: str, name: str, *overrides: str) -> None:
@@ -44,7 +37,7 @@ def test_vision_transfer_becomes_tables_and_figures(commands: Commands, tmp_path
     random = results("car_racing-random_encoder-1.0")
     assert [len(runs) for runs in (scratch, half, frozen, half_frozen, random)] == [2, 2, 2, 2, 1]
     assert scratch[1]["stages"]["vision"]["cached"]
-    analyse("vision_transfer", studies, tmp_path)
+    commands.analyse("vision_transfer", f"{studies}/*", "--to", str(tmp_path))
 
     gains = {
         (row["question"], row["label"], row["reference"], row["measure"], row["metric"]): row
@@ -97,7 +90,7 @@ def test_lander_reconstruction_tells_of_the_ship_by_strategy(commands: Commands,
     sweep(commands, "lander_reconstruction", "sweep", "transfer=scratch,freeze2", "transfer.budget=1.0", "seed=0")
     sweep(commands, "lander_reconstruction", "foveal", "transfer=scratch", "seed=0")
     studies = commands.outputs / "studies" / "lander_reconstruction" / "smoke"
-    analyse("lander_reconstruction", studies, tmp_path)
+    commands.analyse("lander_reconstruction", f"{studies}/*", "--to", str(tmp_path))
     found = {(row["vae"], row["label"], row["target"], row["probe"]): row for row in rows(tmp_path / "probes.csv")}
     for vae, name in (("cvae", "scratch"), ("cvae", "freeze2"), ("foveal", "scratch")):
         run = json.loads((studies / f"{vae}-{name}-1.0-seed0" / "results.json").read_text())["probes"]["vision"]
