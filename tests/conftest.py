@@ -53,6 +53,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Callable[.
 
     It belongs to all tests: look at it, and change a copy (`Finished.copied`).
     """
+    return lambda name: Finished.made(_of_all_workers(tmp_path_factory) / name, name, warm)
+
+
+@pytest.fixture
+def studies(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Commands:
+    """Commands of studies that train the same models: what one has made the next finds."""
+    return Commands(_of_all_workers(tmp_path_factory) / "studies", warm)
+
+
+def _of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return lambda name: Finished.made(root / "finished" / name, name, warm)
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"

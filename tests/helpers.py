@@ -18,14 +18,13 @@ Process = subprocess.Popen[str] | Command
 RUNS = {  # that several tests look at
     "car_racing": ("env=car_racing",),
     "bipedal_walker": ("env=bipedal_walker",),
-    "lunar_lander": (
-        *(
-            "env=lunar_lander",
-            "executor=process",
-            "memory.network.reward_head=gaussian",
-            "memory.network.end_head=true",
-        ),
-        *("measure.samples=2", "heldout.max_steps=120"),
+    "lunar_lander": (  # a sweep of one run
+        *("-m", "env=lunar_lander", "executor=process", "measure.samples=2", "heldout.max_steps=120"),
+        *("memory.network.reward_head=gaussian", "memory.network.end_head=true"),
+    ),
+    "lander_reconstruction": (  # four runs of the study
+        *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
+        *("vae.epochs=4", "heldout.rollouts=12"),
     ),
 }
 

@@ -176,18 +176,22 @@ def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(
 
 
 @pytest.mark.slow
-def test_the_joblib_launcher_shares_too(commands: Commands) -> None:
+@pytest.mark.xdist_group("car_racing")
+def test_the_joblib_launcher_shares_too(finished: Callable[[str], Finished], commands: Commands) -> None:
+    finished("car_racing").copied(commands)
+    (source,) = commands.outputs.glob("artifacts/vision/*/manifest.json")
+    shutil.rmtree(source.parent)  # its data set is there, V is trained as a source's by one of the jobs
     commands.train(
         "-m",
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",
         "transfer=freeze2,freeze_encoder",
-        "env=lunar_lander",
-        "stage=vision",
-        *("executor=process", "executor.workers=1", "probe.enabled=false", "collect.max_steps=20", "vae.epochs=1"),
+        *("env=lunar_lander", "vae=cvae", "stage=vision", "executor=process", "probe.enabled=false"),
     )
-    results = commands.results()
+    results = [result for result in commands.results() if result["env"] == "lunar_lander"]
     assert sorted(result["transfer"] for result in results) == ["freeze2", "freeze_encoder"]
+    for stages, stage in (("stages", "collect"), ("source_stages", "vision")):
+        assert sorted(result[stages][stage]["cached"] for result in results) == [False, True]
     assert len(list((commands.outputs / "artifacts" / "collect").glob("*-seed0-*"))) == 2
     assert len(list((commands.outputs / "artifacts" / "vision").glob("*-seed0-*"))) == 3
 

@@ -3,11 +3,15 @@
 import csv
 from pathlib import Path
 
+import pytest
 from helpers import Commands
 
 
+@pytest.mark.slow
 def test_runs_become_tables_and_a_picture(commands: Commands, tmp_path: Path) -> None:
-    commands.train("-m", "env=lunar_lander", "stage=vision", "vae=foveal,vae_gan", "heldout.rollouts=12")
+    commands.train(
+        "-m", "env=lunar_lander", "stage=vision", "vae=foveal,vae_gan", "vae.epochs=1", "heldout.rollouts=12"
+    )
     runs = sorted(str(path.parent) for path in commands.outputs.rglob("results.json"))
     commands.analyse("lander_vision", *runs, "--to", str(tmp_path))
     rows = {row["variant"]: row for row in csv.DictReader((tmp_path / "results.csv").open())}
