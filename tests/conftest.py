@@ -20,6 +20,11 @@ torch.set_num_threads(1)
 gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no core waits for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., Config]:
     """``compose("env=lunar_lander", …)``: what ``python -m worldmodels.train`` would run."""
