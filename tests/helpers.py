@@ -2,25 +2,50 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
+from warm import Command, Warm
+
 ROOT = Path(__file__).parents[1]
+Process = subprocess.Popen[str] | Command
+RUNS = {  # that several tests look at
+    "car_racing": ("env=car_racing",),
+    "bipedal_walker": ("env=bipedal_walker",),
+    "lunar_lander": (  # a sweep of one run
+        *("-m", "env=lunar_lander", "executor=process", "measure.samples=2", "heldout.max_steps=120"),
+        *("memory.network.reward_head=gaussian", "memory.network.end_head=true"),
+    ),
+    "lander_reconstruction": (  # four runs of the study
+        *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
+        *("vae.epochs=4", "heldout.rollouts=12"),
+    ),
+}
 
 
 class Commands:
-    """Runs ``python -m worldmodels.<command>`` in a process of its own, all outputs under one folder."""
+    """Runs ``python -m worldmodels.<command>`` in a process of its own, all outputs under one folder.
 
-    def __init__(self, outputs: Path) -> None:
-        self.outputs = outputs
+    The process is forked from a warm one, which has the libraries; ``fresh=True`` starts a new interpreter, as a user
+    does, and takes some five seconds longer.
+    """
 
-    def start(self, command: str, *overrides: str) -> subprocess.Popen[str]:
+    def __init__(self, outputs: Path, warm: Warm) -> None:
+        self.outputs, self._warm = outputs, warm
+
+    def start(self, command: str, *overrides: str, fresh: bool = False) -> Process:
         """Start a command as leader of a process group."""
+        arguments = ["-m", f"worldmodels.{command}", *overrides]
+        if not fresh:
+            return self._warm.start(arguments)
         return subprocess.Popen(
-            [sys.executable, "-m", f"worldmodels.{command}", *overrides],
+            [sys.executable, *arguments],
             cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -29,22 +54,28 @@ class Commands:
             start_new_session=True,
         )
 
-    def run(self, command: str, *overrides: str, expect: int = 0) -> str:
+    def run(self, command: str, *overrides: str, expect: int = 0, fresh: bool = False) -> str:
         """Run a command to its end and return what it printed."""
-        process = self.start(command, *overrides)
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == expect, output
-        return output
+        return _end(self.start(command, *overrides, fresh=fresh), expect)
 
-    def train(self, *overrides: str, expect: int = 0) -> str:
-        """Run a training job with this folder for outputs, one thread, so that results repeat bit for bit."""
-        return self.run("train", *self.options(*overrides), expect=expect)
+    def analyse(self, study: str, *arguments: str, expect: int = 0, cwd: Path = ROOT) -> str:
+        """Run a study's analysis to its end and return what it printed."""
+        script = ROOT / "experiments" / study / "analyse.py"
+        return _end(self._warm.start([str(script), *arguments], cwd), expect)
+
+    def train(self, *overrides: str, expect: int = 0, fresh: bool = False) -> str:
+        """Run a training job with this folder for outputs, as small and plain as it gets."""
+        return self.run("train", *self.options(*overrides), expect=expect, fresh=fresh)
 
     def options(self, *overrides: str) -> list[str]:
-        """What `train` adds to a command line."""
+        """What `train` adds to a command line: one thread, so that results repeat bit for bit, and rollouts in the same
+        process, which takes half the time and changes no result.
+        """
         flags = [override for override in overrides if override.startswith("-")]
         values = [override for override in overrides if override not in flags]
-        return [*flags, f"paths.outputs={self.outputs}", "trainer=cpu", "trainer.threads=1", "scale=smoke", *values]
+        plain = [f"paths.outputs={self.outputs}", "trainer=cpu", "trainer.threads=1", "scale=smoke", "executor=serial"]
+        named = {override.split("=")[0] for override in values}
+        return [*flags, *(option for option in plain if option.split("=")[0] not in named), *values]
 
     def results(self) -> list[dict[str, Any]]:
         """``results.json`` of every run and sweep job, the latest last."""
@@ -52,7 +83,49 @@ class Commands:
         return [json.loads(path.read_text()) for path in paths]
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+@dataclass(frozen=True)
+class Finished:
+    """What a training command left, and printed."""
+
+    outputs: Path
+    overrides: tuple[str, ...]
+    printed: str
+
+    @classmethod
+    def made(cls, folder: Path, name: str, warm: Warm) -> "Finished":
+        """Run the command, unless it has been run."""
+        folder.mkdir(parents=True, exist_ok=True)
+        outputs, printed = folder / "outputs", folder / "printed.txt"
+        with filelock.FileLock(folder / "lock"):
+            if not printed.exists():
+                assert not outputs.exists(), f"the command that makes {name} failed before"
+                text = Commands(outputs, warm).train(*RUNS[name])
+                printed.write_text(text)
+        return cls(outputs, RUNS[name], printed.read_text())
+
+    @property
+    def run(self) -> Path:
+        """The folder of the only run."""
+        (results,) = self.outputs.rglob("results.json")
+        return results.parent
+
+    @property
+    def results(self) -> dict[str, Any]:
+        return json.loads((self.run / "results.json").read_text())
+
+    def copied(self, commands: Commands) -> Path:
+        """Copy everything to the command's outputs, to go on from there. Returns the folder of the copied run."""
+        shutil.copytree(self.outputs, commands.outputs)
+        return commands.outputs / self.run.relative_to(self.outputs)
+
+
+def _end(process: Process, expect: int) -> str:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == expect, output
+    return output
+
+
+def wait_for(condition: Callable[[], Any], process: Process) -> None:
     """Return once ``condition`` holds; fail if the process ends before."""
     while not condition():
         try:

@@ -3,11 +3,12 @@
 import csv
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from helpers import Commands
+from helpers import Commands, Finished
 from synthetic import write_run
 
 from worldmodels.reports.build import Report
@@ -161,11 +162,12 @@ def test_names_from_results_cannot_break_the_page(tmp_path, compose):
     assert "<b>/../x & y" in reader.text
 
 
-def test_real_runs_are_reported_by_the_command(commands: Commands) -> None:
-    shared = ("env=lunar_lander", "vae=cvae", "stage=vision", "probe.enabled=false")
-    commands.train("-m", "transfer=scratch,freeze2", "transfer.budget=1.0", *shared)
+@pytest.mark.slow
+@pytest.mark.xdist_group("lander_reconstruction")
+def test_real_runs_are_reported_by_the_command(finished: Callable[[str], Finished], commands: Commands) -> None:
+    outputs = finished("lander_reconstruction").outputs
     folder = commands.outputs / "reports" / "now"
-    output = commands.run("report", f"runs={commands.outputs}/**", f"hydra.run.dir={folder}")
+    output = commands.run("report", f"runs={outputs}/**/*-1.0-*", f"hydra.run.dir={folder}")
     assert f"2 runs; results: {folder / 'index.html'}" in output
     text = checked(folder / "index.html").text
     assert "undecided between scratch and freeze2." in text

@@ -6,13 +6,15 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from helpers import Commands, wait_for
+import pytest
+from helpers import Commands, Finished, wait_for
+from warm import Warm
 
 LONG_ENOUGH = [
     "env=bipedal_walker",
     "collect.rollouts=12",
-    "vae.epochs=8",
-    "memory.steps=80",
+    "vae.epochs=4",
+    "memory.steps=60",
     "controller.generations=6",
     "evaluate.video=false",
     "evaluate.episodes=6",
@@ -23,24 +25,25 @@ def building(commands: Commands, stage: str, pattern: str) -> Callable[[], list[
     return lambda: [p for p in commands.outputs.glob(f"artifacts/{stage}/*.building/{pattern}") if p.stat().st_size]
 
 
-def contents(commands: Commands) -> dict[str, str]:
+def contents(outputs: Path) -> dict[str, str]:
     return {
-        path.parent.relative_to(commands.outputs).as_posix(): json.loads(path.read_text())["content"]
-        for path in commands.outputs.glob("artifacts/*/*/manifest.json")
+        path.parent.relative_to(outputs).as_posix(): json.loads(path.read_text())["content"]
+        for path in outputs.glob("artifacts/*/*/manifest.json")
     }
 
 
-def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
-    disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
+@pytest.mark.slow
+def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> None:
+    disturbed, undisturbed = Commands(tmp_path / "disturbed", warm), Commands(tmp_path / "undisturbed", warm)
     outputs = []
-    for stage, sign in {
-        "collect": "*.h5",
-        "vision": "checkpoint/last.ckpt",
-        "memory": "checkpoint/last.ckpt",
-        "controller": "record/generations.jsonl",
-        "evaluate": "record/episodes.jsonl",
-    }.items():
-        process = disturbed.start("train", *disturbed.options(*LONG_ENOUGH))
+    for stage, sign, executor in (
+        ("collect", "*.h5", "process"),
+        ("vision", "checkpoint/last.ckpt", "serial"),
+        ("memory", "checkpoint/last.ckpt", "serial"),
+        ("controller", "record/generations.jsonl", "process"),
+        ("evaluate", "record/episodes.jsonl", "process"),
+    ):
+        process = disturbed.start("train", *disturbed.options(*LONG_ENOUGH, f"executor={executor}"))
         wait_for(building(disturbed, stage, sign), process)
         os.killpg(process.pid, signal.SIGKILL)
         outputs.append(process.communicate()[0])
@@ -49,8 +52,8 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
     undisturbed.train(*LONG_ENOUGH)
     assert sum("going on after" in output for output in outputs) == 3  # V, M and C, each in the run after its kill
     assert any("kept" in output for output in outputs)
-    assert contents(disturbed) == contents(undisturbed)
-    assert len(contents(undisturbed)) == 11  # six stages, and what V and M are judged by
+    assert contents(disturbed.outputs) == contents(undisturbed.outputs)
+    assert len(contents(undisturbed.outputs)) == 11  # six stages, and what V and M are judged by
     resumed, whole = disturbed.results()[-1], undisturbed.results()[-1]
     for result in (resumed, whole):
         for table in (result["vision"]["epochs"], result["memory"]["steps"], result["controller"]["generations"]):
@@ -60,25 +63,29 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path) -> None:
         assert resumed[key] == whole[key]
 
 
-def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(tmp_path: Path) -> None:
-    disturbed, undisturbed = Commands(tmp_path / "disturbed"), Commands(tmp_path / "undisturbed")
-    sweep = ["-m", "--config-dir=experiments", "+vision_transfer=sweep", "env=lunar_lander", "seed=0"]
-    sweep += ["transfer=scratch,freeze2", "vae.epochs=6", "probe.enabled=false"]
-    process = disturbed.start("train", *disturbed.options(*sweep))
+@pytest.mark.slow
+@pytest.mark.xdist_group("lander_reconstruction")
+def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(
+    finished: Callable[[str], Finished], commands: Commands
+) -> None:
+    undisturbed = finished("lander_reconstruction")
+    sweep = undisturbed.overrides
+    process = commands.start("train", *commands.options(*sweep))
 
     def done() -> list[Path]:
-        paths = disturbed.outputs.glob("studies/**/results.json")
-        return [path for path in paths if "vision" in json.loads(path.read_text())["stages"]]
+        paths = commands.outputs.glob("studies/**/results.json")
+        return [path for path in paths if "probes" in json.loads(path.read_text())]
 
     wait_for(lambda: len(done()) == 2, process)  # of four
-    wait_for(building(disturbed, "vision", "checkpoint/last.ckpt"), process)
+    wait_for(building(commands, "vision", "checkpoint/last.ckpt"), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    finished = done()
-    disturbed.train(*sweep)
-    undisturbed.train(*sweep)
-    assert contents(disturbed) == contents(undisturbed)
-    folders = [commands.outputs / "studies" / "vision_transfer" / "smoke" for commands in (disturbed, undisturbed)]
+    already = done()
+    commands.train(*sweep)
+    assert contents(commands.outputs) == contents(undisturbed.outputs)
+    folders = [
+        outputs / "studies" / "lander_reconstruction" / "smoke" for outputs in (commands.outputs, undisturbed.outputs)
+    ]
     names = [sorted(path.name for path in folder.iterdir() if path.is_dir()) for folder in folders]
     assert names[0] == names[1]
     assert len(names[0]) == 4
@@ -88,5 +95,6 @@ def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(tmp_p
             for row in result["vision"]["epochs"]:
                 row.pop("seconds")
         assert resumed["vision"] == whole["vision"]
-    assert len(finished) == 2
-    assert all(stage["cached"] for path in finished for stage in json.loads(path.read_text())["stages"].values())
+        assert resumed["probes"] == whole["probes"]
+    assert len(already) == 2
+    assert all(stage["cached"] for path in already for stage in json.loads(path.read_text())["stages"].values())

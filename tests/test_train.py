@@ -1,13 +1,15 @@
 """The main job, as users run it: every task, reuse, sweeps, strategies, exit codes."""
 
 import json
+import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
-from helpers import Commands, wait_for
-from PIL import Image
+from helpers import Commands, Finished, wait_for
+from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 STAGES = ["collect", "vision", "encode", "memory", "controller", "evaluate"]
@@ -23,11 +25,22 @@ LOADED = {"pretrained": ["vision", "memory"], "freeze2": ["vision"], "freeze_enc
 LOADED |= {"scratch": [], "freeze_lstm": ["memory"], "freeze_mdn": ["memory"]}
 
 
-@pytest.mark.parametrize("env", ["car_racing", "lunar_lander", "bipedal_walker"])
-def test_a_task_from_nothing_to_a_score_and_then_reused(env: str, commands: Commands) -> None:
-    output = commands.train(f"env={env}")
-    (results,) = commands.results()
-    assert "expected time" in output
+ENVS = [
+    pytest.param(env, marks=pytest.mark.xdist_group(env)) for env in ("car_racing", "lunar_lander", "bipedal_walker")
+]
+
+
+def duration(gif: Image.Image) -> int:
+    """Milliseconds; equal pictures in a row may be one that is shown for longer."""
+    return sum(frame.info["duration"] for frame in ImageSequence.Iterator(gif))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ENVS)
+def test_a_task_from_nothing_to_a_score(env: str, finished: Callable[[str], Finished]) -> None:
+    made = finished(env)
+    results = made.results
+    assert "expected time" in made.printed
     assert list(results["stages"]) == STAGES
     assert not any(stage["cached"] for stage in results["stages"].values())
     assert [row["epoch"] for row in results["vision"]["epochs"]] == [1, 2]
@@ -40,42 +53,57 @@ def test_a_task_from_nothing_to_a_score_and_then_reused(env: str, commands: Comm
     low, high = results["evaluation"]["interval"]
     assert low <= results["evaluation"]["mean"] <= high
 
-    run = next(commands.outputs.rglob("results.json")).parent
-    events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
+    events = EventAccumulator(str(made.run), size_guidance={"images": 0}).Reload()
     assert {"vision_epochs/val_reconstruction", "memory_steps/val_nll", "controller_generations/mean"} <= set(
         events.Tags()["scalars"]
     )
     assert {"vision/reconstruction", "vision/prior_samples", "memory/reality_beside_dream", "evaluate/episode"} <= set(
         events.Tags()["images"]
     )
-    gif = next(commands.outputs.rglob("episode.*.gif"))
-    assert (
-        Image.open(gif).n_frames == imageio_ffmpeg.count_frames_and_secs(str(next(commands.outputs.rglob("*.mp4"))))[0]
-    )
+    film, (kept,) = made.run / "episode.mp4", made.outputs.glob("artifacts/*/*/record/episode.mp4")
+    assert film.read_bytes() == kept.read_bytes()
+    gifs = [made.run / "episode.gif", *made.outputs.glob("artifacts/*/*/record/pictures/episode.*.gif")]
+    meta, count = next(imageio_ffmpeg.read_frames(str(film))), imageio_ffmpeg.count_frames_and_secs(str(film))[0]
+    assert 0 < count <= 30  # of 60 steps, every other
+    assert len(gifs) == 2
+    for gif in map(Image.open, gifs):
+        assert duration(gif) == pytest.approx(1000 * count / meta["fps"])
+        assert (gif.height, meta["size"][1]) == (128, 256)
+        assert abs(gif.width - meta["size"][0] / 2) <= 4  # three pictures, whose gaps are as wide in both
 
-    commands.train(f"env={env}")
-    again = commands.results()[-1]
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ENVS)
+def test_a_finished_run_is_reused(env: str, finished: Callable[[str], Finished], commands: Commands) -> None:
+    made = finished(env)
+    made.copied(commands)
+    commands.train(*made.overrides)
+    again, results = commands.results()[-1], made.results
+    assert len(commands.results()) == 2
     assert all(stage["cached"] for stage in again["stages"].values())
-    different = ("stages",)
-    assert {k: v for k, v in again.items() if k not in different} == {
-        k: v for k, v in results.items() if k not in different
-    }
+    for result in (again, results):
+        del result["stages"], result["config"]["paths"]
+    assert again == results
 
 
-def test_only_what_depends_on_a_change_is_built_anew(commands: Commands) -> None:
-    commands.train("env=lunar_lander", "stage=memory")
-    commands.train(
-        "env=lunar_lander", "stage=memory", "executor=serial", "executor.slots=3", "trainer.channels_last=false"
-    )
-    commands.train("env=lunar_lander", "stage=memory", "memory.learning_rate=0.002")
-    commands.train("env=lunar_lander", "stage=memory", "seed=1", "collect.seed=0")
+@pytest.mark.slow
+@pytest.mark.xdist_group("lunar_lander")
+def test_only_what_depends_on_a_change_is_built_anew(finished: Callable[[str], Finished], commands: Commands) -> None:
+    made = finished("lunar_lander")
+    made.copied(commands)
+    again = (*made.overrides, "stage=memory", "probe.enabled=false", "measure.enabled=false")
+    assert "executor=process" in again
+    commands.train(*again, "executor=serial", "executor.slots=3", "trainer.channels_last=false")
+    commands.train(*again, "memory.learning_rate=0.002")
+    commands.train(*again, "seed=1", "collect.seed=0")
     cached = [[stage["cached"] for stage in results["stages"].values()] for results in commands.results()]
-    assert cached == [[False] * 4, [True] * 4, [True, True, True, False], [True, False, False, False]]
+    assert cached == [[False] * 6, [True] * 4, [True, True, True, False], [True, False, False, False]]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_the_six_strategies_shares_what_it_can(commands: Commands) -> None:
     strategies = ",".join(FROZEN)
-    commands.train("-m", f"transfer={strategies}", "stage=memory")
+    commands.train("-m", f"transfer={strategies}", "stage=memory", "probe.enabled=false", "measure.enabled=false")
     results = {result["transfer"]: result for result in commands.results()}
     assert set(results) == set(FROZEN)
     for strategy, expected in FROZEN.items():
@@ -98,11 +126,12 @@ def test_a_sweep_over_the_six_strategies_shares_what_it_can(commands: Commands) 
     assert pretrained[-1]["step"] == results["scratch"]["memory"]["steps"][-1]["step"] / 2
 
 
+@pytest.mark.slow
 def test_further_strategies_share_a_source_and_controls_need_none(commands: Commands) -> None:
     strategies = "random_encoder,feature_extraction,gradual_unfreezing,from_shuffled"
     commands.train(
         *("-m", f"transfer={strategies}", "env=lunar_lander", "vae=cvae", "vae.epochs=3", "stage=vision"),
-        *("executor=serial", "probe.enabled=false"),
+        *("probe.enabled=false", "collect.max_steps=20"),
     )
     results = {result["transfer"]: result for result in commands.results()}
     counts = {name: result["parameters"]["vision"] for name, result in results.items()}
@@ -120,52 +149,76 @@ def test_further_strategies_share_a_source_and_controls_need_none(commands: Comm
     assert sources["from_shuffled"].startswith("car_racing-scratch-shuffled-smoke")
 
 
-def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(commands: Commands) -> None:
+@pytest.mark.slow
+@pytest.mark.xdist_group("car_racing")
+def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(
+    finished: Callable[[str], Finished], commands: Commands
+) -> None:
     """CarRacing's C has 3 actions, LunarLander's has 2; M's LSTM stays 35 wide."""
+    finished("car_racing").copied(commands)
+    (search,) = commands.outputs.glob("artifacts/controller/*/manifest.json")
+    shutil.rmtree(search.parent)  # V and M are there, C is trained as a source's
     output = commands.train(
         *("env=lunar_lander", "vae=cvae", "transfer=warm_controller", "transfer.source_env=car_racing"),
-        *("transfer.input_layer=adapter", "executor=serial", "evaluate.video=false"),
+        *("transfer.input_layer=adapter", "evaluate.video=false"),
     )
-    (results,) = commands.results()
+    results = commands.results()[-1]
+    made = [name for name, stage in results["source_stages"].items() if not stage["cached"]]
+    assert made == ["controller"]
     assert "starting with 578 of 578 parameters from the source" in output
     assert list(results["stages"]) == STAGES == [*list(results["source_stages"])[:5], "evaluate"]
     groups = results["parameters"]["memory"]["groups"]
     assert groups["lstm"]["copied"] == groups["lstm"]["frozen"] == 299_008
     assert groups["adapter"] == {"total": 1225, "copied": 0, "fresh": 1225, "frozen": 0, "trainable": 1225}
     assert results["parameters"]["vision"]["frozen"] == results["parameters"]["vision"]["total"]
-    run = next(commands.outputs.rglob("results.json")).parent
+    (run,) = commands.outputs.glob("runs/lunar_lander-*/*")
     assert "τ = 0.8" in commands.run("dream", f"run={run}", "steps=20", "temperature=0.8")
 
 
-def test_the_joblib_launcher_shares_too(commands: Commands) -> None:
+@pytest.mark.slow
+@pytest.mark.xdist_group("car_racing")
+def test_the_joblib_launcher_shares_too(finished: Callable[[str], Finished], commands: Commands) -> None:
+    finished("car_racing").copied(commands)
+    (source,) = commands.outputs.glob("artifacts/vision/*/manifest.json")
+    shutil.rmtree(source.parent)  # its data set is there, V is trained as a source's by one of the jobs
     commands.train(
         "-m",
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",
         "transfer=freeze2,freeze_encoder",
-        "env=lunar_lander",
-        "stage=vision",
+        *("env=lunar_lander", "vae=cvae", "stage=vision", "executor=process", "probe.enabled=false"),
     )
-    results = commands.results()
+    results = [result for result in commands.results() if result["env"] == "lunar_lander"]
     assert sorted(result["transfer"] for result in results) == ["freeze2", "freeze_encoder"]
+    for stages, stage in (("stages", "collect"), ("source_stages", "vision")):
+        assert sorted(result[stages][stage]["cached"] for result in results) == [False, True]
     assert len(list((commands.outputs / "artifacts" / "collect").glob("*-seed0-*"))) == 2
     assert len(list((commands.outputs / "artifacts" / "vision").glob("*-seed0-*"))) == 3
 
 
-def test_training_is_skipped_where_everything_is_frozen(commands: Commands) -> None:
+@pytest.mark.slow
+@pytest.mark.xdist_group("car_racing")
+def test_training_is_skipped_where_everything_is_frozen(
+    finished: Callable[[str], Finished], commands: Commands
+) -> None:
+    finished("car_racing").copied(commands)
     output = commands.train(
         *("env=lunar_lander", "vae=cvae", "stage=vision"), "transfer=pretrained_vision", "transfer.freeze=[vision]"
     )
+    assert all(stage["cached"] for stage in commands.results()[-1]["source_stages"].values())
     assert "its training is skipped" in output
     source, target = sorted((commands.outputs / "artifacts" / "vision").glob("*/weights.safetensors"))
     assert source.read_bytes() == target.read_bytes()
     assert commands.results()[-1]["vision"]["epochs"] == []
 
 
-def test_a_source_of_other_sizes_is_refused_in_one_line(commands: Commands) -> None:
-    commands.train("env=bipedal_walker", "memory.network.hidden_size=64", "stage=memory")
-    run = next(commands.outputs.rglob("results.json")).parent
-    output = commands.train("transfer=freeze_lstm", f"transfer.source_run={run}", expect=2)
+@pytest.mark.slow
+@pytest.mark.xdist_group("bipedal_walker")
+def test_a_source_of_other_sizes_is_refused_in_one_line(
+    finished: Callable[[str], Finished], commands: Commands
+) -> None:
+    source = f"transfer.source_run={finished('bipedal_walker').run}"
+    output = commands.train("transfer=freeze_lstm", source, "memory.network.hidden_size=64", expect=2)
     assert output.splitlines()[-1].startswith("error: transfer=freeze_lstm cannot take memory from")
     assert "expected" in output.splitlines()[-1]
     assert "Traceback" not in output
@@ -182,8 +235,10 @@ def test_a_request_that_makes_no_sense_exits_with_2_and_one_line(override: str, 
     assert override.split("=")[0].split(".")[-1] in line
 
 
+@pytest.mark.slow
 def test_interrupted_by_the_user_exits_with_130(commands: Commands) -> None:
-    process = commands.start("train", *commands.options("env=lunar_lander", "vae.epochs=50", "stage=vision"))
+    overrides = commands.options("env=lunar_lander", "vae.epochs=50", "stage=vision")
+    process = commands.start("train", *overrides, fresh=True)
     wait_for(lambda: list(commands.outputs.glob("artifacts/vision/*.building/checkpoint/last.ckpt")), process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -199,9 +254,10 @@ def test_help_names_every_group(commands: Commands) -> None:
             assert all(option.stem in output for option in group.glob("*.yaml"))
 
 
-def test_evaluate_dream_probe_and_report_follow_a_run(commands: Commands) -> None:
-    commands.train("env=lunar_lander", "memory.network.reward_head=gaussian", "memory.network.end_head=true")
-    run = next(commands.outputs.rglob("results.json")).parent
+@pytest.mark.slow
+@pytest.mark.xdist_group("lunar_lander")
+def test_evaluate_dream_probe_and_report_follow_a_run(finished: Callable[[str], Finished], commands: Commands) -> None:
+    run = finished("lunar_lander").copied(commands)
     commands.run("evaluate", f"run={run}", "episodes=2")
     (evaluation,) = run.glob("evaluations/*/evaluation.json")
     assert '"official": true' in evaluation.read_text()

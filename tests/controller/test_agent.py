@@ -29,6 +29,8 @@ PRECISIONS = ["32-true", "bf16-mixed"]
 Compose = Callable[..., Config]
 Files = tuple[Path, Path]
 
+pytestmark = pytest.mark.xdist_group("agents")  # they share `pools` and `alone`
+
 
 @pytest.fixture
 def weights(compose: Compose, tmp_path: Path) -> Files:
@@ -36,11 +38,23 @@ def weights(compose: Compose, tmp_path: Path) -> Files:
     return save(small(compose, ["z"]), tmp_path)
 
 
-@pytest.fixture
-def large(compose: Compose, tmp_path: Path) -> tuple[Config, Files]:
+@pytest.fixture(scope="module")
+def large(compose: Compose, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Files]:
     """The published sizes: small matrices are multiplied another way."""
     config = compose("env=lunar_lander", "scale=smoke", "controller.inputs=[z,h,c]", "trainer.precision=32-true")
-    return config, save(config, tmp_path)
+    return config, save(config, tmp_path_factory.mktemp("large"))
+
+
+@pytest.fixture(scope="module")
+def episodes(large: tuple[Config, Files]) -> list[Episode]:
+    return [Episode(i, 100 + i, random_parameters(large[0], i, 0.3)) for i in range(36)]
+
+
+@pytest.fixture(scope="module")
+def alone(large: tuple[Config, Files], episodes: list[Episode]) -> dict[object, float]:
+    """Returns of the episodes, one after another."""
+    work = AgentEpisodes(config_to_json(large[0]), *large[1], max_steps=9, slots=1, patience=2)
+    return {episode.label: value for episode, value in SerialExecutor().map(work, episodes)}
 
 
 @pytest.fixture(scope="module")
@@ -205,20 +219,21 @@ def test_the_first_action_is_the_same_at_every_place_of_every_batch(
 
 @pytest.mark.parametrize(("workers", "counts"), [(0, (3, 16, 33)), (1, (16,)), (2, (1, 5))])
 def test_returns_are_the_same_to_the_last_bit_for_any_number_of_slots_and_workers(
-    large: tuple[Config, Files], pools: dict[int, Executor], workers: int, counts: tuple[int, ...]
+    large: tuple[Config, Files],
+    episodes: list[Episode],
+    alone: dict[object, float],
+    pools: dict[int, Executor],
+    workers: int,
+    counts: tuple[int, ...],
 ) -> None:
     """Whole episodes, of different lengths, so that the company changes."""
     config, files = large
-    text = config_to_json(config)
-    episodes = [Episode(i, 100 + i, random_parameters(config, i, 0.3)) for i in range(36)]
-    one = AgentEpisodes(text, *files, max_steps=9, slots=1, patience=2)
-    expected = {episode.label: value for episode, value in SerialExecutor().map(one, episodes)}
-    assert len(set(expected.values())) == 36
+    assert len(set(alone.values())) == 36
     for slots in counts:
-        many = AgentEpisodes(text, *files, max_steps=9, slots=slots, patience=2)
+        many = AgentEpisodes(config_to_json(config), *files, max_steps=9, slots=slots, patience=2)
         results = [(episode.label, value) for episode, value in pools[workers].map(many, episodes)]
         assert len(results) == 36
-        assert dict(results) == expected, f"{slots} slots"
+        assert dict(results) == alone, f"{slots} slots"
 
 
 def test_a_return_is_the_sum_of_the_tasks_rewards_for_the_agents_actions(compose: Compose, weights: Files) -> None:

@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,43 +16,47 @@ from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "agent_transfer" / "analyse.py"
-SMALL = ("executor=serial", "vae.epochs=1", "controller.max_steps=80")  # steps enough for searches to differ
+SMALL = ("vae.epochs=2", "controller.max_steps=80")  # steps enough for searches to differ
 FIGURES = ("bipedal_walker", "car_racing_frozen", "car_racing_mean", "car_racing_published", "car_racing_scratch")
 
 
-def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.xdist_group("studies")
+def test_sweeps_become_tables_and_figures(studies: Commands, tmp_path: Path) -> None:
+    commands = studies
+
     def sweep(name: str, *overrides: str) -> None:
         commands.train("-m", "--config-dir=experiments", f"+agent_transfer={name}", *SMALL, *overrides)
 
     def means(name: str) -> list[float]:
-        run = json.loads((studies / name / "results.json").read_text())
+        run = json.loads((folder / name / "results.json").read_text())
         return [float(np.mean(row["fitness"])) for row in run["controller"]["generations"]]
 
-    sweep("sweep", "transfer=scratch,freeze2", "transfer.budget=1.0", "seed=0,1")
+    sweep("sweep", "transfer=scratch,freeze_encoder", "transfer.budget=1.0", "seed=0,1")
     sweep("controls", "seed=0")
     sweep("other_tasks", "env=bipedal_walker", "transfer=scratch", "transfer.budget=0.5", "seed=0")
     sweep("controls", "seed=0")
     sweep("step_size", "seed=0")
-    studies = commands.outputs / "studies" / "agent_transfer" / "smoke"
-    again = json.loads((studies / "control-1-random_memory-seed0" / "results.json").read_text())
+    folder = commands.outputs / "studies" / "agent_transfer" / "smoke"
+    again = json.loads((folder / "control-1-random_memory-seed0" / "results.json").read_text())
     assert again["config"]["controller"]["inputs"] == ["z"]
     assert all(stage["cached"] for stage in again["stages"].values())
-    subprocess.run([sys.executable, str(SCRIPT), f"{studies}/*", "--to", str(tmp_path)], check=True)
+    commands.analyse("agent_transfer", f"{folder}/*", "--to", str(tmp_path))
 
     def table(name: str) -> list[dict[str, str]]:
         with (tmp_path / f"{name}.csv").open(newline="") as file:
             return list(csv.DictReader(file))
 
     scratch, frozen = (
-        [means(f"car_racing-{name}-1.0-seed{seed}") for seed in (0, 1)] for name in ("scratch", "freeze2")
+        [means(f"car_racing-{name}-1.0-seed{seed}") for seed in (0, 1)] for name in ("scratch", "freeze_encoder")
     )
     untrained, alone = (means(f"control-{job}-random_memory-seed0") for job in (0, 1))
     assert len({tuple(curve) for curve in (*scratch, *frozen, untrained, alone)}) == 6  # else nothing below says much
 
     summary = {(row["env"], row["label"]): row for row in table("summary")}
-    names = ("scratch", "freeze2", "random_memory", "z_alone", "small_steps", "all 2")
+    names = ("scratch", "freeze_encoder", "random_memory", "z_alone", "small_steps", "all 2")
     assert set(summary) == {*(("car_racing", name) for name in names), ("bipedal_walker", "scratch ×0.5")}
-    row, rises = summary["car_racing", "freeze2"], [last - first for first, last in frozen]
+    row, rises = summary["car_racing", "freeze_encoder"], [last - first for first, last in frozen]
     assert float(row["first"]) == pytest.approx(np.mean([first for first, _ in frozen]), rel=1e-4)
     assert float(row["last"]) == pytest.approx(np.mean([last for _, last in frozen]), rel=1e-4)
     assert [float(row[key]) for key in ("rise_low", "rise", "rise_high")] == pytest.approx(
@@ -64,7 +67,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     assert float(summary["car_racing", "all 2"]["last"]) == pytest.approx(both[:, 1].mean(), rel=1e-4)
 
     gains = {(row["label"], row["reference"], row["metric"]): row for row in table("gains")}
-    found = gains["freeze2", "scratch", "area"]
+    found = gains["freeze_encoder", "scratch", "area"]
     assert (found["question"], found["seeds"]) == ("transfer of V", "0 1")
     assert float(found["value"]) == pytest.approx(np.mean(frozen) - np.mean(scratch), rel=1e-3)
     for control, reference, label in ((untrained, scratch[0], "scratch"), (alone, untrained, "random_memory")):
@@ -79,7 +82,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     assert float(gains["small_steps", "scratch", "jump_start"]["value"]) != 0
 
     drawn = {row["strategy"] for row in table("curves") if row["env"] == "car_racing"}
-    assert drawn == {"scratch", "freeze2", "random_memory", "z_alone", "small_steps"}
+    assert drawn == {"scratch", "freeze_encoder", "random_memory", "z_alone", "small_steps"}
     read = {row["strategy"]: row for row in table("inputs") if (row["env"], row["seed"]) == ("car_racing", "0")}
     encoded = commands.outputs / "artifacts" / "encode"
     (of_scratch,) = encoded.glob("car_racing-scratch-smoke-seed0-*")
@@ -89,7 +92,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     assert read["z_alone"]["h"] == ""
     assert read["small_steps"]["h"] == read["scratch"]["h"] != read["random_memory"]["h"]
     assert 0 < float(read["random_memory"]["h"]) < 256  # each of 256 within ±1
-    vision = {json.loads(path.read_text())["stages"]["vision"]["artifact"] for path in _of_seed_0(studies)}
+    vision = {json.loads(path.read_text())["stages"]["vision"]["artifact"] for path in _of_seed_0(folder)}
     assert len(vision) == 1  # controls see through the V of scratch
     for name in (*FIGURES, "gains"):
         text = (tmp_path / f"{name}.svg").read_text()
@@ -97,9 +100,9 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path) ->
     assert not (tmp_path / "lunar_lander.svg").exists()
 
 
-def _of_seed_0(studies: Path) -> list[Path]:
+def _of_seed_0(folder: Path) -> list[Path]:
     names = ("car_racing-scratch-1.0-seed0", "control-0-random_memory-seed0", "control-1-random_memory-seed0")
-    return [studies / name / "results.json" for name in names]
+    return [folder / name / "results.json" for name in names]
 
 
 @pytest.fixture(scope="module")

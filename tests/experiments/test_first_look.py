@@ -1,20 +1,22 @@
 """The study at its smallest scale: a run and its analysis."""
 
 import csv
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from helpers import ROOT, Commands
+import pytest
+from helpers import Commands, Finished
 
 
-def test_a_run_becomes_a_table_and_a_picture(commands: Commands, tmp_path: Path) -> None:
-    commands.train("-m", "env=lunar_lander")
-    run = next(commands.outputs.rglob("results.json")).parent
-    script = ROOT / "experiments" / "first_look" / "analyse.py"
-    subprocess.run([sys.executable, str(script), str(run), "--to", str(tmp_path)], check=True)
+@pytest.mark.slow
+@pytest.mark.xdist_group("lunar_lander")
+def test_a_run_becomes_a_table_and_a_picture(
+    finished: Callable[[str], Finished], commands: Commands, tmp_path: Path
+) -> None:
+    made = finished("lunar_lander")
+    commands.analyse("first_look", str(made.run), "--to", str(tmp_path))
     (row,) = csv.DictReader((tmp_path / "results.csv").open())
-    results = commands.results()[0]
+    results = made.results
     assert row["env"] == "lunar_lander"
     assert abs(float(row["score"]) - results["evaluation"]["mean"]) < 1e-3
     assert 0 < (tmp_path / "lunar_lander.gif").stat().st_size <= 300_000

@@ -1,8 +1,6 @@
 """LunarLander's ship by strategy: what the analysis refuses, and its constants against a regression on nothing."""
 
 import importlib.util
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, Commands
 from synthetic import write_run
 
 from worldmodels.config import Config
@@ -48,12 +46,10 @@ def test_a_constant_scores_what_the_mean_of_other_rollouts_does(
     assert analysis.constants(SimpleNamespace(judged=lambda name: None)) == {}
 
 
-def test_refused_with_one_line(tmp_path: Path, compose: Callable[..., Config]) -> None:
+def test_refused_with_one_line(commands: Commands, tmp_path: Path, compose: Callable[..., Config]) -> None:
     def told() -> str:
-        command = [sys.executable, str(SCRIPT), f"{tmp_path}/outputs/runs/*", "--to", str(tmp_path / "to")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        return done.stderr
+        runs = f"{tmp_path}/outputs/runs/*"
+        return commands.analyse("lander_reconstruction", runs, "--to", str(tmp_path / "to"), expect=1)
 
     def ran(*overrides: str) -> None:
         write_run(tmp_path / "outputs", compose("stage=vision", *overrides), stages=2)

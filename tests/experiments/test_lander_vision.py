@@ -1,18 +1,19 @@
 """The study at its smallest scale: two runs and their analysis."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
-from helpers import ROOT, Commands
+import pytest
+from helpers import Commands
 
 
+@pytest.mark.slow
 def test_runs_become_tables_and_a_picture(commands: Commands, tmp_path: Path) -> None:
-    commands.train("-m", "env=lunar_lander", "stage=vision", "vae=foveal,vae_gan", "heldout.rollouts=12")
+    commands.train(
+        "-m", "env=lunar_lander", "stage=vision", "vae=foveal,vae_gan", "vae.epochs=1", "heldout.rollouts=12"
+    )
     runs = sorted(str(path.parent) for path in commands.outputs.rglob("results.json"))
-    script = ROOT / "experiments" / "lander_vision" / "analyse.py"
-    subprocess.run([sys.executable, str(script), *runs, "--to", str(tmp_path)], check=True)
+    commands.analyse("lander_vision", *runs, "--to", str(tmp_path))
     rows = {row["variant"]: row for row in csv.DictReader((tmp_path / "results.csv").open())}
     assert set(rows) == {"FovealVAE salient with readouts", "ConvVAE gan"}
     results = {each["config"]["vae"]["loss"]: each for each in commands.results()}

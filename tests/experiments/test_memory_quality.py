@@ -1,22 +1,24 @@
 """The study at its smallest scale: a run and its analysis."""
 
 import csv
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from helpers import ROOT, Commands
+import pytest
+from helpers import Commands, Finished
 
 
-def test_a_run_becomes_a_table_and_a_figure(commands: Commands, tmp_path: Path) -> None:
-    commands.train("env=lunar_lander", "stage=memory", "measure.samples=2", "heldout.max_steps=120")
-    run = next(commands.outputs.rglob("results.json")).parent
-    script = ROOT / "experiments" / "memory_quality" / "analyse.py"
-    subprocess.run([sys.executable, str(script), str(run), "--to", str(tmp_path)], check=True)
+@pytest.mark.slow
+@pytest.mark.xdist_group("lunar_lander")
+def test_a_run_becomes_a_table_and_a_figure(
+    finished: Callable[[str], Finished], commands: Commands, tmp_path: Path
+) -> None:
+    made = finished("lunar_lander")
+    commands.analyse("memory_quality", str(made.run), "--to", str(tmp_path))
     found = {
         (row["measure"], row["model"], row["horizon"]): row for row in csv.DictReader((tmp_path / "results.csv").open())
     }
-    measures = commands.results()[0]["measures"]["memory"]
+    measures = made.results["measures"]["memory"]
     for model in ("memory", "persistence", "reservoir", "swapped"):
         value = measures["open_loop"][model][0]["value"]
         assert abs(float(found["open_loop", model, "1"]["value"]) - value) < 1e-4 * abs(value)

@@ -3,8 +3,6 @@
 import csv
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +15,28 @@ from worldmodels.reports.groups import group_runs
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "memory_transfer" / "analyse.py"
-SMALL = ("executor=serial", "vae.epochs=1", "memory.steps=16", "measure.samples=2", "probe.enabled=false")
+SMALL = ("vae.epochs=2", "memory.steps=16", "measure.samples=2", "probe.enabled=false")
 UNMEASURED = "measure.enabled=false"
 METRICS = ("jump_start", "asymptote", "area")
 Runs = list[dict[str, Any]]  # by seed
 
 
-def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path, analysis: Any) -> None:
+@pytest.mark.slow
+@pytest.mark.xdist_group("studies")
+def test_sweeps_become_tables_and_figures(studies: Commands, tmp_path: Path, analysis: Any) -> None:
+    commands = studies
+
     def sweep(name: str, *overrides: str) -> None:
         commands.train("-m", "--config-dir=experiments", f"+memory_transfer={name}", *SMALL, *overrides)
 
     def results(name: str) -> Runs:
-        return [json.loads(path.read_text()) for path in sorted(studies.glob(f"{name}-seed*/results.json"))]
+        return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}-seed*/results.json"))]
 
     sweep("sweep", UNMEASURED, "transfer=scratch,freeze_lstm", "transfer.budget=1.0", "seed=0,1")
     sweep("sweep", UNMEASURED, "transfer=scratch,freeze_lstm,random_lstm", "seed=0")
     sweep("input_layers", "transfer.input_layer=keep_latent", "seed=0")
     sweep("alignment", UNMEASURED, "seed=0")
-    studies = commands.outputs / "studies" / "memory_transfer" / "smoke"
+    folder = commands.outputs / "studies" / "memory_transfer" / "smoke"
     scratch, frozen, random = (results(f"{name}-1.0") for name in ("scratch", "freeze_lstm", "random_lstm"))
     half_scratch, half_frozen = (results(f"{name}-0.5") for name in ("scratch", "freeze_lstm"))
     half_random = results("random_lstm-0.5")
@@ -44,7 +46,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path, an
     for whole, half in ((scratch, half_scratch), (frozen, half_frozen), (random, half_random)):
         assert nlls(whole)[0][:2] == nlls(half)[0]  # a shorter training begins as a longer one
     aligned: dict[tuple[str, str], Runs] = {}
-    for path in studies.glob("alignment-*/results.json"):
+    for path in folder.glob("alignment-*/results.json"):
         run = json.loads(path.read_text())
         aligned[run["transfer"], "frozen" if run["config"]["transfer"]["freeze"] else "fine-tuned"] = [run]
     visions = [
@@ -54,7 +56,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path, an
     assert [len(each) for each in visions] == [1, 1, 1]  # what is compared has one V
     assert len(set.union(*visions)) == 3
 
-    subprocess.run([sys.executable, str(SCRIPT), f"{studies}/*", "--to", str(tmp_path)], check=True)
+    commands.analyse("memory_transfer", f"{folder}/*", "--to", str(tmp_path))
     tables = {name: rows(tmp_path / f"{name}.csv") for name in ("gains", "summary", "measures", "runs")}
     assert len(tables["runs"]) == 14
     gains = {(row["question"], row["label"], row["reference"], row["metric"]): row for row in tables["gains"]}
@@ -114,7 +116,7 @@ def test_sweeps_become_tables_and_figures(commands: Commands, tmp_path: Path, an
     for name in ("curves", "input_layers", "alignment", "gains"):
         text = (tmp_path / f"{name}.svg").read_text()
         assert "nats per dimension" in text and len(text) < 300_000
-    check_that_v_matters(analysis, f"{studies}/*")
+    check_that_v_matters(analysis, f"{folder}/*")
 
 
 def test_every_seed_has_its_own_threshold(analysis: Any) -> None:

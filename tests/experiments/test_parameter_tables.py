@@ -1,11 +1,9 @@
 """The study for one task, against the numbers that the source study published."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
-from helpers import ROOT
+from helpers import Commands
 
 COPIED_M = 422_368 - (32 + 3) * 4 * 256  # all but the input layer, which is fresh
 PUBLISHED = {  # total, copied, frozen, trainable
@@ -21,10 +19,8 @@ CONVOLUTIONS = {"encoder.layers.0": 1_568, "encoder.layers.1": 32_832, "encoder.
 CONVOLUTIONS |= {"encoder.layers.3": 524_544}
 
 
-def test_the_tables_are_those_of_the_source_study(tmp_path: Path) -> None:
-    script = ROOT / "experiments" / "parameter_tables" / "analyse.py"
-    command = [sys.executable, str(script), "--to", str(tmp_path), "--tasks", "car_racing"]
-    subprocess.run(command, check=True, cwd=tmp_path)
+def test_the_tables_are_those_of_the_source_study(commands: Commands, tmp_path: Path) -> None:
+    commands.analyse("parameter_tables", "--to", str(tmp_path), "--tasks", "car_racing", cwd=tmp_path)
     groups = list(csv.DictReader((tmp_path / "groups.csv").open()))
     found = {
         (row["transfer"], row["part"], row["group"]): tuple(

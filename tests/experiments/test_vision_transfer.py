@@ -2,16 +2,16 @@
 
 import csv
 import json
-import subprocess
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, Commands
+from helpers import Commands, Finished
 
-SMALL = ("executor=serial", "vae.epochs=2", "heldout.rollouts=12")
+SMALL = ("vae.epochs=2", "heldout.rollouts=12")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -19,18 +19,17 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def analyse(study: str, runs: Path, to: Path) -> None:
-    script = ROOT / "experiments" / study / "analyse.py"
-    subprocess.run([sys.executable, str(script), f"{runs}/*", "--to", str(to)], check=True)
-
-
 def sweep(commands: Commands, study: str, name: str, *overrides: str) -> None:
     commands.train("-m", "--config-dir=experiments", f"+{study}={name}", *SMALL, *overrides)
 
 
-def test_vision_transfer_becomes_tables_and_figures(commands: Commands, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.xdist_group("studies")
+def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path: Path) -> None:
+    commands = studies
+
     def results(name: str) -> list[dict[str, Any]]:
-        return [json.loads(path.read_text()) for path in sorted(studies.glob(f"{name}-seed*/results.json"))]
+        return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{name}-seed*/results.json"))]
 
     def curves(runs: list[dict[str, Any]], measure: str = "val_reconstruction") -> np.ndarray:
         return np.array([[epoch[measure] for epoch in run["vision"]["epochs"]] for run in runs])
@@ -38,13 +37,13 @@ def test_vision_transfer_becomes_tables_and_figures(commands: Commands, tmp_path
     sweep(commands, "vision_transfer", "sweep", "env=car_racing", "transfer=scratch,freeze_encoder", "seed=0,1")
     sweep(commands, "vision_transfer", "controls", "transfer=random_encoder", "seed=0")
     sweep(commands, "vision_transfer", "more_seeds", "transfer=scratch", "transfer.budget=1.0", "seed=1")
-    studies = commands.outputs / "studies" / "vision_transfer" / "smoke"
+    folder = commands.outputs / "studies" / "vision_transfer" / "smoke"
     scratch, half = results("car_racing-scratch-1.0"), results("car_racing-scratch-0.5")
     frozen, half_frozen = results("car_racing-freeze_encoder-1.0"), results("car_racing-freeze_encoder-0.5")
     random = results("car_racing-random_encoder-1.0")
     assert [len(runs) for runs in (scratch, half, frozen, half_frozen, random)] == [2, 2, 2, 2, 1]
     assert scratch[1]["stages"]["vision"]["cached"]
-    analyse("vision_transfer", studies, tmp_path)
+    commands.analyse("vision_transfer", f"{folder}/*", "--to", str(tmp_path))
 
     gains = {
         (row["question"], row["label"], row["reference"], row["measure"], row["metric"]): row
@@ -93,11 +92,15 @@ def test_vision_transfer_becomes_tables_and_figures(commands: Commands, tmp_path
     assert (tmp_path / "pictures_car_racing.png").stat().st_size <= 300_000
 
 
-def test_lander_reconstruction_tells_of_the_ship_by_strategy(commands: Commands, tmp_path: Path) -> None:
-    sweep(commands, "lander_reconstruction", "sweep", "transfer=scratch,freeze2", "transfer.budget=1.0", "seed=0")
+@pytest.mark.slow
+@pytest.mark.xdist_group("lander_reconstruction")
+def test_lander_reconstruction_tells_of_the_ship_by_strategy(
+    finished: Callable[[str], Finished], commands: Commands, tmp_path: Path
+) -> None:
+    shutil.copytree(finished("lander_reconstruction").outputs, commands.outputs)
     sweep(commands, "lander_reconstruction", "foveal", "transfer=scratch", "seed=0")
     studies = commands.outputs / "studies" / "lander_reconstruction" / "smoke"
-    analyse("lander_reconstruction", studies, tmp_path)
+    commands.analyse("lander_reconstruction", f"{studies}/*", "--to", str(tmp_path))
     found = {(row["vae"], row["label"], row["target"], row["probe"]): row for row in rows(tmp_path / "probes.csv")}
     for vae, name in (("cvae", "scratch"), ("cvae", "freeze2"), ("foveal", "scratch")):
         run = json.loads((studies / f"{vae}-{name}-1.0-seed0" / "results.json").read_text())["probes"]["vision"]
@@ -106,6 +109,6 @@ def test_lander_reconstruction_tells_of_the_ship_by_strategy(commands: Commands,
         recall = found[vae, name, "ship", "recall"]
         assert float(recall["value"]) == pytest.approx(run["objects"]["ship"]["recall"])
         assert (recall["seeds"], recall["value_low"]) == ("1", "")
-    assert len(rows(tmp_path / "runs.csv")) == 3
+    assert len(rows(tmp_path / "runs.csv")) == 5
     for vae in ("cvae", "foveal"):
         assert (tmp_path / f"lunar_lander_{vae}.png").stat().st_size <= 300_000

@@ -8,6 +8,8 @@ from worldmodels.utils.errors import ConfigError
 
 PRECISE = "trainer.precision=32-true"
 
+pytestmark = pytest.mark.xdist_group("pipeline")  # they share `noted`
+
 
 class Made:
     """An artifact that nobody made."""
@@ -37,18 +39,26 @@ class Source:
         self.vision = self.memory = self.controller = Made(folder)
 
 
+@pytest.fixture(scope="module")
+def noted():
+    """What `notes` found before."""
+    return {}
+
+
 @pytest.fixture
-def notes(compose, tmp_path, monkeypatch):
-    """What a run of all stages would build."""
+def notes(compose, tmp_path, monkeypatch, noted):
+    """What a run of all stages would build; nobody changes it."""
     monkeypatch.setattr("worldmodels.training.fit.trains_lstm_in_bf16", lambda: True)  # whatever this processor can
 
-    def noted(*overrides):
+    def build(*overrides):
+        if overrides in noted:
+            return noted[overrides]
         config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
         store = Notes(tmp_path)
         assert list(Pipeline(config, store, None, None, lambda: Source(config, tmp_path)).run()) == list(STAGES)
-        return store
+        return noted.setdefault(overrides, store)
 
-    return noted
+    return build
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from helpers import ROOT
 
 from worldmodels.rollouts.executor import ATTEMPTS, ProcessExecutor, SerialExecutor, make_executor
 
+pytestmark = pytest.mark.xdist_group("executors")  # they share `pools`
 SOON = 60.0  # seconds in which what must happen does, on a busy machine too
 
 

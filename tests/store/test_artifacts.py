@@ -85,7 +85,7 @@ def test_the_content_of_parents_counts_and_their_label_does_not(store):
         build(store, Work(data=text), label=label, inputs={"number": number}, stage="collect")
         for number, (text, label) in enumerate([("same", "a"), ("same", "b"), ("other", "a")])
     ]
-    assert parents[0].content == parents[2].content != parents[2].content
+    assert parents[0].content == parents[1].content != parents[2].content
     children = [build(store, work, parents={"dataset": parent}) for parent in parents]
     assert [child.cached for child in children] == [False, True, False]
     role = build(store, work, parents={"source": parents[0]})

@@ -1,0 +1,158 @@
+"""Commands without the seconds that the libraries take to load: a process that has them forks one for each command.
+
+A forked command is a process with a session, an exit code and an output of its own, as a fresh one is. It is asked for
+over a Unix socket: a JSON list of the working folder and of what follows ``python`` (``-m MODULE …`` or ``FILE …``),
+with a pipe for what it prints and one for what becomes of it: its number first, at its end its wait status.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LONGEST_REQUEST = 1 << 16
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # only a process of one thread forks safely
+
+
+class Command:
+    """A command under way, with what tests need of `subprocess.Popen`."""
+
+    def __init__(self, requests: socket.socket, arguments: Sequence[str], cwd: Path) -> None:
+        self.returncode: int | None = None
+        self._output, output = os.pipe()
+        self._fate, fate = os.pipe()
+        socket.send_fds(requests, [json.dumps([str(cwd), *arguments]).encode()], [output, fate])
+        os.close(output)
+        os.close(fate)
+        self.pid = self._told()
+
+    def _told(self) -> int:
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(self._fate, 1)
+            assert byte, "the warm process is gone"
+            line += byte
+        return int(line)
+
+    def wait(self, timeout: float) -> int:
+        """Its exit code."""
+        if self.returncode is None:
+            self._expect(self._fate, timeout)
+            self.returncode = os.waitstatus_to_exitcode(self._told())
+            os.close(self._fate)
+        return self.returncode
+
+    def communicate(self, timeout: float = 600) -> tuple[str, None]:
+        """What it prints, errors among it, once it has ended."""
+        until, printed = time.monotonic() + timeout, b""
+        while True:
+            self._expect(self._output, until - time.monotonic())
+            data = os.read(self._output, 1 << 16)
+            printed += data
+            if not data:
+                break
+        os.close(self._output)
+        self.wait(max(0.0, until - time.monotonic()))
+        return printed.decode(), None
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    @staticmethod
+    def _expect(pipe: int, timeout: float) -> None:
+        if not select.select([pipe], [], [], max(0.0, timeout))[0]:
+            raise subprocess.TimeoutExpired("a warm command", timeout)
+
+
+class Warm:
+    """The process that forks; it ends with the one that started it."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair()
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())],
+            env={**os.environ, **ONE_THREAD},
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+    def start(self, arguments: Sequence[str], cwd: Path = ROOT) -> Command:
+        """Start ``python ARGUMENTS`` as leader of a process group."""
+        return Command(self._requests, arguments, cwd)
+
+    def close(self) -> None:
+        self._requests.close()
+        self._process.wait(timeout=60)
+
+
+def serve(requests: socket.socket) -> list[str]:
+    """Fork a process for each request; in that process alone this returns what to run."""
+    while True:
+        message, pipes, *_ = socket.recv_fds(requests, LONGEST_REQUEST, 2)
+        if not message:
+            os._exit(0)
+        if os.fork() == 0:
+            break
+        for pipe in pipes:
+            os.close(pipe)
+    requests.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    output, fate = pipes
+    if command := os.fork():  # this process waits for the second fork, which is the command
+        os.close(output)
+        tell(fate, command)
+        tell(fate, os.waitpid(command, 0)[1])
+        os._exit(0)
+    os.close(fate)
+    os.setsid()
+    for place, pipe in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
+        os.dup2(pipe, place)
+    os.close(output)
+    cwd, *arguments = json.loads(message)
+    os.chdir(cwd)
+    return arguments
+
+
+def tell(pipe: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody wants to know any more
+        os.write(pipe, f"{number}\n".encode())
+
+
+def load_libraries() -> None:
+    """Import whatever commands and studies may, but no command: each is to run from its own first line."""
+    importlib.import_module("matplotlib.pyplot")
+    rooms = importlib.import_module("worldmodels").__path__
+    for room in [room.name for room in pkgutil.iter_modules(rooms, "worldmodels.") if room.ispkg]:
+        for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
+            importlib.import_module(module.name)
+    gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
+
+
+def run(arguments: list[str]) -> None:
+    """What ``python`` does with these arguments."""
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = arguments
+        sys.path[0] = str(Path(arguments[0]).resolve().parent)
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    load_libraries()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    run(serve(socket.socket(fileno=int(sys.argv[1]))))
