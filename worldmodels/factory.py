@@ -43,7 +43,7 @@ def make_memory(config: Config, action_size: int, weights: Path | None = None, s
 def _adapter_width(config: Config, file: Path | None, usual: int) -> int:
     """Inputs of M's first layer in a file of weights, or the ``usual`` ones without."""
     network = parts.find(MEMORY, config.memory.network, "memory.network")
-    inputs: tuple[str, ...] = getattr(network, "INPUT_LAYERS", ())
+    inputs = [*getattr(network, "INPUT_LAYERS", ())]
     require(
         bool(inputs) and "adapter_width" in inspect.signature(network).parameters,
         f"transfer.input_layer=adapter needs an M with INPUT_LAYERS and an argument adapter_width, which "

@@ -1,7 +1,7 @@
 """What else M predicts from h_t: the reward r_t of action a_t, and whether it ends the episode.
 
-Each head is one dense layer, as the mixture's is. h_t is the hidden state after the inputs z_t and a_t. A reward head of
-one's own is an ``nn.Module`` made with ``hidden_size``, with `mean`, `nll` and `sample` as here; where it has
+Each head is one dense layer, as the mixture's is. h_t is the hidden state after the inputs z_t and a_t. A reward head
+of one's own is an ``nn.Module`` made with ``hidden_size``, with `mean`, `nll` and `sample` as here; where it has
 `standardise`, it is given the mean and deviation of the training rewards.
 """
 

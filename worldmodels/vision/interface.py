@@ -43,7 +43,9 @@ class Vision(nn.Module):
         raise NotImplementedError
 
 
-def reconstruct(network: Vision, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
-    """Encode, sample and decode. frames: (B, 3, 64, 64), noise: (B, Z) standard normal -> (B, 3, 64, 64), latents."""
-    latent = network.encode(frames)
-    return network.decode(latent.sample(noise)), latent
+def reconstruct(network: Vision, frames: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Latent]:
+    """Through a sampled z, ``noise`` (B, Z) standard normal, or without noise from μ, as an agent sees: frames
+    (B, 3, 64, 64) -> (B, 3, 64, 64) in 0–1, and latents.
+    """
+    latent = Latent(*network.encode(frames))
+    return network.decode(latent.mu if noise is None else latent.sample(noise)), latent

@@ -75,6 +75,6 @@ class ConvVAE(Vision):
         """(B, Z) -> (B, 3, 64, 64) in 0–1."""
         return self.decoder(z).float().sigmoid()
 
-    def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
-        """Reconstruct through a sampled z. noise: (B, Z) standard normal."""
+    def forward(self, frames: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Latent]:
+        """As `reconstruct`."""
         return reconstruct(self, frames, noise)
