@@ -78,7 +78,7 @@ def judged(gain: float) -> dict[str, dict[str, Any]]:
 
     target = {"linear": r2(0.5 + gain / 100), "mlp": r2(0.6), "shuffled": {"linear": 0.0, "mlp": None}}
     recall = {"recall": 0.9, "interval": [0.8, 1.0], "frames": 50}
-    models = ("memory", "persistence", "reservoir", "swapped")
+    models = ("memory", "persistence", "reservoir", "mismatched_actions")
     errors = {name: [figure(0.2), figure(None)] for name in models}
     probes = {"z": {"speed": target}, "frames": 50, "rollouts": 5}
     return {

@@ -67,6 +67,7 @@ def dream(composed: DictConfig) -> None:
     from worldmodels.dreams.unroll import dream_under, drift
     from worldmodels.envs import make_env, task_spec
     from worldmodels.factory import make_memory, make_vision
+    from worldmodels.memory.interface import heads_of
     from worldmodels.rollouts.engine import Episode, Items, play
     from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
     from worldmodels.store.artifacts import write_json
@@ -120,7 +121,7 @@ def dream(composed: DictConfig) -> None:
         console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
     facts = {"run": str(run.folder.resolve()), "env": config.env.name, "seed": request.seed}
     figures: dict[str, Any] = {**facts, "horizons": HORIZONS, "latent_error": lines}
-    if "controller" in run.results["stages"] and memory.reward_head is not None:
+    if "controller" in run.results["stages"] and heads_of(memory).reward is not None:
         model, controllers = DreamModel.of(run.folder), load_file(run.controller.weights)["mean"][None]
         seeds = range(request.seed, request.seed + SCORED)
         console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")

@@ -1,5 +1,6 @@
 """V and M as the config names them, with fresh weights or with those of an artifact."""
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,31 +8,48 @@ import torch
 
 from worldmodels.config import STAGES, Config
 from worldmodels.memory.config import NETWORK as MEMORY
-from worldmodels.transfer.weights import LSTM_INPUT, load_weights, shapes
+from worldmodels.transfer.weights import load_weights, shapes
 from worldmodels.utils import parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import sequence
 from worldmodels.utils.settings import Part
 from worldmodels.vision.config import NETWORK as VISION
 
 if TYPE_CHECKING:
-    from worldmodels.memory.network import MDNLSTM
-    from worldmodels.vision.network import ConvVAE
+    from worldmodels.memory.interface import Memory
+    from worldmodels.vision.interface import Vision
+
+NEEDED = {  # of the interfaces of V and M
+    "vision": ("latent_size", "encode", "decode"),
+    "memory": ("latent_size", "action_size", "hidden_size", "initial_state", "step", "unroll", "mixture"),
+}
 
 
-def make_vision(config: Config, weights: Path | None = None) -> "ConvVAE":
+def make_vision(config: Config, weights: Path | None = None) -> "Vision":
     """V, with fresh weights that the seed determines, or with those of an artifact."""
     return _make(VISION, "vae.network", config.vae.network, config, "vision", weights)
 
 
-def make_memory(config: Config, action_size: int, weights: Path | None = None, source: Path | None = None) -> "MDNLSTM":
+def make_memory(config: Config, action_size: int, weights: Path | None = None, source: Path | None = None) -> "Memory":
     """M for a task with that many actions, with fresh weights that the seed determines, or with those of an
-    artifact. An LSTM behind an adapter is as wide as in the artifact, or as in the ``source`` it is to start from.
+    artifact. Behind an adapter, M is as wide as in the artifact, or as in the ``source`` it is to start from.
     """
     sizes = {"latent_size": config.vae.latent_size, "action_size": action_size}
-    file = weights or source
     if config.transfer.input_layer == "adapter":
-        sizes["adapter_width"] = shapes(file)[LSTM_INPUT][1] if file else sum(sizes.values())
+        sizes["adapter_width"] = _adapter_width(config, weights or source, sum(sizes.values()))
     return _make(MEMORY, "memory.network", config.memory.network, config, "memory", weights, **sizes)
+
+
+def _adapter_width(config: Config, file: Path | None, usual: int) -> int:
+    """Inputs of M's first layer in a file of weights, or the ``usual`` ones without."""
+    network = parts.find(MEMORY, config.memory.network, "memory.network")
+    inputs = [*getattr(network, "INPUT_LAYERS", ())]
+    require(
+        bool(inputs) and "adapter_width" in inspect.signature(network).parameters,
+        f"transfer.input_layer=adapter needs an M with INPUT_LAYERS and an argument adapter_width, which "
+        f"{network.__name__} has not: use transfer.input_layer=reinit",
+    )
+    return shapes(file, network)[inputs[0]][1] if file else usual
 
 
 def _make(part: Part, key: str, value: Any, config: Config, stage: str, weights: Path | None, **facts: int) -> Any:
@@ -41,6 +59,12 @@ def _make(part: Part, key: str, value: Any, config: Config, stage: str, weights:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence(config.seed, *keys).generate_state(1)[0]))
         network = parts.make(part, value, key, **facts)
+    lacking = [name for name in NEEDED[stage] if not hasattr(network, name)]
+    require(
+        not lacking,
+        f"{key}={parts.target(part, value)} has no {', '.join(lacking)}: expected all that "
+        f"worldmodels/{stage}/interface.py names",
+    )
     if weights is not None:
         load_weights(network, weights)
     return network

@@ -1,4 +1,4 @@
-"""What settings were called before: what is refused with the new name, and how the configs of old runs are read."""
+"""What settings and figures were called before: what is refused with the new name, and how old runs are read."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +23,7 @@ RENAMED = {
     "controller.diagonal": "controller.search.diagonal",
     "executor.name": "executor.engine",
 }
+FIGURES = {"swapped": "mismatched_actions", "memory_minus_swapped": "memory_minus_mismatched_actions"}
 _POLICY_SETTINGS = {
     "uniform": {},
     "sticky": {"persistence": "persistence"},
@@ -48,6 +49,13 @@ def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
     if "name" in new.get("executor", {}):
         new["executor"]["engine"] = new["executor"].pop("name")
     return new
+
+
+def migrated_figures(figures: Any) -> Any:
+    """M's measures of a run of an earlier version under today's names; those of today as they are."""
+    if isinstance(figures, Mapping):
+        return {FIGURES.get(name, name): migrated_figures(value) for name, value in figures.items()}
+    return figures
 
 
 def _migrate_loss(vae: dict[str, Any]) -> None:

@@ -97,18 +97,22 @@ def act_alone(agent: Agent, parameters: np.ndarray, frames: np.ndarray, slot: in
 
 @torch.no_grad()
 def by_hand(
-    inputs: list[str], parameters: np.ndarray, vision: ConvVAE, memory: MDNLSTM, frames: np.ndarray
+    inputs: list[str], parameters: np.ndarray, vision: ConvVAE, memory: MDNLSTM | None, frames: np.ndarray
 ) -> np.ndarray:
-    """Actions for these frames. h and c are found anew for every frame, from all the frames and actions before."""
+    """Actions for these frames. h and c are found anew for every frame, from all the frames and actions before; an
+    agent without M reads z alone.
+    """
     size = sum({"z": LATENT, "h": HIDDEN, "c": HIDDEN}[name] for name in inputs)
     weights, bias = parameters[: ACTIONS * size].reshape(ACTIONS, size), parameters[ACTIONS * size :]
     z = torch.cat([vision.encode(to_unit(torch.from_numpy(frame[None]))).mu for frame in frames])
     actions: list[np.ndarray] = []
     for t in range(len(frames)):
-        state = memory.initial_state(1)
-        if t:
-            state = memory.unroll(z[None, :t], torch.from_numpy(np.stack(actions))[None])[1]
-        known = {"z": z[t].numpy(), "h": state.h[0].numpy(), "c": state.c[0].numpy()}
+        known = {"z": z[t].numpy()}
+        if memory is not None:
+            state = memory.initial_state(1)
+            if t:
+                state = memory.unroll(z[None, :t], torch.from_numpy(np.stack(actions))[None])[1]
+            known |= {"h": state.h[0].numpy(), "c": state.c[0].numpy()}
         x = np.concatenate([known[name] for name in inputs])
         actions.append(np.tanh(weights @ x + bias).astype(np.float32))
     return np.stack(actions)

@@ -12,7 +12,7 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 from worldmodels.diagnostics.baselines import RIDGES, _Moments, _ridge, fit_baselines
 from worldmodels.diagnostics.measures import _histogram, calibration, measure, rows
 from worldmodels.diagnostics.open_loop import CONTEXT, STRIDE, expectation_error, squared_errors
-from worldmodels.diagnostics.trajectories import Trajectory, batches, swapped_actions
+from worldmodels.diagnostics.trajectories import Trajectory, batches, mismatched_actions
 from worldmodels.memory import mixture
 from worldmodels.memory.mixture import Mixture
 from worldmodels.memory.network import MDNLSTM, State
@@ -95,23 +95,25 @@ def brute(
     return found
 
 
-@pytest.mark.parametrize("carry", [False, True])
+@pytest.mark.parametrize("skip_gain", [False, True])
 @pytest.mark.parametrize("lengths", [[7], [1, 6, 2, 7, 29, 12, 1], [40] * 3])
 @torch.no_grad()
-def test_open_loop_errors_against_brute_force(lengths: list[int], carry: bool) -> None:
-    model, given = network(carry=carry), trajectories(lengths)
-    if model.carry is not None:
-        model.carry.gain.fill_(0.07)
+def test_open_loop_errors_against_brute_force(lengths: list[int], skip_gain: bool) -> None:
+    model, given = network(skip_gain=skip_gain), trajectories(lengths)
+    if model.skip_gain is not None:
+        model.skip_gain.gain.fill_(0.07)
     base = fit_baselines(model, trajectories([30, 40, 20], seed=1), seed=0)
     got = squared_errors(model, base, given, HORIZONS)
-    other = swapped_actions(given)
+    other = mismatched_actions(given)
     for r, (true, false) in enumerate(zip(given, other, strict=True)):
-        mu, actions, swapped = (torch.from_numpy(each) for each in (true.mu, true.actions, false.actions))
+        mu, actions, mismatched = (torch.from_numpy(each) for each in (true.mu, true.actions, false.actions))
         expected = {name: np.zeros(len(HORIZONS)) for name in got._fields}
         for start in range(CONTEXT, len(mu) - 1, STRIDE):
             errors = {
                 "memory": brute(model, lambda h, z: mixture.mean(model.mixture(h, z)), mu, actions, actions, start),
-                "swapped": brute(model, lambda h, z: mixture.mean(model.mixture(h, z)), mu, actions, swapped, start),
+                "mismatched_actions": brute(
+                    model, lambda h, z: mixture.mean(model.mixture(h, z)), mu, actions, mismatched, start
+                ),
                 "reservoir": brute(
                     base.reservoir.network, lambda h, z: base.reservoir.predict(h), mu, actions, actions, start
                 ),
@@ -147,7 +149,7 @@ def test_sampled_forecasts_are_exact_one_step_ahead_and_where_nothing_is_uncerta
             model.mdn.weight.view(3, 3, 4, -1)[[0, 2]] = 0.0
         fed_back = squared_errors(model, base, given, HORIZONS)
         sampled = squared_errors(model, base, given, HORIZONS, samples=3)
-        for name in ("memory", "swapped"):
+        for name in ("memory", "mismatched_actions"):
             np.testing.assert_allclose(
                 getattr(sampled, name)[:, places], getattr(fed_back, name)[:, places], rtol=1e-4, atol=1e-4
             )
@@ -177,9 +179,9 @@ def test_sampled_forecasts_are_the_expectation_of_futures_and_not_of_means_fed_b
     assert found[0] > 1.5 * error
 
 
-def test_swapped_actions_are_real_sequences_from_elsewhere() -> None:
+def test_mismatched_actions_are_real_sequences_from_elsewhere() -> None:
     given = trajectories([4, 10, 1, 5])
-    found = swapped_actions(given)
+    found = mismatched_actions(given)
     before, after = (np.concatenate([each.actions for each in some]) for some in (given, found))
     assert not (before == after).any()
     np.testing.assert_array_equal(np.roll(after, -10, axis=0), before)
@@ -286,8 +288,8 @@ def test_a_world_that_actions_move_and_one_that_they_do_not(gain: float) -> None
     assert verdicts["beats_persistence"]["horizon_1"] or gain == 0.0  # a third less than persistence, at 48 places
     assert verdicts["beats_persistence"]["horizon_60"] is None, "no rollout is that long"
     assert verdicts["uses_actions"]["nll"] == verdicts["uses_actions"]["horizon_3"] == (gain == 1.0)
-    swapped = found["open_loop"]["memory_minus_swapped"][1]
-    assert (swapped["value"] < -0.5) == (gain == 1.0)
+    mismatched = found["open_loop"]["memory_minus_mismatched_actions"][1]
+    assert (mismatched["value"] < -0.5) == (gain == 1.0)
     if gain == 0.0:
         assert verdicts["beats_reservoir"]["nll"], "two equally likely outcomes are no Gaussian"
         assert found["calibration"]["error"]["value"] < 0.1

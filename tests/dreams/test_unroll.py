@@ -10,10 +10,10 @@ from worldmodels.memory.network import MDNLSTM
 
 def make_memory() -> MDNLSTM:
     torch.manual_seed(0)
-    network = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4, carry=True).eval()
-    assert network.carry is not None
+    network = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4, skip_gain=True).eval()
+    assert network.skip_gain is not None
     with torch.no_grad():
-        network.carry.gain.fill_(0.05)
+        network.skip_gain.gain.fill_(0.05)
     return network
 
 

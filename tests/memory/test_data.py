@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.config import MemoryNetworkConfig
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import EncodedSequences, RandomWindows, SequenceDataModule, Window, Windows
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
@@ -35,7 +34,6 @@ def make_store(folder: Path, lengths: list[int] = LENGTHS, log_var: float = -20.
 
 def config(sequence_length: int = 6, validate_every: int = 5, fraction: float = 0.3) -> MemoryConfig:
     return MemoryConfig(
-        network=MemoryNetworkConfig("worldmodels.memory.network.MDNLSTM"),
         steps=validate_every,
         batch_size=4,
         sequence_length=sequence_length,

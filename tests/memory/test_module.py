@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from worldmodels.config import MemoryNetworkConfig
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import SequenceDataModule, Sequences
 from worldmodels.memory.module import MemoryModule, masked_mean, persistence_nll
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:You are trying to .self.log")
 
 def config(validate_every: int = 5, **changes: float) -> MemoryConfig:
     return MemoryConfig(
-        network=MemoryNetworkConfig("worldmodels.memory.network.MDNLSTM"),
         steps=validate_every,
         batch_size=4,
         sequence_length=6,

@@ -143,15 +143,15 @@ def test_the_head_is_one_dense_layer_read_as_weights_means_and_deviations(shape:
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 6)])
-def test_with_carry_the_means_lean_on_z(shape: tuple[int, ...]) -> None:
+def test_with_gain_the_means_lean_on_z(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    network = MDNLSTM(4, 2, 8, 3, carry=True)
-    assert network.carry is not None
+    network = MDNLSTM(4, 2, 8, 3, skip_gain=True)
+    assert network.skip_gain is not None
     rng = torch.Generator().manual_seed(1)
     h, z = torch.randn(*shape, 8, generator=rng), torch.randn(*shape, 4, generator=rng)
     torch.testing.assert_close(network.mixture(h, z).mu, network.mixture(h, 0 * z).mu)
     with torch.no_grad():
-        network.carry.gain.copy_(torch.tensor([0.0, 0.05, 0.1, 0.2]))
+        network.skip_gain.gain.copy_(torch.tensor([0.0, 0.05, 0.1, 0.2]))
     moved = network.mixture(h, z)
     for latent, gain in enumerate([0.0, 0.5, 1.0, 2.0]):
         there = network.mixture(h, 0 * z).mu[..., latent, :] + gain * z[..., latent, None]
@@ -159,14 +159,14 @@ def test_with_carry_the_means_lean_on_z(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(moved.log_pi, network.mixture(h, 0 * z).log_pi)
 
 
-def test_carry_leaves_everything_else_as_it_starts() -> None:
+def test_skip_gain_leaves_everything_else_as_it_starts() -> None:
     networks = []
-    for carry in (False, True):
+    for skip_gain in (False, True):
         torch.manual_seed(0)
-        networks.append(MDNLSTM(4, 2, 8, 3, "gaussian", True, carry))
-    without, with_carry = (network.state_dict() for network in networks)
-    assert set(with_carry) - set(without) == {"carry.gain"}
-    assert all(torch.equal(value, with_carry[name]) for name, value in without.items())
+        networks.append(MDNLSTM(4, 2, 8, 3, "gaussian", True, skip_gain))
+    without, with_gain = (network.state_dict() for network in networks)
+    assert set(with_gain) - set(without) == {"skip_gain.gain"}
+    assert all(torch.equal(value, with_gain[name]) for name, value in without.items())
 
 
 def test_behind_a_fresh_adapter_z_goes_on_as_it_is() -> None:

@@ -337,13 +337,13 @@ def test_what_meets_a_sources_weights_does_not_start_as_the_source_did(compose, 
     assert not any(alike) if apart else all(alike)
 
 
-def test_a_head_that_leans_on_carry_is_not_taken_without_it():
+def test_a_head_that_leans_on_a_skip_gain_is_not_taken_without_it():
     torch.manual_seed(0)
-    source, plain = MDNLSTM(4, 2, 8, 3, carry=True), MDNLSTM(4, 2, 8, 3)
-    with pytest.raises(ConfigError, match="carry"):
+    source, plain = MDNLSTM(4, 2, 8, 3, skip_gain=True), MDNLSTM(4, 2, 8, 3)
+    with pytest.raises(ConfigError, match="skip_gain"):
         copy_weights(plain, source.state_dict())
-    assert "carry.gain" in copy_weights(MDNLSTM(4, 2, 8, 3, carry=True), source.state_dict())
-    assert "carry.gain" not in copy_weights(MDNLSTM(4, 2, 8, 3, carry=True), plain.state_dict())
+    assert "skip_gain.gain" in copy_weights(MDNLSTM(4, 2, 8, 3, skip_gain=True), source.state_dict())
+    assert "skip_gain.gain" not in copy_weights(MDNLSTM(4, 2, 8, 3, skip_gain=True), plain.state_dict())
 
 
 def test_a_fraction_of_nothing_is_refused(compose):

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldmodels.config import VisionNetworkConfig
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
 from worldmodels.vision.config import VisionConfig
 from worldmodels.vision.data import Batch, FrameDataModule, Frames, ShuffledFrames
@@ -32,7 +31,6 @@ def make_store(folder: Path, lengths: list[int] = LENGTHS) -> RolloutStore:
 
 def config(batch_size: int = 4, shuffle_frames: int = 8, fraction: float = 0.25) -> VisionConfig:
     return VisionConfig(
-        network=VisionNetworkConfig("worldmodels.vision.network.ConvVAE"),
         epochs=1,
         batch_size=batch_size,
         validation_fraction=fraction,

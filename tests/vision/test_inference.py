@@ -6,6 +6,7 @@ import torch
 
 from worldmodels.vision.foveal import FovealVAE
 from worldmodels.vision.inference import FrameEncoder
+from worldmodels.vision.interface import Latent
 from worldmodels.vision.network import ConvVAE
 
 PRECISIONS = ["32-true", "bf16-mixed"]
@@ -90,6 +91,33 @@ def test_counts_are_not_rounded_to_bf16() -> None:
     table.fill_(0.10002)
     assert table.bfloat16().float().max() != table.max()
     encode = FrameEncoder(vision, "bf16-mixed", rows=2)
-    buffers = dict(encode._convolutions.named_buffers())
-    assert torch.equal(buffers["fovea.salience.table"], table)
-    assert {parameter.dtype for parameter in encode._convolutions.parameters()} == {torch.bfloat16}
+    encoder = encode._network.get_submodule("encoder")
+    assert torch.equal(encoder.get_buffer("fovea.salience.table"), table)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.bfloat16}
+    assert encode._network.get_submodule("bottleneck.mu").weight.dtype == torch.float32
+
+
+class Ellipse(torch.nn.Module):
+    """A V that has nothing but `encode`, of which its only layer is a part."""
+
+    latent_size = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 6)
+
+    def encode(self, frames: torch.Tensor) -> Latent:
+        mu, log_var = self.layer(frames.square().mean((2, 3))).chunk(2, dim=1)
+        return Latent(mu.sin(), log_var)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_foreign_v_encodes_as_it_says_in_float32(frames: np.ndarray, precision: str) -> None:
+    torch.manual_seed(0)
+    network = Ellipse()
+    colours = torch.from_numpy(frames).permute(0, 3, 1, 2).double().div(255).square().mean((2, 3))
+    mu, log_var = (colours @ network.layer.weight.double().T + network.layer.bias.double()).chunk(2, dim=1)
+    latent = FrameEncoder(network, precision, rows=7)(frames)  # type: ignore[arg-type]
+    torch.testing.assert_close(latent.mu.double(), mu.sin(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(latent.log_var.double(), log_var, rtol=1e-5, atol=1e-6)
+    assert latent.mu.dtype == torch.float32

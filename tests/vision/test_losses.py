@@ -9,16 +9,18 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
-from worldmodels.config import VisionNetworkConfig
 from worldmodels.transfer.weights import save_weights
+from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
-from worldmodels.vision.config import VisionConfig
-from worldmodels.vision.losses.base import LOSSES, Given, Losses, kl_divergence, squared_error
+from worldmodels.vision.config import LOSS, LOSSES
+from worldmodels.vision.losses.base import Loss, Losses, TrainingContext, kl_divergence, squared_error
 from worldmodels.vision.losses.mse import MSE
 from worldmodels.vision.losses.perceptual import Perceptual
 from worldmodels.vision.losses.salient import Salient
 from worldmodels.vision.losses.sigma import Sigma
 from worldmodels.vision.network import ConvVAE, Latent
+
+BY_THEMSELVES = [name for name in LOSSES if name != "gan"]  # which a module of its own trains: test_gan.py
 
 
 def random_latent(batch: int, scale: float = 1.0) -> Latent:
@@ -32,13 +34,14 @@ def random_images(batch: int, seed: int) -> Tensor:
     return torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
 
 
-def settings(kl_floor: float, **values: float) -> VisionConfig:
-    network = VisionNetworkConfig("worldmodels.vision.network.ConvVAE")
-    return VisionConfig(network=network, epochs=1, batch_size=1, kl_floor=kl_floor, **values)  # type: ignore[arg-type]
+def make(loss: str, context: TrainingContext, kl_floor: float = 0.5, **settings: float) -> Loss:
+    """A loss by its short name, as V's training makes it."""
+    facts = {"kl_floor": kl_floor, "context": context, "latent_size": 32}
+    return parts.make(LOSS, {"_target_": loss, **settings}, "vae.loss", **facts)
 
 
 def mse(reconstruction: Tensor, frames: Tensor, latent: Latent, kl_floor: float) -> Losses:
-    return MSE(settings(kl_floor), Given(seed=0))(reconstruction, frames, latent, latent.mu)
+    return MSE(kl_floor, TrainingContext(seed=0))(reconstruction, frames, latent, latent.mu)
 
 
 def rollouts(*lengths: int) -> list[Tensor]:
@@ -113,17 +116,17 @@ def test_the_floor_holds_for_each_frame_by_itself() -> None:
 
 def test_every_loss_reports_the_same_figures() -> None:
     a, b, latent = random_images(2, 0), random_images(2, 1), random_latent(2)
-    for name, loss in LOSSES.items():
-        losses = loss(settings(kl_floor=0.5), Given(0, rollouts(3)))(a, b, latent, latent.mu)
+    for name in BY_THEMSELVES:
+        losses = make(name, TrainingContext(0, rollouts(3)))(a, b, latent, latent.mu)
         torch.testing.assert_close(losses.reconstruction, squared_error(a, b).mean(), msg=name)
         torch.testing.assert_close(losses.kl, kl_divergence(latent).mean(), msg=name)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", BY_THEMSELVES)
 def test_nothing_of_a_loss_is_trained_unless_asked_for_and_it_is_prepared_alike_again(name: str) -> None:
-    given, asked = Given(3, rollouts(1, 4)), settings(kl_floor=0.5, salient_glimpse=1.0)
-    assert not list(LOSSES[name](settings(kl_floor=0.5), given).parameters())
-    first, again = (LOSSES[name](asked, given) for _ in range(2))
+    context, settings = TrainingContext(3, rollouts(1, 4)), {"glimpse": 1.0} if name == "salient" else {}
+    assert not list(make(name, context).parameters())
+    first, again = (make(name, context, **settings) for _ in range(2))
     assert bool(list(first.parameters())) == (name == "salient")
     for a, b in zip([*first.buffers(), *first.parameters()], [*again.buffers(), *again.parameters()], strict=True):
         assert torch.equal(a, b)
@@ -133,7 +136,7 @@ def test_nothing_of_a_loss_is_trained_unless_asked_for_and_it_is_prepared_alike_
 def test_sigma_is_the_likelihood_under_the_best_variance(batch: int) -> None:
     """Of many Gaussians with one variance for all values, none fits the batch better."""
     a, b, latent = random_images(batch, 0), random_images(batch, 1), random_latent(batch)
-    total = Sigma(settings(kl_floor=0.0), Given(seed=0))(a, b, latent, latent.mu).total
+    total = Sigma(0.0, TrainingContext(seed=0))(a, b, latent, latent.mu).total
     variance = (a - b).square().mean().item()
     nll = [
         -Normal(a, (factor * variance) ** 0.5).log_prob(b).sum() / batch + kl_divergence(latent).mean()
@@ -146,7 +149,7 @@ def test_sigma_is_the_likelihood_under_the_best_variance(batch: int) -> None:
 def test_sigma_of_a_perfect_batch_is_finite_and_leaves_kl_its_gradient() -> None:
     images, latent = random_images(2, 0), random_latent(2, scale=2.0)
     perfect = images.clone().requires_grad_()
-    losses = Sigma(settings(kl_floor=0.0), Given(seed=0))(perfect, images, latent, latent.mu)
+    losses = Sigma(0.0, TrainingContext(seed=0))(perfect, images, latent, latent.mu)
     gradient, *of_latent = torch.autograd.grad(losses.total, [perfect, *latent])
     assert losses.total.isfinite() and gradient.count_nonzero() == 0
     for got, expected in zip(of_latent, gradients(kl_divergence(latent).mean(), latent), strict=True):
@@ -166,7 +169,7 @@ def test_perceptual_mixes_features_of_a_finished_v_and_pixels(batch: int, tmp_pa
         return second(first(frames).relu()).relu().flatten(1).double().numpy()
 
     seen = rollouts(3, 1, 4)
-    loss = Perceptual(settings(0.5, perceptual_weight=0.3), Given(0, seen, tmp_path / "v.safetensors"))
+    loss = Perceptual(0.5, TrainingContext(0, seen, tmp_path / "v.safetensors"), weight=0.3)
     pixels = torch.cat(seen).permute(0, 3, 1, 2) / 255
     scale = pixels.flatten(1).double().numpy().var(0).sum() / features(pixels).var(0).sum()
     a, b, latent = random_images(batch, 0), random_images(batch, 1), random_latent(batch)
@@ -178,8 +181,7 @@ def test_perceptual_mixes_features_of_a_finished_v_and_pixels(batch: int, tmp_pa
 def test_random_features_follow_the_seed_and_see_small_differences_in_any_precision() -> None:
     a, latent = random_images(2, 0), random_latent(2)
     b = a + 1e-3 * random_images(2, 1)
-    given = [Given(seed, rollouts(3)) for seed in (0, 1)]
-    first, other = (Perceptual(settings(0.5, perceptual_weight=1.0), each) for each in given)
+    first, other = (Perceptual(0.5, TrainingContext(seed, rollouts(3)), weight=1.0) for seed in (0, 1))
     assert first(b, a, latent, latent.mu).total != other(b, a, latent, latent.mu).total
     with torch.autocast("cpu", torch.bfloat16):
         low = first.distance(b, a, squared_error(b, a), latent.mu)
@@ -188,8 +190,8 @@ def test_random_features_follow_the_seed_and_see_small_differences_in_any_precis
 
 def test_features_of_another_network_are_refused(tmp_path: Path) -> None:
     save_weights(torch.nn.Linear(2, 2), tmp_path / "m.safetensors")
-    with pytest.raises(ConfigError, match=r"vae\.perceptual_run: .*m\.safetensors .*expected a run with vae=cvae"):
-        Perceptual(settings(0.5), Given(0, (), tmp_path / "m.safetensors"))
+    with pytest.raises(ConfigError, match=r"vae\.loss\.run: .*m\.safetensors .*expected a run with vae=cvae"):
+        Perceptual(0.5, TrainingContext(0, (), tmp_path / "m.safetensors"))
 
 
 def flagged(*corners: tuple[int, int] | None) -> Tensor:
@@ -203,7 +205,7 @@ def flagged(*corners: tuple[int, int] | None) -> Tensor:
 
 def test_salient_without_weights_is_mse_to_the_last_bit() -> None:
     a, b, latent = random_images(3, 0), random_images(3, 1), random_latent(3)
-    loss = Salient(settings(0.5, salient_weight=1.0), Given(0, rollouts(3)))
+    loss = Salient(0.5, TrainingContext(0, rollouts(3)), 32, weight=1.0)
     assert [value.item() for value in loss(a, b, latent, latent.mu)] == [v.item() for v in mse(a, b, latent, 0.5)]
 
 
@@ -212,9 +214,8 @@ def test_salient_weighs_the_unusual_and_asks_z_for_what_and_where_it_is(corners:
     """Pixel by pixel: the square was never seen (salience 1), the ground always (0.01 / 1.01). Around the square's
     middle the glimpse is a slice, black beyond the edge, its ground dimmed to the fourth root of its salience.
     """
-    loss = Salient(
-        settings(0.5, salient_weight=30.0, salient_glimpse=5.0, salient_place=7.0), Given(0, [flagged(None, None)])
-    )
+    context = TrainingContext(0, [flagged(None, None)])
+    loss = Salient(0.5, context, 32, weight=30.0, glimpse=5.0, place=7.0)
     frames = flagged(*corners).permute(0, 3, 1, 2) / 255
     guess, z = random_images(len(corners), 0), random_latent(len(corners)).mu
     ground, expected = 0.01 / 1.01, []
@@ -240,9 +241,8 @@ def test_salient_weighs_the_unusual_and_asks_z_for_what_and_where_it_is(corners:
 
 
 def test_readouts_follow_the_seed_and_leave_the_generator_alone() -> None:
-    asked = settings(0.5, salient_place=1.0)
     torch.manual_seed(9)
-    first, other = (Salient(asked, Given(seed, rollouts(1))) for seed in (0, 1))
+    first, other = (Salient(0.5, TrainingContext(seed, rollouts(1)), 32, place=1.0) for seed in (0, 1))
     after = torch.rand(1)
     torch.manual_seed(9)
     assert torch.equal(after, torch.rand(1))

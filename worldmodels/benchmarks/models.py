@@ -28,9 +28,11 @@ from worldmodels.training.hardware import device
 from worldmodels.utils import parts
 from worldmodels.vision.config import LOSS
 from worldmodels.vision.data import FrameDataModule
+from worldmodels.vision.interface import reconstruct
 from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.module import VisionModule
 from worldmodels.vision.scaling import to_unit
+from worldmodels.vision.transposed import TransposedConvolution
 
 WARM_UP = 2  # steps in which libraries prepare themselves
 
@@ -68,8 +70,9 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
 
     def plain() -> float:
         network = make_vision(config).to(where)
-        for layer in network.decoder.layers:
-            layer.forward = functools.partial(nn.ConvTranspose2d.forward, layer)  # type: ignore[arg-type]
+        for layer in network.modules():
+            if isinstance(layer, TransposedConvolution):
+                layer.forward = functools.partial(nn.ConvTranspose2d.forward, layer)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.vae.learning_rate)
         facts = {"kl_floor": config.vae.kl_floor, "context": context, "latent_size": network.latent_size}
         criterion = parts.make(LOSS, config.vae.loss, "vae.loss", **facts).to(where)
@@ -77,7 +80,7 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
 
         def step(frames: torch.Tensor) -> None:
             noise = torch.randn(len(frames), network.latent_size, device=where)
-            reconstruction, latent = network(frames, noise)
+            reconstruction, latent = reconstruct(network, frames, noise)
             loss = criterion(reconstruction, frames, latent, latent.sample(noise)).total
             optimizer.zero_grad()
             loss.backward()

@@ -14,12 +14,13 @@ from worldmodels.controller.policy import LinearControllers, parameter_count
 from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY
-from worldmodels.memory.network import State
+from worldmodels.memory.interface import Memory, State, put, rebuilt, take
 from worldmodels.rollouts.engine import Feed, play
 from worldmodels.rollouts.executor import Results
 from worldmodels.training.hardware import rollout_precision
 from worldmodels.utils import parts
 from worldmodels.utils.batches import in_batches
+from worldmodels.utils.checks import require
 from worldmodels.vision.config import NETWORK as VISION
 from worldmodels.vision.inference import FrameEncoder
 
@@ -56,8 +57,26 @@ def agent_inputs(config: Config) -> dict[str, Any]:
 
 def agent_parts(config: Config) -> list[str]:
     """Dotted paths of the networks that an agent is made of."""
-    vision = parts.target(VISION, config.vae.network)
-    return [vision, *([parts.target(MEMORY, config.memory.network)] if remembers(config) else [])]
+    found = parts.targets(VISION, config.vae.network, "vae.network")
+    return found + (parts.targets(MEMORY, config.memory.network, "memory.network") if remembers(config) else [])
+
+
+def controller_input(names: Sequence[str], z: torch.Tensor, state: State | None) -> torch.Tensor:
+    """What C reads, side by side in the order of ``controller.inputs``: z (B, Z) and parts of M's state (B, H) each
+    -> (B, D).
+    """
+    return torch.cat([z if name == "z" else getattr(state, name) for name in names], dim=1)
+
+
+def check_inputs(config: Config, memory: Memory) -> None:
+    """Raise `ConfigError` where C is to read what M's state does not have."""
+    state, names = memory.initial_state(1), config.controller.inputs
+    lacking = [name for name in names if name != "z" and not hasattr(state, name)]
+    require(
+        not lacking,
+        f"controller.inputs=[{','.join(names)}] reads {' and '.join(lacking)}, which the state of "
+        f"{type(memory).__name__} does not have: expected names of its parts, such as controller.inputs=[z,h]",
+    )
 
 
 class Agent:
@@ -74,13 +93,17 @@ class Agent:
         self.inputs = list(config.controller.inputs)
         self.controllers = LinearControllers(slots, input_size(config), spec.action_size)
         self.action_map = ActionMap(config.env, spec)
-        self.state = self.memory.initial_state(slots) if self.memory else None
+        if self.memory is not None:
+            check_inputs(config, self.memory)
+        with torch.inference_mode():
+            self.state: Any = None if self.memory is None else self.memory.initial_state(slots)
 
+    @torch.inference_mode()
     def begin(self, slot: int, player: np.ndarray) -> None:
-        """player: C's parameters. Forget: h and c are zero before the first frame."""
+        """player: C's parameters. Forget: M is in its initial state before the first frame."""
         self.controllers.set(slot, player)
-        if self.state:
-            self.state = State(*(part.index_fill(0, torch.tensor([slot]), 0.0) for part in self.state))
+        if self.memory is not None:
+            self.state = put(self.state, torch.tensor([slot]), self.memory.initial_state(1))
 
     @torch.inference_mode()
     def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
@@ -90,12 +113,10 @@ class Agent:
         self.z = self.encode(frames).mu
         if self.state is None:
             return self._decide(slots, self.z)
-        places = torch.tensor(slots)
-        state = State(self.state.h[places], self.state.c[places])
-        known = {"z": self.z, "h": state.h, "c": state.c}
-        actions = self._decide(slots, torch.cat([known[name] for name in self.inputs], dim=1))
-        following = self._remember(self.z, torch.from_numpy(actions), state)
-        self.state = State(*(old.index_copy(0, places, new) for old, new in zip(self.state, following, strict=True)))
+        rows = torch.tensor(slots)
+        state = take(self.state, rows)
+        actions = self._decide(slots, controller_input(self.inputs, self.z, state))
+        self.state = put(self.state, rows, self._remember(self.z, torch.from_numpy(actions), state))
         return actions
 
     def _decide(self, slots: Sequence[int], x: torch.Tensor) -> np.ndarray:
@@ -106,7 +127,11 @@ class Agent:
         """M's step, in batches of one shape."""
         assert self.memory is not None
         memory = self.memory
-        return State(*in_batches(lambda z, a, h, c: memory.step(z, a, State(h, c)), ROWS, z, actions, *state))
+
+        def step(z: torch.Tensor, action: torch.Tensor, *parts: torch.Tensor) -> Sequence[torch.Tensor]:
+            return tuple(memory.step(z, action, rebuilt(state, parts)))
+
+        return rebuilt(state, in_batches(step, ROWS, z, actions, *state))
 
 
 @dataclass(frozen=True)

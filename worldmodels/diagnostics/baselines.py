@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from worldmodels.diagnostics.trajectories import Trajectory, batches
+from worldmodels.memory.interface import Memory
 from worldmodels.memory.mixture import HALF_LOG_TWO_PI
 from worldmodels.memory.network import MDNLSTM
+from worldmodels.utils.devices import device_of
 from worldmodels.utils.seeds import sequence
 
 RIDGES = tuple(10.0**power for power in range(-10, 2))  # times the features' mean variance
@@ -19,11 +21,11 @@ CHOOSING = 5  # every fifth training rollout chooses the ridge
 
 
 class Reservoir(NamedTuple):
-    """An LSTM of M's size with fresh random weights, and a linear readout of h: the next μ, with the residual variance
-    of z (Jaeger 2001). Its LSTM has learnt nothing.
+    """An LSTM with fresh random weights, as many numbers in h as M's, and a linear readout of h: the next μ, with the
+    residual variance of z (Jaeger 2001). Its LSTM has learnt nothing. It is the same whatever kind of network M is.
     """
 
-    network: MDNLSTM
+    network: MDNLSTM  # its mixture is not used
     weight: Tensor  # (H, Z)
     bias: Tensor  # (Z,)
     variance: Tensor  # (Z,)
@@ -54,25 +56,26 @@ def gaussian_nll(error: Tensor, variance: Tensor) -> Tensor:
     return 0.5 * (error.square() / variance + variance.log()) + HALF_LOG_TWO_PI
 
 
-def untrained(network: MDNLSTM, seed: int) -> MDNLSTM:
-    """A network of the same sizes with fresh weights, on the same device."""
+def untrained(network: Memory, seed: int) -> MDNLSTM:
+    """An LSTM of M's sizes with fresh weights, on the same device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence(seed, "figures", 5).generate_state(1)[0]))
-        fresh = MDNLSTM(network.latent_size, network.action_size, network.lstm.hidden_size, network.mixtures)
-    return fresh.to(network.mdn.weight.device).eval()
+        fresh = MDNLSTM(network.latent_size, network.action_size, network.hidden_size, mixtures=1)
+    return fresh.to(device_of(network)).eval()
 
 
 @torch.no_grad()
-def fit_baselines(network: MDNLSTM, training: Iterable[Trajectory], seed: int) -> Baselines:
+def fit_baselines(network: Memory, training: Iterable[Trajectory], seed: int) -> Baselines:
     """One pass over the training rollouts. Everything, the readout's normal equations too, is made of sums."""
     reservoir = untrained(network, seed)
-    device = network.mdn.weight.device
+    device = device_of(network)
     moments, rewards = [_Moments(), _Moments()], _Moments()
     levels, changes, noise = _Moments(), _Moments(), _Moments()
-    place, ends, within = 0, 0.0, 0.0
+    rollouts, ends, within = 0, 0.0, 0.0
     for batch in batches(training, seed):
         hidden = reservoir.unroll(batch.z.to(device), batch.actions.to(device))[0].cpu()
-        choosing = (torch.arange(place, place + len(hidden)) % CHOOSING == CHOOSING - 1).unsqueeze(1)
+        numbers = torch.arange(rollouts, rollouts + len(hidden))
+        choosing = (numbers % CHOOSING == CHOOSING - 1).unsqueeze(1)
         real, following = batch.rows > 0, batch.transitions > 0
         pairs = torch.cat([hidden[:, :-1], batch.mu[:, 1:]], -1)
         for part, members in zip(moments, (~choosing, choosing), strict=True):
@@ -86,12 +89,12 @@ def fit_baselines(network: MDNLSTM, training: Iterable[Trajectory], seed: int) -
         mask = batch.rows.unsqueeze(-1).double()
         mean = (batch.mu * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
         within += float(((batch.mu - mean).square() * mask).sum())
-        place += len(hidden)
+        rollouts += len(hidden)
     before, after = np.split(noise.mean, 2)
-    weight, bias, residual, ridge = _ridge(*moments, size=network.lstm.hidden_size)
+    weight, bias, residual, ridge = _ridge(*moments, size=network.hidden_size)
     to = lambda array: torch.from_numpy(array).float().to(device)  # noqa: E731
     return Baselines(
-        rollouts=place,
+        rollouts=rollouts,
         frames=int(levels.count),
         mean=levels.mean,
         variance=np.diag(levels.covariance),

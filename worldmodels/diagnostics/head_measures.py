@@ -8,8 +8,8 @@ import torch
 
 from worldmodels.diagnostics.baselines import Baselines, gaussian_nll
 from worldmodels.diagnostics.trajectories import Trajectory, batches
-from worldmodels.memory.heads import End, RewardHead
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.interface import Memory
+from worldmodels.utils.devices import device_of
 from worldmodels.utils.statistics import average_precision, estimate, ratio_estimates, resampled_counts
 
 AP_RESAMPLES = 1_000  # fewer, because each goes through all rows
@@ -17,10 +17,10 @@ AP_RESAMPLES = 1_000  # fewer, because each goes through all rows
 
 @torch.no_grad()
 def measure_reward(
-    network: MDNLSTM, head: RewardHead, baselines: Baselines, held_out: Sequence[Trajectory], seed: int
+    network: Memory, head: Any, baselines: Baselines, held_out: Sequence[Trajectory], seed: int
 ) -> dict[str, Any]:
     """R² of the mean reward and NLL in nats, against the mean and Gaussian of the training rewards."""
-    device = network.mdn.weight.device
+    device = device_of(network)
     floor = max(baselines.reward_std, 1e-6)
     parts = []
     for batch in batches(held_out, seed):
@@ -40,15 +40,15 @@ def measure_reward(
 
 @torch.no_grad()
 def measure_end(
-    network: MDNLSTM, head: End, baselines: Baselines, held_out: Sequence[Trajectory], seed: int
+    network: Memory, head: Any, baselines: Baselines, held_out: Sequence[Trajectory], seed: int
 ) -> dict[str, Any]:
     """Brier score and NLL against the training share of ends; average precision against the held-out share."""
-    device = network.mdn.weight.device
+    device = device_of(network)
     probabilities, losses = [], []
     for batch in batches(held_out, seed):
         hidden = network.unroll(batch.z.to(device), batch.actions.to(device))[0]
-        found = head.probability(hidden).cpu(), head.nll(hidden, batch.terminated.to(device)).cpu()
-        for kept, values in zip((probabilities, losses), found, strict=True):
+        columns = head.probability(hidden).cpu(), head.nll(hidden, batch.terminated.to(device)).cpu()
+        for kept, values in zip((probabilities, losses), columns, strict=True):
             kept += [row[: int(count)].double().numpy() for row, count in zip(values, batch.rows.sum(1), strict=True)]
     ended = [np.asarray(trajectory.terminated, np.float64) for trajectory in held_out]
     rate = min(max(baselines.end_rate, 1e-6), 1 - 1e-6)

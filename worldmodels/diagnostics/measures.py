@@ -10,10 +10,11 @@ from torch import Tensor
 from worldmodels.diagnostics.baselines import Baselines, fit_baselines, gaussian_nll
 from worldmodels.diagnostics.head_measures import measure_end, measure_reward
 from worldmodels.diagnostics.open_loop import SquaredErrors, squared_errors
-from worldmodels.diagnostics.trajectories import Batch, Trajectory, batches, swapped_actions
+from worldmodels.diagnostics.trajectories import Batch, Trajectory, batches, mismatched_actions
 from worldmodels.memory import mixture
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.interface import Memory, heads_of
 from worldmodels.utils.checks import require
+from worldmodels.utils.devices import device_of
 from worldmodels.utils.statistics import estimate, ratio_estimates, resampled_ratios
 
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)
@@ -24,7 +25,7 @@ Figures = dict[str, Any]
 
 
 def measure(
-    network: MDNLSTM,
+    network: Memory,
     held_out: Sequence[Trajectory],
     training: Iterable[Trajectory],
     seed: int = 0,
@@ -41,10 +42,11 @@ def measure(
     `ConfigError` without a transition on either side.
     """
     training = list(training) if not isinstance(training, Sequence) else training
-    for name, given in (("held-out", held_out), ("training", training)):
+    for name, rollouts in (("held-out", held_out), ("training", training)):
         require(
-            any(len(trajectory.mu) > 1 for trajectory in given),
-            f"measuring M needs {name} rollouts of two frames or more: got {len(given)} rollouts without; collect more",
+            any(len(trajectory.mu) > 1 for trajectory in rollouts),
+            f"measuring M needs {name} rollouts of two frames or more: got {len(rollouts)} rollouts without; collect "
+            "more",
         )
     require(samples == 0 or samples > 1, f"samples={samples} has no variance: expected 0, or 2 or more")
     was_training = network.training
@@ -61,10 +63,11 @@ def measure(
         | {"horizons": list(horizons)},
         **_one_step(network, baselines, held_out, seed),
     }
-    if network.reward_head is not None:
-        figures["reward"] = measure_reward(network, network.reward_head, baselines, held_out, seed)
-    if network.end_head is not None:
-        figures["end"] = measure_end(network, network.end_head, baselines, held_out, seed)
+    heads = heads_of(network)
+    if heads.reward is not None:
+        figures["reward"] = measure_reward(network, heads.reward, baselines, held_out, seed)
+    if heads.end is not None:
+        figures["end"] = measure_end(network, heads.end, baselines, held_out, seed)
     network.train(was_training)
     return {**figures, "summary": summary(figures)}
 
@@ -76,18 +79,18 @@ def summary(figures: Figures) -> Figures:
     names = {
         "beats_persistence": "memory_minus_persistence",
         "beats_reservoir": "memory_minus_reservoir",
-        "uses_actions": "memory_minus_swapped",
+        "uses_actions": "memory_minus_mismatched_actions",
     }
     verdicts = {}
     for verdict, name in names.items():
         differences = zip(figures["open_loop"]["horizons"], figures["open_loop"].get(name, []), strict=False)
-        found = {f"horizon_{horizon}": _below_zero(value) for horizon, value in differences}
+        better = {f"horizon_{horizon}": _below_zero(value) for horizon, value in differences}
         if name in figures["nll"]:
-            found["nll"] = _below_zero(figures["nll"][name])
-        if not found:
+            better["nll"] = _below_zero(figures["nll"][name])
+        if not better:
             continue
-        known = [value for value in found.values() if value is not None]
-        verdicts[verdict] = {**found, "everywhere": all(known) if known else None}
+        known = [value for value in better.values() if value is not None]
+        verdicts[verdict] = {**better, "everywhere": all(known) if known else None}
     return verdicts
 
 
@@ -95,14 +98,14 @@ def rows(figures: Figures) -> list[Figures]:
     """The figures as a flat table: ``measure``, ``model``, ``horizon`` (or None), ``value``, ``low``, ``high``."""
     table = []
     for measure_name, models in figures.items():
-        for model, found in models.items() if isinstance(models, dict) else ():
-            places = figures["open_loop"]["horizons"] if measure_name == "open_loop" else range(1, BINS + 1)
-            several = isinstance(found, list)
-            for place, each in zip(places, found, strict=False) if several else ((None, found),):
-                if isinstance(each, dict) and each.keys() == {"value", "interval"}:
-                    low, high = each["interval"] or (None, None)
-                    bounds = {"value": each["value"], "low": low, "high": high}
-                    table.append({"measure": measure_name, "model": model, "horizon": place, **bounds})
+        for model, entry in models.items() if isinstance(models, dict) else ():
+            horizons = figures["open_loop"]["horizons"] if measure_name == "open_loop" else range(1, BINS + 1)
+            several = isinstance(entry, list)
+            for horizon, figure in zip(horizons, entry, strict=False) if several else ((None, entry),):
+                if isinstance(figure, dict) and figure.keys() == {"value", "interval"}:
+                    low, high = figure["interval"] or (None, None)
+                    bounds = {"value": figure["value"], "low": low, "high": high}
+                    table.append({"measure": measure_name, "model": model, "horizon": horizon, **bounds})
     return table
 
 
@@ -131,11 +134,11 @@ def _open_loop(errors: SquaredErrors, baselines: Baselines) -> Figures:
 
 
 @torch.no_grad()
-def _one_step(network: MDNLSTM, baselines: Baselines, held_out: Sequence[Trajectory], seed: int) -> Figures:
+def _one_step(network: Memory, baselines: Baselines, held_out: Sequence[Trajectory], seed: int) -> Figures:
     """NLL in nats per latent dimension of z ~ N(μ, σ²), from the z before it; and whether M's mixtures are calibrated:
     the share of z in each tenth of the predicted distribution, and in its central intervals.
     """
-    device, reservoir = network.mdn.weight.device, baselines.reservoir
+    device, reservoir = device_of(network), baselines.reservoir
     persistence = torch.from_numpy(baselines.persistence).float().to(device)
     active = torch.from_numpy(baselines.variance >= ACTIVE).to(device)
     parts: dict[str, list[np.ndarray]] = {}
@@ -146,14 +149,13 @@ def _one_step(network: MDNLSTM, baselines: Baselines, held_out: Sequence[Traject
         summed = (values * batch.transitions.unsqueeze(-1)).double().sum(1)
         parts.setdefault(name, []).append(summed.cpu().numpy())
 
-    pairs = zip(batches(held_out, seed), batches(swapped_actions(held_out), seed), strict=True)
-    for batch, swapped in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
-        following = batch.z[:, 1:]
-        given = batch.z[:, :-1]
-        predicted = network.mixture(network.unroll(batch.z, batch.actions)[0][:, :-1], given)
+    pairs = zip(batches(held_out, seed), batches(mismatched_actions(held_out), seed), strict=True)
+    for batch, mismatched in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
+        z, following = batch.z[:, :-1], batch.z[:, 1:]
+        predicted = network.mixture(network.unroll(batch.z, batch.actions)[0][:, :-1], z)
         keep("memory", mixture.nll(predicted, following), batch)
-        otherwise = network.mixture(network.unroll(batch.z, swapped.actions)[0][:, :-1], given)
-        keep("swapped", mixture.nll(otherwise, following), batch)
+        misled = network.mixture(network.unroll(batch.z, mismatched.actions)[0][:, :-1], z)
+        keep("mismatched_actions", mixture.nll(misled, following), batch)
         hidden = reservoir.network.unroll(batch.z, batch.actions)[0][:, :-1]
         keep("reservoir", gaussian_nll(following - reservoir.predict(hidden), reservoir.variance), batch)
         keep("persistence", gaussian_nll(batch.z.diff(dim=1), persistence), batch)
@@ -176,9 +178,9 @@ def _one_step(network: MDNLSTM, baselines: Baselines, held_out: Sequence[Traject
 def _histogram(transform: Tensor, counted: Tensor) -> Tensor:
     """Counts of u in each of 20 equal bins, for each sequence: (B, T, Z), mask -> (B, 2 * BINS)."""
     bins = 2 * BINS  # of 0.05, so that the limits of the central intervals are among their edges
-    place = (transform * bins).long().clamp(0, bins - 1)
+    index = (transform * bins).long().clamp(0, bins - 1)
     counts = transform.new_zeros(len(transform), bins, dtype=torch.float64)
-    return counts.scatter_add_(1, place.flatten(1), counted.expand_as(place).flatten(1).double())
+    return counts.scatter_add_(1, index.flatten(1), counted.expand_as(index).flatten(1).double())
 
 
 def calibration(counts: np.ndarray) -> Figures:

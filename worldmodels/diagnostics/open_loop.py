@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from worldmodels.diagnostics.baselines import Baselines
-from worldmodels.diagnostics.trajectories import Batch, Trajectory, batches, swapped_actions
+from worldmodels.diagnostics.trajectories import Batch, Trajectory, batches, mismatched_actions
 from worldmodels.memory import mixture
-from worldmodels.memory.network import MDNLSTM, State
+from worldmodels.memory.interface import Memory, State, joined, take
+from worldmodels.utils.devices import device_of
 from worldmodels.utils.seeds import torch_generator
 
 CONTEXT = 5  # frames at least that a forecast has seen before its own
 STRIDE = 10  # frames between forecasts
-# h (N, H) after a step, and the z (N, Z) it was given -> the prediction, and the latent to go on with: (N, Z) each
-Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+# h (N, H) after a step, and the z (N, Z) that it read -> the prediction, and the latent to go on with: (N, Z) each
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class SquaredErrors(NamedTuple):
@@ -25,7 +26,7 @@ class SquaredErrors(NamedTuple):
     """
 
     memory: np.ndarray
-    swapped: np.ndarray
+    mismatched_actions: np.ndarray
     reservoir: np.ndarray
     persistence: np.ndarray
     constant: np.ndarray
@@ -46,7 +47,7 @@ class Forecasts(NamedTuple):
 
 @torch.no_grad()
 def squared_errors(
-    network: MDNLSTM,
+    network: Memory,
     baselines: Baselines,
     trajectories: Sequence[Trajectory],
     horizons: Sequence[int],
@@ -55,87 +56,85 @@ def squared_errors(
 ) -> SquaredErrors:
     """Forecasts from every `STRIDE`-th frame after `CONTEXT` frames; a model has seen all frames up to there, as μ.
 
-    M's forecast is the expectation over ``samples`` futures, each drawn from its own mixtures, at least two. With none
-    M feeds its mixture's mean back: sooner, but a mean of possible latents is itself no possible one, and leads M ever
-    further away from what it knows. The reservoir's is likewise, its futures drawn with its residual variance.
-    ``swapped`` is M after the same past, with `swapped_actions` from the forecast's frame on.
+    M's forecast is the mean of ``samples`` futures, at least two, each drawn from its own mixtures. With 0, M's mean is
+    fed back instead. That is sooner done, but a mean of possible latents need not be possible, and leads M ever further
+    away from what it knows. The reservoir's forecast is made likewise, its futures drawn with its residual variance.
+    ``mismatched_actions`` is M after the same past, with `mismatched_actions` from the forecast's frame on.
     """
-    device = network.mdn.weight.device
+    device = device_of(network)
     rng = torch_generator(seed, "figures", 6, device=device)
     parts: list[dict[str, Tensor]] = []
-    pairs = zip(batches(trajectories, seed), batches(swapped_actions(trajectories), seed), strict=True)
-    for batch, swapped in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
+    pairs = zip(batches(trajectories, seed), batches(mismatched_actions(trajectories), seed), strict=True)
+    for batch, mismatched in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
         starts = _starts(batch)
-        actual, other = (_forecasts(each, starts, max(horizons)) for each in (batch, swapped))
-        errors = _errors(network, baselines, batch, starts, actual, other.actions, horizons, samples, rng)
+        actual, misled = (_forecasts(each, starts, max(horizons)) for each in (batch, mismatched))
+        errors = _errors(network, baselines, batch, starts, actual, misled.actions, horizons, samples, rng)
         sums = torch.zeros(len(batch.mu), len(horizons), dtype=torch.float64, device=device)
         parts.append({name: sums.index_add(0, actual.rollout, error.double()) for name, error in errors.items()})
     return SquaredErrors(**{name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]})
 
 
 def _errors(
-    network: MDNLSTM,
+    network: Memory,
     baselines: Baselines,
     batch: Batch,
     starts: list[tuple[int, Tensor]],
     forecasts: Forecasts,
-    other_actions: Tensor,
+    mismatched: Tensor,
     horizons: Sequence[int],
     samples: int,
     rng: torch.Generator,
 ) -> dict[str, Tensor]:
-    """The fields of `SquaredErrors` for each of N forecasts: (N, horizons) each."""
+    """The fields of `SquaredErrors` for each of N forecasts: (N, horizons) each. ``mismatched``: actions (N, K, A)."""
     reservoir = baselines.reservoir
-    state, blank = (_states(each, batch, starts) for each in (network, reservoir.network))
+    state, blank = (_states(model, batch, starts) for model in (network, reservoir.network))
     at = torch.tensor(horizons, device=batch.mu.device) - 1
     targets, real = forecasts.targets[:, at], forecasts.real[:, at]
 
-    def expected(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def mean_step(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         return (value := mixture.mean(network.mixture(h, z))), value
 
-    def drawn(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def sample_step(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         predicted = network.mixture(h, z)
         return mixture.mean(predicted), mixture.sample(predicted, 1.0, rng)
 
-    def echoed(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def reservoir_mean_step(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         return (value := reservoir.predict(h)), value
 
-    def scattered(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def reservoir_sample_step(h: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         predicted = reservoir.predict(h)
-        return predicted, predicted + reservoir.variance.sqrt() * torch.randn(
-            predicted.shape, generator=rng, device=predicted.device
-        )
+        noise = torch.randn(predicted.shape, generator=rng, device=predicted.device)
+        return predicted, predicted + reservoir.variance.sqrt() * noise
 
-    def off(predicted: Tensor) -> Tensor:
+    def squared_error(predicted: Tensor) -> Tensor:
         return (predicted - targets).square().sum(-1)
 
-    def foretold(model: MDNLSTM, advance: tuple[Advance, Advance], start: State, actions: Tensor) -> Tensor:
-        """``advance``: by a sample, and by the mean."""
+    def forecast_error(model: Memory, steps: tuple[Step, Step], start: State, actions: Tensor) -> Tensor:
+        """``steps``: by a sample, and by the mean."""
         if samples:
-            futures = (roll(model, advance[0], start, forecasts.first, actions, horizons) for _ in range(samples))
+            futures = (roll(model, steps[0], start, forecasts.first, actions, horizons) for _ in range(samples))
             return expectation_error(futures, targets)
-        return off(roll(model, advance[1], start, forecasts.first, actions, horizons))
+        return squared_error(roll(model, steps[1], start, forecasts.first, actions, horizons))
 
+    steps, reservoir_steps = (sample_step, mean_step), (reservoir_sample_step, reservoir_mean_step)
     errors = {
-        "memory": foretold(network, (drawn, expected), state, forecasts.actions),
-        "swapped": foretold(network, (drawn, expected), state, other_actions),
-        "reservoir": foretold(reservoir.network, (scattered, echoed), blank, forecasts.actions),
-        "persistence": off(forecasts.first.unsqueeze(1)),
-        "constant": off(torch.from_numpy(baselines.mean).to(targets)),
+        "memory": forecast_error(network, steps, state, forecasts.actions),
+        "mismatched_actions": forecast_error(network, steps, state, mismatched),
+        "reservoir": forecast_error(reservoir.network, reservoir_steps, blank, forecasts.actions),
+        "persistence": squared_error(forecasts.first.unsqueeze(1)),
+        "constant": squared_error(torch.from_numpy(baselines.mean).to(targets)),
     }
     return {name: error * real for name, error in errors.items()} | {"forecasts": real}
 
 
-def roll(
-    network: MDNLSTM, advance: Advance, state: State, first: Tensor, actions: Tensor, horizons: Sequence[int]
-) -> Tensor:
-    """Predictions at the horizons of a network that is fed what it foretells: state before the first frame, first
+def roll(network: Memory, step: Step, state: State, first: Tensor, actions: Tensor, horizons: Sequence[int]) -> Tensor:
+    """Predictions at the horizons of a network that reads its own predictions: state before the first frame, first
     (N, Z), actions (N, K, A) -> (N, horizons, Z).
     """
     kept, z = {}, first
     for k in range(max(horizons)):
         state = network.step(z, actions[:, k], state)
-        predicted, z = advance(state.h, z)
+        predicted, z = step(state.h, z)
         if k + 1 in horizons:
             kept[k + 1] = predicted
     return torch.stack([kept[horizon] for horizon in horizons], dim=1)
@@ -163,8 +162,8 @@ def _starts(batch: Batch) -> list[tuple[int, Tensor]]:
 def _forecasts(batch: Batch, starts: list[tuple[int, Tensor]], steps: int) -> Forecasts:
     def after(values: Tensor, frame: int) -> Tensor:
         """``steps`` rows from ``frame`` on, zeros after the batch's end."""
-        found = values[:, frame : frame + steps]
-        return torch.cat([found, found.new_zeros(len(found), steps - found.shape[1], *found.shape[2:])], dim=1)
+        rows = values[:, frame : frame + steps]
+        return torch.cat([rows, rows.new_zeros(len(rows), steps - rows.shape[1], *rows.shape[2:])], dim=1)
 
     empty = Forecasts(
         *(batch.rows.new_zeros(0, dtype=torch.long), batch.mu[:0, 0]),
@@ -183,12 +182,12 @@ def _forecasts(batch: Batch, starts: list[tuple[int, Tensor]], steps: int) -> Fo
     return Forecasts(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _states(network: MDNLSTM, batch: Batch, starts: list[tuple[int, Tensor]]) -> State:
-    """A network's state before each forecast's frame, having seen all earlier frames: (N, H) each."""
+def _states(network: Memory, batch: Batch, starts: list[tuple[int, Tensor]]) -> State:
+    """A network's state before each forecast's frame, having seen all earlier frames: (N, ...) each."""
     state, seen = network.initial_state(len(batch.mu)), 0
-    found = [State(*(part[:0] for part in state))]
+    states = [take(state, batch.rows.new_zeros(0, dtype=torch.long))]
     for frame, members in starts:
         state = network.unroll(batch.mu[:, seen:frame], batch.actions[:, seen:frame], state)[1]
-        found.append(State(*(part[members] for part in state)))
+        states.append(take(state, members))
         seen = frame
-    return State(*(torch.cat(column) for column in zip(*found, strict=True)))
+    return joined(states)

@@ -42,20 +42,20 @@ class Batch(NamedTuple):
 
 
 def batches(trajectories: Iterable[Trajectory], seed: int) -> Iterator[Batch]:
-    """All rollouts in their order, with z ~ N(μ, σ²); a rollout's noise follows from the seed and its place."""
+    """All rollouts in their order, with z ~ N(μ, σ²); a rollout's noise follows from the seed and its number."""
     numbered = enumerate(trajectories)
     while members := list(islice(numbered, ROLLOUTS)):
-        given = list(zip(*(trajectory for _, trajectory in members), strict=True))
-        z = [_sampled(trajectory, seed, place) for place, trajectory in members]
+        columns = list(zip(*(trajectory for _, trajectory in members), strict=True))
+        z = [_sampled(trajectory, seed, number) for number, trajectory in members]
         rows = [np.ones(len(trajectory.mu)) for _, trajectory in members]
-        yield Batch(*map(_padded, (*given, z, rows)))
+        yield Batch(*map(_padded, (*columns, z, rows)))
 
 
-def swapped_actions(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    """The rollouts with actions that were taken elsewhere: all actions, end to end, moved on by half their number.
+def mismatched_actions(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """The rollouts with actions that do not belong to them: all actions, end to end, moved on by half their number.
 
-    Other than a shuffle of single actions, this keeps how actions follow one another (a sticky policy repeats itself):
-    what M loses by it, it loses because these actions did not happen here, not because no policy acts like that.
+    Unlike a shuffle of single actions, this keeps how actions follow one another (a sticky policy repeats itself).
+    What M loses by it, it loses because these actions were not taken here, not because no policy acts like that.
     """
     lengths = [len(trajectory.actions) for trajectory in trajectories]
     moved = np.roll(np.concatenate([trajectory.actions for trajectory in trajectories]), sum(lengths) // 2, axis=0)
@@ -67,6 +67,6 @@ def _padded(arrays: Iterable[np.ndarray]) -> Tensor:
     return pad_sequence([torch.from_numpy(np.asarray(array, np.float32)) for array in arrays], batch_first=True)
 
 
-def _sampled(trajectory: Trajectory, seed: int, place: int) -> np.ndarray:
-    noise = generator(seed, "figures", 4, place).standard_normal(trajectory.mu.shape)
+def _sampled(trajectory: Trajectory, seed: int, number: int) -> np.ndarray:
+    noise = generator(seed, "figures", 4, number).standard_normal(trajectory.mu.shape)
     return trajectory.mu + np.exp(trajectory.log_var / 2) * noise

@@ -3,24 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium.error import ResetNeeded
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodels.config import Config
 from worldmodels.envs import TaskSpec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
 from worldmodels.memory.data import training_and_validation
-from worldmodels.memory.network import MDNLSTM, State
+from worldmodels.memory.interface import Memory, heads_of, put, rebuilt, take
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.batches import in_batches
 from worldmodels.utils.checks import require, require_at_least, require_one_of
-from worldmodels.vision.network import ConvVAE
+from worldmodels.vision.interface import Vision
 from worldmodels.vision.scaling import to_pixels
 
 OBSERVATIONS = ("latent", "latent_hidden", "pixels")
@@ -35,8 +35,8 @@ class DreamModel:
 
     config: Config
     spec: TaskSpec
-    vision: ConvVAE
-    memory: MDNLSTM
+    vision: Vision
+    memory: Memory
     first_mu: np.ndarray
     first_log_var: np.ndarray
 
@@ -57,14 +57,14 @@ class DreamModel:
         return cls(config, spec, vision, memory, *map(np.stack, latents))
 
     @property
-    def reward_head(self) -> nn.Module | None:
-        """M's prediction of the reward, if it was trained with one."""
-        return getattr(self.memory, "reward_head", None)
+    def reward_head(self) -> Any:
+        """M's prediction of the reward, None without."""
+        return heads_of(self.memory).reward
 
     @property
-    def end_head(self) -> nn.Module | None:
-        """M's prediction of the episode's end, if it was trained with one."""
-        return getattr(self.memory, "end_head", None)
+    def end_head(self) -> Any:
+        """M's prediction of the episode's end, None without."""
+        return heads_of(self.memory).end
 
     @property
     def max_steps(self) -> int:
@@ -114,7 +114,8 @@ class Dreams:
         self.model, self.temperature, self.end_threshold = model, temperature, end_threshold
         self.max_steps = max_steps or model.max_steps
         self.z = torch.zeros(count, model.memory.latent_size)
-        self.state = State(*(part.clone() for part in model.memory.initial_state(count)))  # written into
+        with torch.inference_mode():
+            self.state = model.memory.initial_state(count)
         self.steps = np.zeros(count, np.int64)
         self._streams: list[np.random.Generator | None] = [None] * count
 
@@ -127,8 +128,8 @@ class Dreams:
             mu, log_var = self.model.first_mu[chosen[i]], self.model.first_log_var[chosen[i]]
             self.z[slot] = torch.from_numpy(mu + np.exp(log_var / 2) * stream.standard_normal(len(mu), np.float32))
             self._streams[slot] = stream
-        for part in self.state:
-            part[list(slots)] = 0
+        rows = torch.tensor(list(slots), dtype=torch.long)
+        self.state = put(self.state, rows, self.model.memory.initial_state(len(rows)))
         self.steps[slots] = 0
         return chosen
 
@@ -147,23 +148,27 @@ class Dreams:
             stream.standard_normal(out=noise[i], dtype=np.float32)
             fates[i] = stream.random()
         clipped = np.clip(np.asarray(actions, np.float32), self.model.spec.action_low, self.model.spec.action_high)
-        before = [self.z[places], *(part[places] for part in self.state)]
+        rows = torch.tensor(places, dtype=torch.long)
         drawn = [torch.from_numpy(array) for array in (clipped, uniform, noise)]
-        z, h, c, rewards, ends = in_batches(self._advance, ROWS, *before, *drawn)
-        self.z[places], self.state.h[places], self.state.c[places] = z, h, c
+        following = in_batches(self._advance, ROWS, self.z[places], *drawn, *take(self.state, rows))
+        self.z[places], rewards, ends, *parts = following
+        self.state = put(self.state, rows, rebuilt(self.state, parts))
         self.steps[places] += 1
         probability = ends.double().numpy()
         terminated = probability > fates if self.end_threshold is None else probability >= self.end_threshold
         return Outcome(rewards.double().numpy(), terminated, (self.steps[places] >= self.max_steps) & ~terminated)
 
-    def _advance(self, z: Tensor, h: Tensor, c: Tensor, action: Tensor, uniform: Tensor, noise: Tensor) -> list[Tensor]:
+    def _advance(self, z: Tensor, action: Tensor, uniform: Tensor, noise: Tensor, *parts: Tensor) -> list[Tensor]:
+        """A step of M from a state of these parts: the next z, the reward, the probability of an end, and the parts of
+        the next state.
+        """
         model = self.model
-        state = model.memory.step(z, action, State(h, c))
+        state = model.memory.step(z, action, rebuilt(self.state, parts))
         following = mixture.draw(model.memory.mixture(state.h, z), self.temperature, uniform, noise)
         none = z.new_zeros(len(z))
-        rewards = none if model.reward_head is None else model.reward_head.mean(state.h)  # type: ignore[operator]
-        ends = none if model.end_head is None else model.end_head.probability(state.h)  # type: ignore[operator]
-        return [following, *state, rewards, ends]
+        rewards = none if model.reward_head is None else model.reward_head.mean(state.h)
+        ends = none if model.end_head is None else model.end_head.probability(state.h)
+        return [following, rewards, ends, *state]
 
     def look(self, slots: Sequence[int] | np.ndarray, kind: str) -> np.ndarray:
         """What an agent sees: ``latent`` (n, Z) and ``latent_hidden`` (n, Z + H), z and h of the frames before it, both

@@ -32,14 +32,13 @@ def _facts(model: DreamModel, render_mode: str | None) -> dict[str, Any]:
 
 
 def _spaces(model: DreamModel, observation: str) -> tuple[Box, Box]:
-    """Of what is observed and of actions. A latent has no bounds of its own: those given are float32's."""
+    """Of what is observed and of actions. z and h have no bounds of their own: those given are float32's."""
     require_one_of("observation", observation, OBSERVATIONS)
     actions = Box(model.spec.action_low, model.spec.action_high, dtype=np.float32)
     if observation == "pixels":
         return Box(0, 255, FRAME_SHAPE, np.uint8), actions
-    limit = np.full(model.memory.latent_size, np.finfo(np.float32).max, np.float32)
-    if observation == "latent_hidden":
-        limit = np.append(limit, np.ones(model.memory.lstm.hidden_size, np.float32))  # h is within ±1
+    hidden = model.memory.hidden_size if observation == "latent_hidden" else 0
+    limit = np.full(model.memory.latent_size + hidden, np.finfo(np.float32).max, np.float32)
     return Box(-limit, limit, dtype=np.float32), actions
 
 

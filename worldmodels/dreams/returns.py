@@ -7,10 +7,9 @@ frames to encode; so they are played here.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from gymnasium.utils import seeding
 
-from worldmodels.controller.agent import controller_size
+from worldmodels.controller.agent import controller_input, controller_size
 from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel, Dreams
 from worldmodels.envs import ActionMap
@@ -48,8 +47,7 @@ def dream_returns(
     dreams.begin(range(count), [seeding.np_random(seed)[0] for _ in controllers for seed in seeds])
     returns, active = np.zeros(count), np.arange(count)
     while active.size:
-        known = {"z": dreams.z, "h": dreams.state.h, "c": dreams.state.c}
-        x = torch.cat([known[name] for name in config.controller.inputs], dim=1)[active]
+        x = controller_input(config.controller.inputs, dreams.z, dreams.state)[active]
         outcome = dreams.step(active, action_map(linear(active.tolist(), x.numpy().astype(np.float64))))
         returns[active] += outcome.rewards
         active = active[~(outcome.terminated | outcome.truncated)]

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from worldmodels.memory import mixture
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.interface import Memory
 
 
 @torch.no_grad()
 def dream_under(
-    network: MDNLSTM, z: Tensor, actions: Tensor, context: int, temperature: float, generator: torch.Generator
+    network: Memory, z: Tensor, actions: Tensor, context: int, temperature: float, generator: torch.Generator
 ) -> Tensor:
     """Follow reality for ``context`` frames, then only M's samples, under the real actions.
 
@@ -37,7 +37,7 @@ class Drift(NamedTuple):
 
 
 def drift(
-    network: MDNLSTM,
+    network: Memory,
     z: Tensor,
     actions: Tensor,
     context: int,

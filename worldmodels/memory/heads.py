@@ -1,6 +1,8 @@
-"""What else M foretells from h_t: the reward r_t of action a_t, and whether it ends the episode.
+"""What else M predicts from h_t: the reward r_t of action a_t, and whether it ends the episode.
 
-Each head is one dense layer, as the mixture's is. h_t is the hidden state after the inputs z_t and a_t.
+Each head is one dense layer, as the mixture's is. h_t is the hidden state after the inputs z_t and a_t. A reward head
+of one's own is an ``nn.Module`` made with ``hidden_size``, with `mean`, `nll` and `sample` as here; where it has
+`standardise`, it is given the mean and deviation of the training rewards.
 """
 
 import math
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodels.memory.mixture import HALF_LOG_TWO_PI
+from worldmodels.utils.settings import Part
 
 LEAST_LOG_STD = -3.0  # in units of the training deviation; a reward that repeats exactly would drive it to -∞
 BINS = 255
@@ -133,8 +136,16 @@ class End(nn.Module):
         return functional.binary_cross_entropy_with_logits(self._logit(h), terminated.float(), reduction="none")
 
 
+def no_reward(hidden_size: int) -> None:
+    """No reward head."""
+
+
 RewardHead = GaussianReward | CategoricalReward
-REWARD_HEADS: dict[str, type[GaussianReward] | type[CategoricalReward]] = {
-    "gaussian": GaussianReward,
-    "categorical": CategoricalReward,
-}
+REWARD_HEAD = Part(
+    "Whether M also predicts the reward of an action, and how.",
+    names={
+        "none": f"{__name__}.no_reward",
+        "gaussian": f"{__name__}.GaussianReward",
+        "categorical": f"{__name__}.CategoricalReward",
+    },
+)

@@ -10,7 +10,7 @@ from torch import Tensor
 from worldmodels.memory import mixture
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import SequenceDataModule, Sequences
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.interface import Memory, heads_of
 from worldmodels.training.fit import adam
 
 
@@ -24,14 +24,14 @@ class MemoryModule(lightning.LightningModule):
     reward and end of step t, the rollout's last included. ``persistence`` is a line to beat.
     """
 
-    def __init__(self, network: MDNLSTM, config: MemoryConfig, persistence: float) -> None:
+    def __init__(self, network: Memory, config: MemoryConfig, persistence: float) -> None:
         super().__init__()
         self.persistence = persistence
         self.network = network
         self.config = config
 
     def _step(self, batch: Sequences, stage: str) -> Tensor:
-        heads = self.network.reward_head is not None or self.network.end_head is not None
+        heads = any(head is not None for head in heads_of(self.network))
         frames = slice(None) if heads else slice(-1)
         hidden, _ = self.network.unroll(batch.seen[:, frames], batch.actions[:, frames])
         predicted = self.network.mixture(hidden[:, : batch.mask.shape[1]], batch.seen[:, :-1])
@@ -43,11 +43,11 @@ class MemoryModule(lightning.LightningModule):
 
     def _heads(self, hidden: Tensor, batch: Sequences, stage: str) -> Tensor:
         """The NLL of rewards and ends in nats, the rows weighted: ()."""
-        values = {}
-        if self.network.reward_head is not None:
-            values[f"{stage}reward_nll"] = self.network.reward_head.nll(hidden, batch.rewards)
-        if self.network.end_head is not None:
-            values[f"{stage}end_nll"] = self.network.end_head.nll(hidden, batch.terminated)
+        values, heads = {}, heads_of(self.network)
+        if heads.reward is not None:
+            values[f"{stage}reward_nll"] = heads.reward.nll(hidden, batch.rewards)
+        if heads.end is not None:
+            values[f"{stage}end_nll"] = heads.end.nll(hidden, batch.terminated)
         values = {name: (value * batch.rows).sum() / batch.rows.sum() for name, value in values.items()}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=int(batch.rows.count_nonzero()))
         return torch.stack(list(values.values())).sum()

@@ -1,13 +1,15 @@
 """The MDN-LSTM of Ha & Schmidhuber 2018 (App. A.2)."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from worldmodels.memory.heads import REWARD_HEADS, End, RewardHead
+from worldmodels.memory.heads import REWARD_HEAD, End
+from worldmodels.memory.interface import Memory
 from worldmodels.memory.mixture import Mixture
+from worldmodels.utils import parts
 from worldmodels.utils.settings import Setting
 
 
@@ -75,18 +77,24 @@ def adapter(latent_size: int, action_size: int, width: int) -> nn.Linear:
     return layer
 
 
-class MDNLSTM(nn.Module):
+class MDNLSTM(Memory):
     """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
 
     With ``skip_gain`` the means are those of the dense layer plus z_t times a learnt gain of each dimension: what stays
     as it was does not have to pass through h, whose gates hand on no number exactly (a shortcut, He et al. 2016). The
     paper's M is without, and so does M start.
 
-    Optional heads foretell the reward of a_t (``gaussian``, ``categorical``; ``none``) and the end. Their weights are
-    drawn last, so that with and without them everything else starts alike.
+    Optional heads predict the reward of a_t (``gaussian``, ``categorical``, a class of one's own; ``none``) and the
+    end. Their weights are drawn last, so that with and without them everything else starts alike.
 
     With an ``adapter_width``, the LSTM is that wide whatever the task's actions, and an `adapter` takes [z, a] there.
     """
+
+    INPUT_LAYERS = ("lstm.weight_input",)
+    OPTIONAL = ("reward_head.", "end_head.")
+    ADDED = ("skip_gain.",)
+    ADAPTERS = ("adapter.",)
+    RENAMED = {"carry.": "skip_gain."}  # noqa: RUF012 - as `Memory` declares it
 
     def __init__(
         self,
@@ -94,9 +102,7 @@ class MDNLSTM(nn.Module):
         action_size: int,
         hidden_size: Annotated[int, Setting("Numbers in h, and as many in c.", at_least=1)] = 256,
         mixtures: Annotated[int, Setting("Gaussians of each latent dimension.", at_least=1)] = 5,
-        reward_head: Annotated[
-            str, Setting("Whether M also predicts the reward of an action, and how.", options=("none", *REWARD_HEADS))
-        ] = "none",
+        reward_head: Annotated[Any, REWARD_HEAD] = "none",
         end_head: Annotated[bool, Setting("Whether M also predicts the end of the episode.")] = False,
         skip_gain: Annotated[
             bool,
@@ -109,17 +115,18 @@ class MDNLSTM(nn.Module):
         adapter_width: int | None = None,
     ) -> None:
         super().__init__()
-        self.latent_size, self.action_size, self.mixtures = latent_size, action_size, mixtures
+        self.latent_size, self.action_size, self.hidden_size = latent_size, action_size, hidden_size
+        self.mixtures = mixtures
         self.lstm = LSTM(adapter_width or latent_size + action_size, hidden_size)
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
-        self.reward_head: RewardHead | None = None if reward_head == "none" else REWARD_HEADS[reward_head](hidden_size)
+        self.reward_head = parts.make(REWARD_HEAD, reward_head, "memory.network.reward_head", hidden_size=hidden_size)
         self.end_head: End | None = End(hidden_size) if end_head else None
         self.skip_gain: SkipGain | None = SkipGain(latent_size) if skip_gain else None
         self.adapter = None if adapter_width is None else adapter(latent_size, action_size, adapter_width)
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros: the state before the first step of a rollout."""
-        zeros = self.mdn.weight.new_zeros(batch_size, self.lstm.hidden_size)
+        zeros = self.mdn.weight.new_zeros(batch_size, self.hidden_size)
         return State(zeros, zeros)
 
     def mixture(self, h: Tensor, z: Tensor) -> Mixture:

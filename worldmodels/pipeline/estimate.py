@@ -85,7 +85,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
         seconds["vision"] += held_out / PROBED
         seconds["memory"] += held_out / PROBED
     if config.measure.enabled:
-        futures = 3 * max(1, config.measure.samples)  # of M, of M under other actions, and of the reservoir
+        futures = 3 * max(1, config.measure.samples)  # of M, of M under mismatched actions, and of the reservoir
         seconds["memory"] += held_out / STRIDE * max(HORIZONS) * futures / FORETOLD
     wanted = STAGES[: STAGES.index(config.last_stage) + 1]
     return {stage: seconds[stage] + STAGE_SECONDS for stage in wanted}

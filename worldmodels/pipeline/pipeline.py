@@ -9,6 +9,7 @@ import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.config import STAGES, Config, plain
+from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.envs import ActionMap, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stage import Stage, Work
@@ -152,10 +153,14 @@ class Pipeline:
             "vision": make_vision(self.config),
             "memory": make_memory(self.config, self.spec.action_size, source=taken.get("memory")),
         }
+        if last >= STAGES.index("controller") and remembers(self.config):
+            check_inputs(self.config, networks["memory"])
         for part in (part for part in networks if STAGES.index(part) <= last):
             prefixes = loaded_prefixes(networks[part], part, transfer)
             freeze_all(networks[part], part, transfer, self.config.epochs[part])
-            if part in taken and (problems := mismatches(networks[part], shapes(taken[part]), prefixes)):
+            if part in taken and (
+                problems := mismatches(networks[part], shapes(taken[part], networks[part]), prefixes)
+            ):
                 raise ConfigError(
                     f"transfer={transfer.name} cannot take {part} from {transfer.source_run}: {problems[0]}"
                     f"{f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''}; "

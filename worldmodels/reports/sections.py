@@ -181,7 +181,7 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
     )
 
 
-MODELS = ("memory", "persistence", "reservoir", "swapped")
+MODELS = ("memory", "persistence", "reservoir", "mismatched_actions")
 
 
 def measure_table(runs: Sequence[FinishedRun]) -> Html:
@@ -198,7 +198,7 @@ def measure_table(runs: Sequence[FinishedRun]) -> Html:
         what = "NLL" if measure == "nll" else f"{horizon} step{'s' if horizon > 1 else ''}"
         found.setdefault((*place, what, len(rows)), {})[model] = _over_seeds(rows, "value")
     rows = [(*line, *(cells.get(model, "–") for model in MODELS)) for line, cells in found.items()]
-    columns = (*PLACE, "what", "seeds", "M", "persistence", "reservoir", "other actions")
+    columns = (*PLACE, "what", "seeds", "M", "persistence", "reservoir", "mismatched actions")
     note = (
         "n steps: open-loop error as a share of the variance of μ. NLL: nats per dimension; comparable only between "
         "runs with the same V. Means over seeds, with 95 % intervals."

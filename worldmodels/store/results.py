@@ -116,12 +116,12 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
 
 
 def print_measures(measures: Mapping[str, Any], console: Console) -> None:
-    """M's open-loop error and NLL beside those of what it has to beat, and of M under actions that were taken
-    elsewhere.
+    """M's open-loop error and NLL beside those of what it has to beat, and of M under mismatched actions, which were
+    taken elsewhere.
     """
     figures = measures["memory"]
     forecasts, nll = figures["open_loop"], figures["nll"]
-    models = {"persistence": "persistence", "reservoir": "reservoir", "swapped": "shuffled actions"}
+    models = {"persistence": "persistence", "reservoir": "reservoir", "mismatched_actions": "mismatched actions"}
     columns = ("", "M, 95 %", *models.values())
     table = Table(*columns, title="M on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:

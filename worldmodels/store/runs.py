@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.config import Config, config_from_json
+from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, verified
 from worldmodels.utils.errors import ConfigError
 
@@ -29,6 +30,8 @@ class FinishedRun:
             raise ConfigError(
                 f"{folder / RESULTS} is no JSON ({error}): expected the folder of a training run"
             ) from error
+        if isinstance(self.results, dict) and "measures" in self.results:
+            self.results["measures"] = migrated_figures(self.results["measures"])
 
     def artifact(self, stage: str) -> Artifact:
         """The artifact of a stage. Raises `DamagedFile` where its files are not what they were."""

@@ -85,9 +85,9 @@ class TransferConfig(Settings):
             "transfer.load=[vision,memory,controller]",
         )
         require(
-            self.input_layer == "reinit" or any(contains(path, "memory.lstm") for path in self.load),
-            f"transfer.input_layer={self.input_layer} needs a source for memory.lstm: add memory to transfer.load, "
-            "or use transfer.input_layer=reinit",
+            self.input_layer == "reinit" or bool(of_part(self.load, "memory")),
+            f"transfer.input_layer={self.input_layer} needs a source for M: add memory to transfer.load, or use "
+            "transfer.input_layer=reinit",
         )
         require(
             self.fraction is None or any(of_part(self.load, part) for part in NETWORKS),

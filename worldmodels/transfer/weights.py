@@ -14,12 +14,8 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
-LSTM_INPUT = "lstm.weight_input"
-INPUT_LAYERS = frozenset({LSTM_INPUT})  # their width follows the task's actions: fresh where it differs
-ADAPTER = "adapter."  # of M's input to an LSTM of another width: always fresh
-OPTIONAL = ("reward_head.", "end_head.")  # of M: fresh where the source has none, left out where unused
-SKIP_GAIN = "skip_gain."  # of M: fresh where the source has none
 WHOLE = ("",)
+Network = nn.Module | type[nn.Module]
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,12 @@ class Counts:
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Fill a network from a safetensors file; every name and shape must fit."""
-    network.load_state_dict(read_weights(path))
+    network.load_state_dict(read_weights(path, network))
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a safetensors file, by today's names."""
-    return {_renamed(name): value for name, value in safetensors.torch.load_file(path).items()}
+def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
+    """The weights in a safetensors file, by today's names in this kind of network."""
+    return {_renamed(name, network): value for name, value in safetensors.torch.load_file(path).items()}
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -53,14 +49,22 @@ def save_weights(network: nn.Module, path: Path) -> None:
     safetensors.torch.save_file(state, path)
 
 
-def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight in a safetensors file, without reading the weights."""
+def shapes(path: Path, network: Network) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight in a safetensors file, by today's names, without reading the weights."""
     with safetensors.safe_open(path, "pt") as file:
-        return {_renamed(name): tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        return {_renamed(name, network): tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-def _renamed(name: str) -> str:
-    return SKIP_GAIN + name.removeprefix("carry.") if name.startswith("carry.") else name
+def _renamed(name: str, network: Network) -> str:
+    for old, new in getattr(network, "RENAMED", {}).items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def _names(network: Network, kind: str) -> tuple[str, ...]:
+    """Names of weights that a network declares, ``INPUT_LAYERS`` and so on: see `Memory`."""
+    return tuple(getattr(network, kind, ()))
 
 
 def prepare(
@@ -72,7 +76,7 @@ def prepare(
     copied: dict[str, int] = {}
     if source:
         prefixes = loaded_prefixes(network, part, transfer)
-        copied = copy_weights(network, read_weights(source), prefixes, columns, transfer.fraction)
+        copied = copy_weights(network, read_weights(source, network), prefixes, columns, transfer.fraction)
     freeze_all(network, part, transfer, epochs)
     wanted = of_part(transfer.unfreeze, part)
     if never := wanted[max(epochs - 1, 0) :]:
@@ -83,33 +87,46 @@ def prepare(
 
 
 def loaded_prefixes(network: nn.Module, part: str, transfer: TransferConfig) -> tuple[str, ...]:
-    """How names of the weights begin that ``part`` takes from a source. Raises `ConfigError` for a path to nothing."""
+    """How names of the weights begin that ``part`` takes from a source. Raises `ConfigError` for a path to nothing, and
+    where ``transfer.input_layer`` asks for more of M's input layer than is loaded.
+    """
     paths = of_part(transfer.load, part)
     for path in paths:
         module_at(network, part, path, "load")
-    return tuple("" if path == part else f"{path.removeprefix(f'{part}.')}." for path in paths)
+    prefixes = tuple("" if path == part else f"{path.removeprefix(f'{part}.')}." for path in paths)
+    if part == "memory" and transfer.input_layer != "reinit":
+        inputs = _names(network, "INPUT_LAYERS")
+        require(
+            bool(inputs),
+            f"transfer.input_layer={transfer.input_layer} needs an M that names its INPUT_LAYERS, which "
+            f"{type(network).__name__} does not: use transfer.input_layer=reinit",
+        )
+        for name in inputs:
+            require(
+                name.startswith(prefixes),
+                f"transfer.input_layer={transfer.input_layer} needs a source for memory.{name.rpartition('.')[0]}: add "
+                "memory to transfer.load, or use transfer.input_layer=reinit",
+            )
+    return prefixes
 
 
 def mismatches(
     network: nn.Module, source: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...] = WHOLE
 ) -> list[str]:
     """What keeps source weights of these shapes from fitting, one line each, of those whose names begin with
-    ``prefixes``; input layers and M's heads may differ, and an adapter is the network's own.
+    ``prefixes``; what the network declares may differ: see `Memory`.
     """
     own = network.state_dict()
-    ignored = (*OPTIONAL, *([ADAPTER] if _has_adapter(own) else []))
-    if not any(name.startswith(SKIP_GAIN) for name in source):
-        ignored = (
-            *ignored,
-            SKIP_GAIN,
-        )  # at its start it changes nothing; a source's head would be lost without its own
+    ignored = (*_names(network, "OPTIONAL"), *_own_adapters(network, own))
+    # What is added changes nothing at its start; a source's own would be lost.
+    ignored += tuple(added for added in _names(network, "ADDED") if not any(name.startswith(added) for name in source))
     source, wanted = (
         {name: tuple(shape) for name, shape in each if name.startswith(prefixes) and not name.startswith(ignored)}
         for each in (source.items(), ((name, value.shape) for name, value in own.items()))
     )
     lines = [f"{name} is missing" for name in wanted.keys() - source.keys()]
     lines += [f"{name} is not in this network" for name in source.keys() - wanted.keys()]
-    for name in wanted.keys() & source.keys() - INPUT_LAYERS:
+    for name in wanted.keys() & source.keys() - {*_names(network, "INPUT_LAYERS")}:
         if wanted[name] != source[name]:
             lines.append(f"{name} is {source[name]}, expected {wanted[name]}")
     return sorted(lines)
@@ -135,14 +152,15 @@ def copy_weights(
         raise ConfigError(f"the source's weights do not fit: {problems[0]}")
     own = network.state_dict()
     parameters = {name for name, _ in network.named_parameters()}
+    adapters, inputs = _own_adapters(network, own), _names(network, "INPUT_LAYERS")
     copied = {}
     for name, fresh in own.items():
-        if name not in source or not name.startswith(prefixes) or (name.startswith(ADAPTER) and _has_adapter(own)):
+        if name not in source or not name.startswith(prefixes) or name.startswith(adapters):
             continue
         given = source[name]
         if given.shape == fresh.shape:
             shared = ...
-        elif name in INPUT_LAYERS and columns:
+        elif name in inputs and columns:
             shared = (slice(None), slice(columns))
         else:
             continue
@@ -154,8 +172,9 @@ def copy_weights(
     return copied
 
 
-def _has_adapter(names: Iterable[str]) -> bool:
-    return any(name.startswith(ADAPTER) for name in names)
+def _own_adapters(network: nn.Module, names: Iterable[str]) -> tuple[str, ...]:
+    """The adapters that the network has."""
+    return tuple(each for each in _names(network, "ADAPTERS") if any(name.startswith(each) for name in names))
 
 
 def module_at(network: nn.Module, part: str, path: str, key: str) -> nn.Module:

@@ -33,6 +33,16 @@ def target(part: Part, value: Any, key: str = "") -> str:
     return part.names.get(str(name), str(name))
 
 
+def targets(part: Part, value: Any, key: str) -> list[str]:
+    """The dotted paths of the chosen class and of the classes that its settings choose."""
+    told = complete(part, value, key)
+    found = [target(part, value, key)]
+    for name, each in own_settings(find(part, value, key)).items():
+        if isinstance(each.setting, Part):
+            found += targets(each.setting, told[name], f"{key}.{name}")
+    return found
+
+
 def name(part: Part, value: Any) -> str:
     """The chosen class for people: its short name, or the last part of its path."""
     path = target(part, value)
@@ -96,6 +106,8 @@ def complete(part: Part, value: Any, key: str) -> dict[str, Any]:
         if name in known:
             told[name] = _typed(f"{key}.{name}", known[name].type, each)
             known[name].setting.check(f"{key}.{name}", each)
+            if isinstance(setting := known[name].setting, Part):
+                complete(setting, each, f"{key}.{name}")
     return {name: each.default for name, each in known.items()} | told
 
 
@@ -155,7 +167,11 @@ def _counting(chosen: Any, told: Mapping[str, Any], prefix: str) -> dict[str, An
         setting, default = (known[name].setting, known[name].default) if name in known else (Setting(""), None)
         if setting.counts == "never" or (setting.counts == "unless default" and value == default):
             continue
-        if setting.when is None or setting.when(beside):
+        if setting.when is not None and not setting.when(beside):
+            continue
+        if isinstance(setting, Part):
+            found |= counted_part(setting.key or f"{prefix}{name}", setting, value, default)
+        else:
             value = setting.counts_as(value) if setting.counts_as else value
             found[setting.key or f"{prefix}{name}"] = plain_value(value)
     return found

@@ -1,4 +1,4 @@
-"""V's encoder without training: bf16 where the hardware multiplies it natively, and the same numbers for any batch."""
+"""V without training: bf16 where the hardware multiplies it natively, and the same numbers for any batch."""
 
 import copy
 
@@ -7,26 +7,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worldmodels.vision.network import ConvVAE, Latent
+from worldmodels.utils.devices import device_of
+from worldmodels.vision.interface import Latent, Vision
 from worldmodels.vision.scaling import to_unit
 
 
 class FrameEncoder:
-    """Encodes frames in batches of ``rows``, the last one filled up with zeros.
+    """V's `encode` on batches of ``rows`` frames, the last one filled up with zeros.
 
     How a library sums depends on a batch's shape. With one shape, a frame's latent does not depend on how many others
-    are encoded with it, nor on its place among them. The convolutions run in bf16 where ``precision`` says so, the
-    dense layers in float32.
+    are encoded with it, nor on its place among them. Where ``precision`` says bf16, the modules that V names in
+    ``LOW_PRECISION`` run in it; all else is float32. V itself stays as it is: a copy encodes.
     """
 
-    def __init__(self, vision: ConvVAE, precision: str, rows: int) -> None:
-        self._dtype = torch.bfloat16 if precision.startswith("bf16") else torch.float32
-        self._device = next(vision.parameters()).device
-        self._convolutions = copy.deepcopy(vision.encoder).eval()
-        for parameter in self._convolutions.parameters():  # what is counted rather than trained stays as it is
-            parameter.data = parameter.data.to(self._dtype)
-        self._convolutions.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self._dense = vision.bottleneck.eval()
+    def __init__(self, vision: Vision, precision: str, rows: int) -> None:
+        self._device = device_of(vision)
+        self._network = copy.deepcopy(vision).eval()
+        for name in getattr(vision, "LOW_PRECISION", ()):
+            module = self._network.get_submodule(name)
+            module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            if precision.startswith("bf16"):
+                for parameter in module.parameters():  # buffers, which are counted rather than trained, stay exact
+                    parameter.data = parameter.data.to(torch.bfloat16)
         self._rows = rows
 
     @torch.inference_mode()
@@ -39,6 +41,5 @@ class FrameEncoder:
         count = len(frames)
         if count < self._rows:
             frames = functional.pad(frames, (0, 0) * 3 + (0, self._rows - count))
-        features = self._convolutions(to_unit(frames.to(self._device)).to(self._dtype))
-        latent = self._dense(features.float())
-        return Latent(latent.mu[:count], latent.log_var[:count])
+        mu, log_var = self._network.encode(to_unit(frames.to(self._device)))
+        return Latent(mu[:count].float(), log_var[:count].float())

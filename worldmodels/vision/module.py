@@ -14,8 +14,8 @@ from worldmodels.training.fit import adam
 from worldmodels.utils import media, parts
 from worldmodels.utils.seeds import torch_generator
 from worldmodels.vision.config import LOSS, VisionConfig
+from worldmodels.vision.interface import Vision, reconstruct
 from worldmodels.vision.losses.base import TrainingContext
-from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.scaling import to_pixels, to_unit
 
 
@@ -28,7 +28,7 @@ class VisionModule(lightning.LightningModule):
 
     def __init__(
         self,
-        network: ConvVAE,
+        network: Vision,
         config: VisionConfig,
         context: TrainingContext,
         channels_last: bool = True,
@@ -37,8 +37,7 @@ class VisionModule(lightning.LightningModule):
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        if compiled:
-            self.network.compile()
+        self._reconstruct = torch.compile(reconstruct) if compiled else reconstruct
         self.config = config
         self.seed = context.seed
         facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": network.latent_size}
@@ -47,7 +46,7 @@ class VisionModule(lightning.LightningModule):
     def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
         """What is logged of frames (B, 3, 64, 64), by name; ``total`` is what a step returns."""
         noise = self._noise(frames, generator)
-        reconstruction, latent = self.network(frames, noise)
+        reconstruction, latent = self._reconstruct(self.network, frames, noise)
         return self.loss(reconstruction, frames, latent, latent.sample(noise))
 
     def _noise(self, frames: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,25 +1,13 @@
 """The convolutional VAE of Ha & Schmidhuber 2018 (App. A.1), layer for layer."""
 
 import itertools
-from collections.abc import Iterable
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 
 from worldmodels.utils.settings import Setting
+from worldmodels.vision.interface import Latent, Vision, reconstruct
 from worldmodels.vision.transposed import TransposedConvolution
-
-
-class Latent(NamedTuple):
-    """Diagonal Gaussian over z: (B, Z) each."""
-
-    mu: Tensor
-    log_var: Tensor
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """z = μ + σ·noise (Kingma & Welling 2014, section 2.4). noise: (B, Z) standard normal -> (B, Z)."""
-        return self.mu + torch.exp(self.log_var / 2) * noise
 
 
 class Encoder(nn.Module):
@@ -66,8 +54,10 @@ class Decoder(nn.Module):
         return self.layers[-1](x)
 
 
-class ConvVAE(nn.Module):
+class ConvVAE(Vision):
     """V. Frames are (B, 3, 64, 64) in 0–1."""
+
+    LOW_PRECISION = ("encoder",)
 
     def __init__(self, latent_size: Annotated[int, Setting("Dimensions of z.", at_least=1)] = 32) -> None:
         super().__init__()
@@ -76,19 +66,15 @@ class ConvVAE(nn.Module):
         self.bottleneck = Bottleneck(latent_size)
         self.decoder = Decoder(latent_size)
 
-    def prepare(self, rollouts: Iterable[Tensor]) -> None:
-        """Take from the training rollouts, (T, 64, 64, 3) uint8 each, what is counted rather than trained. Nothing
-        here.
-        """
-
     def encode(self, frames: Tensor) -> Latent:
-        return self.bottleneck(self.encoder(frames))
+        """The convolutions in the precision of their weights, the dense layers in that of theirs."""
+        features = self.encoder(frames.to(self.encoder.layers[0].weight.dtype))  # type: ignore[arg-type]
+        return self.bottleneck(features.to(self.bottleneck.mu.weight.dtype))
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, Z) -> (B, 3, 64, 64) in 0–1."""
         return self.decoder(z).float().sigmoid()
 
-    def forward(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, Latent]:
-        """Reconstruct through a sampled z. noise: (B, Z) standard normal."""
-        latent = self.encode(frames)
-        return self.decode(latent.sample(noise)), latent
+    def forward(self, frames: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Latent]:
+        """As `reconstruct`."""
+        return reconstruct(self, frames, noise)

@@ -63,7 +63,7 @@ def test_the_record_has_a_row_for_each_horizon_and_one_for_the_rest(made):
     found = measure.memory(config, folder / "heldout", folder / "encoded", folder / "m.safetensors", journal)
     rows = journal.rows(measure.HORIZONS)
     assert [row["horizon"] for row in rows] == found["open_loop"]["horizons"]
-    for name in ("memory", "persistence", "reservoir", "swapped"):
+    for name in ("memory", "persistence", "reservoir", "mismatched_actions"):
         assert [row[name] for row in rows] == [each["value"] for each in found["open_loop"][name]]
     (rest,) = journal.rows(measure.ONE_STEP)
     assert rest["step"] == config.memory.steps

@@ -63,7 +63,7 @@ STAGE = Stage(
     },
     build=lambda work: run(work.config, work.path("dataset"), work.path("vision") / WEIGHTS, work.folder),
     label=label_of("vision"),
-    parts=lambda config: [parts.target(NETWORK, config.vae.network)],
+    parts=lambda config: parts.targets(NETWORK, config.vae.network, "vae.network"),
 )
 HELDOUT = dataclasses.replace(  # the held-out rollouts as V sees them
     STAGE, name="heldout_encode", parents=lambda config: {"dataset": "heldout", "vision": "vision"}

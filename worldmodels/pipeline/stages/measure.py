@@ -22,7 +22,7 @@ from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 HORIZONS, ONE_STEP = "open_loop", "one_step"  # tables
-MODELS = ("memory", "persistence", "reservoir", "swapped")
+MODELS = ("memory", "persistence", "reservoir", "mismatched_actions")
 
 
 def memory(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
@@ -74,12 +74,12 @@ STAGE = Stage(
     inputs=lambda config: {
         "measure": counted(config.measure),
         "validation_fraction": config.memory.validation_fraction,
-        "method": 2,
+        "method": 3,
     },
     build=lambda work: memory(
         work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal
     ),
     label=label_of("memory"),
-    parts=lambda config: [parts.target(NETWORK, config.memory.network)],
+    parts=lambda config: parts.targets(NETWORK, config.memory.network, "memory.network"),
     wanted=lambda config: config.measure.enabled,
 )

@@ -11,9 +11,8 @@ from worldmodels.dreams.unroll import dream_under
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK
 from worldmodels.memory.data import SequenceDataModule
-from worldmodels.memory.heads import GaussianReward
+from worldmodels.memory.interface import Memory, heads_of
 from worldmodels.memory.module import MemoryModule, persistence_nll
-from worldmodels.memory.network import MDNLSTM
 from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
@@ -62,16 +61,16 @@ def run(
     return {"parameters": parameters, "persistence_nll": persistence, "steps": journal.rows("steps")}
 
 
-def _standardise(network: MDNLSTM, data: SequenceDataModule) -> None:
+def _standardise(network: Memory, data: SequenceDataModule) -> None:
     """Give a reward head that trains the scale of the training rewards; a frozen one keeps its source's."""
-    head = network.reward_head
-    if isinstance(head, GaussianReward) and head.dense.weight.requires_grad:
+    head = heads_of(network).reward
+    if hasattr(head, "standardise") and any(parameter.requires_grad for parameter in head.parameters()):
         rewards = data.training_rewards()
         head.standardise(float(rewards.mean()), float(rewards.std()))
 
 
 @torch.no_grad()
-def _picture_dream(config: Config, network: MDNLSTM, data: SequenceDataModule, vision: Path, journal: Journal) -> None:
+def _picture_dream(config: Config, network: Memory, data: SequenceDataModule, vision: Path, journal: Journal) -> None:
     """A GIF of what V sees (left) beside what M dreams under the same actions (right), after `CONTEXT` frames of
     reality.
     """
@@ -103,7 +102,7 @@ STAGE = Stage(
     },
     build=_build,
     label=label_of("memory"),
-    parts=lambda config: [parts.target(NETWORK, config.memory.network)],
+    parts=lambda config: parts.targets(NETWORK, config.memory.network, "memory.network"),
     libraries=("torch", "lightning"),
     loads="memory",
 )

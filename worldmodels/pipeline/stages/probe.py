@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from worldmodels.config import Config
 from worldmodels.diagnostics.probe_report import HeldOut, recall, report
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, label_of
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
@@ -61,15 +60,15 @@ def memory(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
 
 
 @torch.inference_mode()
-def hidden_states(network: MDNLSTM, z: list[np.ndarray], actions: list[np.ndarray]) -> list[np.ndarray]:
-    """What C is given beside each z: h after the frames before it, zeros at first. z: (T, Z) and actions: (T, A) of
-    each rollout -> (T, H).
+def hidden_states(network: Memory, z: list[np.ndarray], actions: list[np.ndarray]) -> list[np.ndarray]:
+    """What C is given beside each z: h after the frames before it, that of the initial state at first. z: (T, Z) and
+    actions: (T, A) of each rollout -> (T, H).
     """
     found: list[np.ndarray] = []
     for first in range(0, len(z), BATCH):
         rows = slice(first, first + BATCH)
         h, _ = network.unroll(_padded(z[rows]), _padded(actions[rows]))
-        before = functional.pad(h, (0, 0, 1, 0)).numpy()
+        before = torch.cat([network.initial_state(len(h)).h.unsqueeze(1), h], dim=1).numpy()
         found += [row[: len(values)] for row, values in zip(before, z[rows], strict=True)]
     return found
 
@@ -109,7 +108,7 @@ VISION = Stage(
         work.config, work.path("heldout"), work.path("encoded"), work.path("vision") / WEIGHTS, work.journal
     ),
     label=label_of("vision"),
-    parts=lambda config: [parts.target(VISION_NETWORK, config.vae.network)],
+    parts=lambda config: parts.targets(VISION_NETWORK, config.vae.network, "vae.network"),
     wanted=lambda config: config.probe.enabled,
 )
 MEMORY = Stage(
@@ -120,6 +119,6 @@ MEMORY = Stage(
         work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal
     ),
     label=label_of("memory"),
-    parts=lambda config: [parts.target(MEMORY_NETWORK, config.memory.network)],
+    parts=lambda config: parts.targets(MEMORY_NETWORK, config.memory.network, "memory.network"),
     wanted=lambda config: config.probe.enabled,
 )

@@ -15,6 +15,7 @@ from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.utils import parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.settings import counted
 from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
@@ -38,11 +39,12 @@ def run(
     store = frame_store(dataset, config.vae.frames, config.seed)
     data = FrameDataModule(store, config.vae, config.seed, transfer.budget_of("vision"))
     parameters = prepare(network, "vision", source, transfer, epochs)
-    network.prepare(data.training_rollouts())
+    if hasattr(network, "prepare"):
+        network.prepare(data.training_rollouts())
     if parameters["trainable"]:
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
         context = TrainingContext(config.seed, data.training_rollouts(), features)
-        make_module = parts.find(LOSS, config.vae.loss, "vae.loss").module or VisionModule
+        make_module = getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "module", None) or VisionModule
         trainer = config.trainer
         fit(
             make_module(network, config.vae, context, trainer.channels_last, trainer.compile),
@@ -74,9 +76,17 @@ def features(config: Config) -> dict[str, Artifact]:
 
 
 def check(config: Config) -> None:
-    """Raise `ConfigError` where the loss cannot take the finished V that it names."""
+    """Raise `ConfigError` where the loss cannot take the finished V that it names, or cannot train this V."""
     if found := features(config):
         feature_weights(TrainingContext(config.seed, source=found["features"].weights))
+    if needed := getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "needs", ()):
+        modules = dict(make_vision(config).named_children())
+        require(
+            all(name in modules for name in needed),
+            f"vae.loss={parts.name(LOSS, config.vae.loss)} trains {', '.join(needed)} apart, and "
+            f"{parts.name(NETWORK, config.vae.network)} has {', '.join(modules) or 'no modules'}: expected a V with "
+            "these modules, or another vae.loss",
+        )
 
 
 STAGE = Stage(
@@ -88,7 +98,10 @@ STAGE = Stage(
     },
     build=_build,
     label=label_of("vision"),
-    parts=lambda config: [parts.target(NETWORK, config.vae.network), parts.target(LOSS, config.vae.loss)],
+    parts=lambda config: [
+        *parts.targets(NETWORK, config.vae.network, "vae.network"),
+        *parts.targets(LOSS, config.vae.loss, "vae.loss"),
+    ],
     libraries=("torch", "lightning"),
     loads="vision",
     extra=features,

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from worldmodels.vision.network import Latent
+from worldmodels.vision.interface import Latent
 
 
 class Losses(NamedTuple):
@@ -55,10 +55,11 @@ class Loss(nn.Module):
     What it prepares from ``context`` it keeps in buffers, so that it goes to the device with the module. Parameters, if
     it has any, are trained with V and thrown away. Its own settings are declared in its constructor, which is also
     given ``latent_size`` if it asks for it. A loss that has to be trained in a way of its own names a LightningModule
-    as ``module``.
+    as ``module``, and in ``needs`` the modules of V that this trains apart.
     """
 
     module: ClassVar[type | None] = None
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, kl_floor: float, context: TrainingContext) -> None:
         super().__init__()

@@ -139,6 +139,7 @@ class Adversarial(Loss):
     """What `AdversarialModule` trains V with: the discriminator and its settings."""
 
     module = AdversarialModule
+    needs = ("encoder", "bottleneck", "decoder")
 
     def __init__(
         self,
