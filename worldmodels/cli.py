@@ -63,15 +63,15 @@ def _guarded(task: Callable[[DictConfig], None], started: list[bool]) -> Callabl
                 raise
             code = _explain(error)
             if code == 2:
-                _remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
+                logging.shutdown()
+                remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
             sys.exit(code)
 
     return guarded
 
 
-def _remove_empty_run(folder: Path) -> None:
-    """Take back the folders that Hydra made for a request that made no sense."""
-    logging.shutdown()
+def remove_empty_run(folder: Path) -> None:
+    """Take back the folders that were made for a request that made no sense."""
     if not (folder / "results.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         for parent in folder.parents:
@@ -123,7 +123,7 @@ def prepare_process(threads: int | None = None) -> int:
     import cv2
     import torch
 
-    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs")
+    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs") if HydraConfig.initialized() else None
     share = 1 if jobs == -1 else max(1, usable_cores() // (jobs or 1))
     torch.set_num_threads(threads or share)
     cv2.setNumThreads(1)

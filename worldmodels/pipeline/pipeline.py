@@ -89,7 +89,7 @@ class Pipeline:
     def source(self) -> "Pipeline | FinishedRun":
         """Where transferred weights come from: a finished run, or a pipeline that trains them from scratch."""
         if self.config.transfer.source_run is not None:
-            return FinishedRun(Path(self.config.transfer.source_run))
+            return FinishedRun(Path(self.config.transfer.source_run), self.config.allow)
         source = self._make_source()
         log.info("source task: %s, from scratch", source.config.env.name)
         return source

@@ -48,6 +48,11 @@ def find(part: Part, value: Any, key: str) -> Any:
             f"{key}={path} is unknown: expected one of {', '.join(part.names)}, or the dotted path of a class of your "
             "own, for example mypackage.MyClass"
         )
+    require(
+        module != "__main__",
+        f"{key}={path} lies in the script itself, which worker processes do not run: expected a class in a module; "
+        "write it to a file beside the script",
+    )
     try:
         found = getattr(importlib.import_module(module), name)
     except ImportError as error:
