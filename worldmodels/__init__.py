@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from worldmodels.api import Run, compose, load, make_env, train
     from worldmodels.utils.errors import ConfigError
 
+CHANGES_RESULTS = False
 __version__ = "0.1.0"
 __all__ = ["ConfigError", "Run", "__version__", "compose", "load", "make_env", "train"]
 

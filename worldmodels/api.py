@@ -17,7 +17,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from worldmodels.cli import one_line, remove_empty_run
+from worldmodels.cli import as_written, one_line, remove_empty_run
 from worldmodels.config import Config, check_parts, conf_dir, plain, register_schema, to_config
 from worldmodels.envs.config import EnvConfig
 from worldmodels.pipeline.source import Request, check_source
@@ -256,7 +256,7 @@ def _unit_frames(frames: Any) -> "torch.Tensor":
     channels_last = tuple(frames.shape[1:]) == FRAME
     require(
         frames.ndim == 4 and len(frames) > 0 and (channels_last or tuple(frames.shape[1:]) == (3, 64, 64)),
-        f"frames are {tuple(frames.shape)}: expected (N, 64, 64, 3) or (N, 3, 64, 64); for a single one pass frame[None]",
+        f"frames are {tuple(frames.shape)}: expected (N, 64, 64, 3) or (N, 3, 64, 64); a single one is frame[None]",
     )
     frames = frames if channels_last else frames.movedim(1, -1)
     if frames.dtype == torch.uint8:
@@ -283,7 +283,7 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
     earlier = version.getbase()
     try:
         with hydra.initialize_config_dir(str(conf_dir()), job_name="train", version_base="1.3"):
-            return hydra.compose("config", [*overrides, *folder], return_hydra_config=True)
+            return hydra.compose("config", [*as_written(overrides, Config), *folder], return_hydra_config=True)
     except Exception as error:  # whatever its type, it is the request's fault
         raise ConfigError(one_line(error)) from error
     finally:

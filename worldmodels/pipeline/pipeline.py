@@ -22,6 +22,8 @@ from worldmodels.training.hardware import device, require_hardware
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
 from worldmodels.utils import interrupts
 from worldmodels.utils.errors import ConfigError
+from worldmodels.vision.losses.base import TrainingContext
+from worldmodels.vision.losses.perceptual import feature_weights
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config and code
@@ -58,6 +60,8 @@ class Pipeline:
         self.spec = task_spec(config.env)
         self._made: dict[str, Artifact] = {}
         self._check()
+        # At once, as what is imported: files may be edited while a run goes on.
+        self._code = {name: fingerprint(self._modules(stage), stage.libraries) for name, stage in DECLARED.items()}
 
     def run(self) -> Iterator[str]:
         """Every stage up to the last one asked for; yields the name of each when its artifact is there, and its model
@@ -126,7 +130,7 @@ class Pipeline:
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
             },
-            code=fingerprint(self._modules(stage), stage.libraries),
+            code=self._code[stage.name],
             reuse=config.reuse,
         )
         if artifact.cached:
@@ -143,7 +147,8 @@ class Pipeline:
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
         ActionMap(self.config.env, self.spec)
-        vision.check(self.config)
+        if compared := vision.features(self.config):
+            feature_weights(TrainingContext(self.config.seed, source=compared["features"].weights))
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
         require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
         given = self.config.loaded if transfer.source_run is not None else []

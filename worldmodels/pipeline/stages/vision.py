@@ -20,7 +20,6 @@ from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.losses.base import TrainingContext
-from worldmodels.vision.losses.perceptual import feature_weights
 from worldmodels.vision.module import VisionModule, VisionPictures
 
 log = logging.getLogger(__name__)
@@ -71,12 +70,6 @@ def features(config: Config) -> dict[str, Artifact]:
     """The finished V that the loss compares features with, if its setting ``run`` names one."""
     folder = parts.complete(LOSS, config.vae.loss, "vae.loss").get("run")
     return {"features": FinishedRun(Path(folder)).vision} if folder else {}
-
-
-def check(config: Config) -> None:
-    """Raise `ConfigError` where the loss cannot take the finished V that it names."""
-    if found := features(config):
-        feature_weights(TrainingContext(config.seed, source=found["features"].weights))
 
 
 STAGE = Stage(
