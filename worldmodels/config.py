@@ -1,7 +1,7 @@
 """The config of a run: the settings of its parts, each declared beside its code, and the checks that need several.
 
 The dataclass is registered as ``schema`` in Hydra's ConfigStore and comes first in ``conf/config.yaml``, so a misspelt
-key in any YAML file or override is an error.
+key in any YAML file or override is an error. Importing this module is enough for that.
 """
 
 import dataclasses
@@ -189,3 +189,6 @@ def config_from_json(text: str) -> Config:
     """Read `config_to_json`'s line, also one of an earlier version, running every check."""
     composed: DictConfig = OmegaConf.merge(OmegaConf.structured(Config), migrated(json.loads(text)))  # type: ignore[assignment]
     return to_config(composed)
+
+
+register_schema()  # so that Hydra finds it also where a config of conf/ is composed by other means than our own

@@ -113,9 +113,7 @@ def _read(name: str, path: Path) -> _Source:
     if known is not None and known.loaded is loaded and known.modified == modified:
         return known
     if known is not None and known.loaded is loaded and loaded is not None:
-        log.warning(
-            "%s was edited after it was imported: it is used as it was; restart Python to use the new one", name
-        )
+        log.warning("%s was edited after it was imported: it is used as it was; restart Python for the new one", name)
         _sources[name] = known._replace(modified=modified)  # said once
         return _sources[name]
     text = path.read_text(encoding="utf-8")
