@@ -17,7 +17,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from worldmodels.cli import as_written, one_line, remove_empty_run
+from worldmodels.cli import one_line, remove_empty_run
 from worldmodels.config import Config, check_parts, conf_dir, plain, register_schema, to_config
 from worldmodels.envs.config import EnvConfig
 from worldmodels.pipeline.source import Request, check_source
@@ -25,6 +25,7 @@ from worldmodels.store.runs import FinishedRun, foreign_code
 from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import spelled_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -283,7 +284,7 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
     earlier = version.getbase()
     try:
         with hydra.initialize_config_dir(str(conf_dir()), job_name="train", version_base="1.3"):
-            return hydra.compose("config", [*as_written(overrides, Config), *folder], return_hydra_config=True)
+            return hydra.compose("config", [*spelled_out(overrides, Config), *folder], return_hydra_config=True)
     except Exception as error:  # whatever its type, it is the request's fault
         raise ConfigError(one_line(error)) from error
     finally:

@@ -1,6 +1,5 @@
 """What the commands share: Hydra, logging, exit codes. Light to import: worker processes import the commands."""
 
-import dataclasses
 import functools
 import logging
 import os
@@ -8,9 +7,9 @@ import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,8 +24,8 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.help import settings_help
+from worldmodels.utils.overrides import spelled_out
 
-PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # an override without quotes, commas, spaces and brackets
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 
@@ -36,7 +35,7 @@ def command(config_name: str, task: Callable[[DictConfig], None], schema_name: s
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
     register_schema(schema_name, schema)
     OmegaConf.register_new_resolver("settings", lambda indent: settings_help(schema, int(indent)), replace=True)
-    sys.argv[1:] = as_written(sys.argv[1:], schema)
+    sys.argv[1:] = spelled_out(sys.argv[1:], schema)
     interrupts.install()
     started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
@@ -119,29 +118,6 @@ def one_line(error: BaseException) -> str:
     if cause is not None and str(cause).splitlines()[0] not in text:
         text += f" ({str(cause).splitlines()[0]})"
     return f"{' '.join(text.split()).rstrip('.')}; --help lists the groups and --cfg job every key"
-
-
-def as_written(overrides: Sequence[str], schema: type) -> list[str]:
-    """The overrides with quotes around values of text settings that Hydra would take for numbers or truths: of
-    ``paths.outputs=1E3`` it would make 1000.0.
-    """
-    return [
-        f"{match[1]}='{match[2]}'"
-        if (match := PLAIN.fullmatch(override)) and match[1] in _texts(schema) and match[2].lower() != "null"
-        else override
-        for override in overrides
-    ]
-
-
-def _texts(schema: type, node: str = "") -> set[str]:
-    """Keys of the settings that are text."""
-    keys = set()
-    for name, kind in get_type_hints(schema).items():
-        if dataclasses.is_dataclass(kind):
-            keys |= _texts(kind, f"{node}{name}.")  # type: ignore[arg-type]
-        elif kind in (str, str | None):
-            keys.add(f"{node}{name}")
-    return keys
 
 
 def prepare_process(threads: int | None = None) -> int:

@@ -6,10 +6,9 @@ key in any YAML file or override is an error. Importing this module is enough fo
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +23,7 @@ from worldmodels.training.config import TrainerConfig
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
+from worldmodels.utils.overrides import part_keys
 from worldmodels.utils.settings import Part, Setting, Settings, declared
 from worldmodels.vision.config import VisionConfig
 
@@ -146,14 +146,6 @@ def register_schema(name: str = "schema", node: type = Config) -> None:
     for key in part_keys(node):
         OmegaConf.select(schema, key)._set_flag("struct", False)  # takes whatever settings the chosen class has
     ConfigStore.instance().store(name=name, node=schema)
-
-
-def part_keys(node: type, prefix: str = "") -> Iterator[str]:
-    """Keys of the settings whose value is a class with settings of its own."""
-    for name, kind in get_type_hints(node).items():
-        if isinstance(kind, type) and issubclass(kind, Settings):
-            yield from part_keys(kind, f"{prefix}{name}.")
-    yield from (f"{prefix}{name}" for name, each in declared(node).items() if isinstance(each.setting, Part))
 
 
 def to_config(composed: Any) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worldmodels.config import Config, config_from_json, part_keys
+from worldmodels.config import Config, config_from_json
 from worldmodels.store.artifacts import Artifact, verified
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import part_keys
 
 CHANGES_RESULTS = False
 
