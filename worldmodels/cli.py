@@ -24,6 +24,7 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.help import settings_help
+from worldmodels.utils.overrides import spelled_out
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
@@ -34,6 +35,7 @@ def command(config_name: str, task: Callable[[DictConfig], None], schema_name: s
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
     register_schema(schema_name, schema)
     OmegaConf.register_new_resolver("settings", lambda indent: settings_help(schema, int(indent)), replace=True)
+    sys.argv[1:] = spelled_out(sys.argv[1:], schema)
     interrupts.install()
     started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
@@ -63,15 +65,15 @@ def _guarded(task: Callable[[DictConfig], None], started: list[bool]) -> Callabl
                 raise
             code = _explain(error)
             if code == 2:
-                _remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
+                logging.shutdown()
+                remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
             sys.exit(code)
 
     return guarded
 
 
-def _remove_empty_run(folder: Path) -> None:
-    """Take back the folders that Hydra made for a request that made no sense."""
-    logging.shutdown()
+def remove_empty_run(folder: Path) -> None:
+    """Take back the folders that were made for a request that made no sense."""
     if not (folder / "results.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         for parent in folder.parents:
@@ -123,7 +125,7 @@ def prepare_process(threads: int | None = None) -> int:
     import cv2
     import torch
 
-    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs")
+    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs") if HydraConfig.initialized() else None
     share = 1 if jobs == -1 else max(1, usable_cores() // (jobs or 1))
     torch.set_num_threads(threads or share)
     cv2.setNumThreads(1)

@@ -1,15 +1,14 @@
 """The config of a run: the settings of its parts, each declared beside its code, and the checks that need several.
 
 The dataclass is registered as ``schema`` in Hydra's ConfigStore and comes first in ``conf/config.yaml``, so a misspelt
-key in any YAML file or override is an error.
+key in any YAML file or override is an error. Importing this module is enough for that.
 """
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +23,7 @@ from worldmodels.training.config import TrainerConfig
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
+from worldmodels.utils.overrides import part_keys
 from worldmodels.utils.settings import Part, Setting, Settings, declared
 from worldmodels.vision.config import VisionConfig
 
@@ -41,9 +41,15 @@ def conf_dir() -> Path:
 
 @dataclass
 class PathsConfig(Settings):
-    node = "paths"
+    node: ClassVar[str] = "paths"
 
     outputs: Annotated[str, Setting("Folder of everything that a run writes.", counts="never")] = "outputs"
+
+    def check(self) -> None:
+        require(
+            bool(self.outputs.strip()),
+            f"paths.outputs='{self.outputs}' is no folder: expected a path such as paths.outputs=outputs",
+        )
 
 
 @dataclass
@@ -75,6 +81,13 @@ class Config(Settings):
             counts="never",
         ),
     ] = "exact"
+    allow: Annotated[
+        list[str],
+        Setting(
+            "Modules outside of the package whose classes a finished run (transfer.source_run) may name.",
+            counts="never",
+        ),
+    ] = field(default_factory=list)
 
     def check(self) -> None:
         for node in (self.collect, self.heldout, self.controller):
@@ -130,17 +143,9 @@ OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # con
 def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
     schema = OmegaConf.structured(node)
-    for key in _part_keys(node):
+    for key in part_keys(node):
         OmegaConf.select(schema, key)._set_flag("struct", False)  # takes whatever settings the chosen class has
     ConfigStore.instance().store(name=name, node=schema)
-
-
-def _part_keys(node: type, prefix: str = "") -> Iterator[str]:
-    """Keys of the settings whose value is a class with settings of its own."""
-    for name, kind in get_type_hints(node).items():
-        if isinstance(kind, type) and issubclass(kind, Settings):
-            yield from _part_keys(kind, f"{prefix}{name}.")
-    yield from (f"{prefix}{name}" for name, each in declared(node).items() if isinstance(each.setting, Part))
 
 
 def to_config(composed: Any) -> Any:
@@ -176,3 +181,6 @@ def config_from_json(text: str) -> Config:
     """Read `config_to_json`'s line, also one of an earlier version, running every check."""
     composed: DictConfig = OmegaConf.merge(OmegaConf.structured(Config), migrated(json.loads(text)))  # type: ignore[assignment]
     return to_config(composed)
+
+
+register_schema()  # so that Hydra finds it also where a config of conf/ is composed by other means than our own

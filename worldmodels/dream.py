@@ -27,6 +27,7 @@ class DreamCommand:
     context: int = 10
     gif_fps: float = 6.0
     seed: int = 0
+    allow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         require(bool(self.temperatures), "temperature=[] is empty: expected a number, or a list like [0.5,1.0]")
@@ -54,7 +55,7 @@ class DreamCommand:
 def dream(composed: DictConfig) -> None:
     """Collect one episode anew, dream under its actions, and write ``dream.mp4`` and ``dream.gif``."""
     request = to_config(composed)
-    run = FinishedRun(Path(request.run))
+    run = FinishedRun(Path(request.run), request.allow)
 
     # What takes long to import waits until the request has been checked.
     import torch
@@ -122,7 +123,7 @@ def dream(composed: DictConfig) -> None:
     facts = {"run": str(run.folder.resolve()), "env": config.env.name, "seed": request.seed}
     figures: dict[str, Any] = {**facts, "horizons": HORIZONS, "latent_error": lines}
     if "controller" in run.results["stages"] and heads_of(memory).reward is not None:
-        model, controllers = DreamModel.of(run.folder), load_file(run.controller.weights)["mean"][None]
+        model, controllers = DreamModel.of(run), load_file(run.controller.weights)["mean"][None]
         seeds = range(request.seed, request.seed + SCORED)
         console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")
         figures["returns"] = {}

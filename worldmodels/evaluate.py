@@ -1,6 +1,6 @@
 """``python -m worldmodels.evaluate``: score a finished run's agent on the official task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import MISSING, DictConfig
@@ -19,6 +19,7 @@ class EvaluateCommand:
     episodes: int = 100
     video: bool = False
     workers: int | None = None
+    allow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         require_at_least("episodes", self.episodes, 1)
@@ -28,10 +29,9 @@ class EvaluateCommand:
 def evaluate(composed: DictConfig) -> None:
     """Score the agent and write ``evaluation.json``."""
     request = to_config(composed)
-    run = FinishedRun(Path(request.run))
+    run = FinishedRun(Path(request.run), request.allow)
 
-    # What takes long to import waits until the request has been checked; worker processes, which import this module
-    # too, need none of it.
+    # What takes long to import waits until the request has been checked.
     import contextlib
     import dataclasses
 

@@ -1,6 +1,6 @@
 """What settings and figures were called before: what is refused with the new name, and how old runs are read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 CHANGES_RESULTS = False
@@ -34,20 +34,18 @@ _LOSS_PREFIXES = ("salient", "perceptual", "gan")
 
 
 def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a run of an earlier version as today's; one of today's as it is."""
+    """The config of a run of an earlier version as today's; one of today's as it is. ``config`` stays as it is."""
     new = {name: dict(node) if isinstance(node, Mapping) else node for name, node in config.items()}
-    if "vae" in new:
-        _migrate_loss(new["vae"])
+    _migrate_loss(new.get("vae", {}))
     for name in ("collect", "heldout"):
-        if name in new:
-            _migrate_policy(new[name])
-    if "carry" in (network := new.get("memory", {}).get("network", {})):
-        new["memory"]["network"] = {"skip_gain" if key == "carry" else key: value for key, value in network.items()}
-    if "controller" in new and "sigma" in new["controller"]:
-        moved = {name: new["controller"].pop(name) for name in ("sigma", "diagonal") if name in new["controller"]}
-        new["controller"]["search"] = {"_target_": "cma_es", **moved}
-    if "name" in new.get("executor", {}):
-        new["executor"]["engine"] = new["executor"].pop("name")
+        _migrate_policy(new.get(name, {}))
+    memory, controller, executor = (new.get(name, {}) for name in ("memory", "controller", "executor"))
+    if "carry" in (network := memory.get("network", {})):
+        memory["network"] = {"skip_gain" if key == "carry" else key: value for key, value in network.items()}
+    if moved := _taken(controller, ("sigma", "diagonal")):
+        controller["search"] = {"_target_": "cma_es", **moved}
+    if moved := _taken(executor, ("name",)):
+        executor["engine"] = moved["name"]
     return new
 
 
@@ -59,16 +57,20 @@ def migrated_figures(figures: Any) -> Any:
 
 
 def _migrate_loss(vae: dict[str, Any]) -> None:
-    old = [name for name in vae if name.startswith(tuple(f"{prefix}_" for prefix in _LOSS_PREFIXES))]
-    values = {name: vae.pop(name) for name in old}
-    if old and isinstance(loss := vae["loss"], str):
-        own = {name.removeprefix(f"{loss}_"): value for name, value in values.items() if name.startswith(f"{loss}_")}
+    prefixes = tuple(f"{prefix}_" for prefix in _LOSS_PREFIXES)
+    moved = _taken(vae, [name for name in vae if name.startswith(prefixes)])
+    if moved and isinstance(loss := vae.get("loss"), str):
+        own = {name.removeprefix(f"{loss}_"): value for name, value in moved.items() if name.startswith(f"{loss}_")}
         vae["loss"] = {"_target_": loss, **own}
 
 
 def _migrate_policy(collect: dict[str, Any]) -> None:
-    if "persistence" in collect:
-        policy = collect["policy"]
-        values = {name: collect.pop(name) for name in ("persistence", "brownian_std", "bias")}
-        own = {new: values[old] for old, new in _POLICY_SETTINGS[policy].items()}
+    moved = _taken(collect, ("persistence", "brownian_std", "bias"))
+    if moved and isinstance(policy := collect.get("policy"), str):
+        own = {new: moved[old] for old, new in _POLICY_SETTINGS[policy].items() if old in moved}
         collect["policy"] = {"_target_": policy, **own}
+
+
+def _taken(node: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The settings of these names, taken out of ``node``."""
+    return {name: node.pop(name) for name in names if name in node}

@@ -2,7 +2,7 @@
 held-out rollouts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import MISSING, DictConfig
@@ -21,6 +21,7 @@ class ProbeCommand:
     scored: float | None = None
     epochs: int | None = None
     workers: int | None = None
+    allow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         require(
@@ -34,10 +35,9 @@ class ProbeCommand:
 def probe(composed: DictConfig) -> None:
     """Probe V; probe and measure M if the run has one; write ``probes.json``. Nothing of the run is changed."""
     request = to_config(composed)
-    run = FinishedRun(Path(request.run))
+    run = FinishedRun(Path(request.run), request.allow)
 
-    # What takes long to import waits until the request has been checked; worker processes, which import this module
-    # too, need none of it.
+    # What takes long to import waits until the request has been checked.
     import contextlib
     import dataclasses
 

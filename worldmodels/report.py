@@ -1,6 +1,6 @@
 """``python -m worldmodels.report``: tables and figures over finished runs, as one page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig
@@ -14,6 +14,7 @@ class ReportCommand:
     """Schema of ``conf/report.yaml``."""
 
     runs: Any = "outputs/**"
+    allow: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         patterns = self.patterns
@@ -40,7 +41,7 @@ def report(composed: DictConfig) -> None:
     from worldmodels.utils.console import make_console
 
     request = to_config(composed)
-    runs, problems = find_runs(request.patterns)
+    runs, problems = find_runs(request.patterns, request.allow)
     from worldmodels.reports.build import Report  # brings matplotlib
 
     for problem in problems:

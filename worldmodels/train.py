@@ -2,6 +2,11 @@
 finished.
 """
 
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 from omegaconf import DictConfig
 
 from worldmodels.cli import command
@@ -10,17 +15,28 @@ from worldmodels.pipeline.source import check_source
 
 
 def train(composed: DictConfig) -> None:
-    """One job. What takes long to import waits until the request has been checked; worker processes, which import this
-    module too, need none of it.
-    """
+    """One job. What takes long to import waits until the request has been checked."""
+    from hydra.core.hydra_config import HydraConfig
+
     config = to_config(composed)
     source = check_source(config)
     check_parts(config)
 
     from worldmodels.pipeline.job import run_job
 
-    run_job(config, source)
+    run_job(config, source, Path(HydraConfig.get().runtime.output_dir))
+
+
+class _Command(ModuleType):
+    """This module, which `worldmodels.train` is once somebody has imported it: then it is called as the function."""
+
+    def __call__(self, *overrides: str, **options: Any) -> Any:
+        from worldmodels import api
+
+        return api.train(*overrides, **options)
 
 
 if __name__ == "__main__":
     command("config", train, "schema", Config)
+else:
+    sys.modules[__name__].__class__ = _Command

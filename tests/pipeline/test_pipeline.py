@@ -3,68 +3,22 @@
 import pytest
 
 from worldmodels.config import STAGES
-from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.utils.errors import ConfigError
 
 PRECISE = "trainer.precision=32-true"
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # they share `noted`
 
-
-class Made:
-    """An artifact that nobody made."""
-
-    def __init__(self, folder):
-        self.path = folder
-        self.weights = folder / "weights.safetensors"
-        self.cached = False
-
-
-class Notes:
-    """A store that only notes what would be built, and from what."""
-
-    def __init__(self, folder):
-        self.folder, self.inputs, self.labels = folder, {}, {}
-
-    def build(self, stage, label, inputs, parents, work, facts):
-        self.inputs[stage], self.labels[stage] = inputs, label
-        return Made(self.folder)
-
-
-class Source:
-    """Where weights come from that nobody made."""
-
-    def __init__(self, config, folder):
-        self.config = config
-        self.vision = self.memory = self.controller = Made(folder)
-
-
-@pytest.fixture(scope="module")
-def noted():
-    """What `notes` found before."""
-    return {}
+@pytest.fixture
+def made(keys, monkeypatch):
+    """What a run of all stages would build."""
+    monkeypatch.setattr("worldmodels.training.hardware.trains_lstm_in_bf16", lambda: True)  # whatever this can
+    return lambda *overrides: keys("env=car_racing", "scale=smoke", "trainer=cpu", *overrides)
 
 
 @pytest.fixture
-def notes(compose, tmp_path, monkeypatch, noted):
-    """What a run of all stages would build; nobody changes it."""
-    monkeypatch.setattr("worldmodels.training.fit.trains_lstm_in_bf16", lambda: True)  # whatever this processor can
-
-    def build(*overrides):
-        if overrides in noted:
-            return noted[overrides]
-        config = compose("env=car_racing", "scale=smoke", "evaluate.video=false", "trainer=cpu", *overrides)
-        store = Notes(tmp_path)
-        assert list(Pipeline(config, store, None, None, lambda: Source(config, tmp_path)).run()) == list(STAGES)
-        return noted.setdefault(overrides, store)
-
-    return build
-
-
-@pytest.fixture
-def inputs(notes):
+def inputs(made):
     """Each stage's own inputs, those of its parents not counted."""
-    return lambda *overrides: notes(*overrides).inputs
+    return lambda *overrides: made(*overrides).inputs
 
 
 CHANGES = [
@@ -74,8 +28,8 @@ CHANGES = [
     ("env.crop_bottom=0.125", {"collect", "controller", "evaluate"}),
     ("env.max_steps=500", set()),  # a smaller limit holds in the smoke scale
     ("collect.max_steps=30", {"collect"}),
-    ("collect.persistence=0.5", set()),  # of another policy
-    ("collect.bias=0.5", set()),
+    ("collect.policy.persistence=0.5", set()),  # of another policy
+    ("collect.policy=biased", {"collect"}),
     ("collect.scatter=true", {"collect"}),
     ("heldout.max_steps=20", set()),
     ("heldout.seed=3", set()),
@@ -84,7 +38,7 @@ CHANGES = [
     ("measure.training_frames=50", set()),
     ("measure.enabled=false", set()),
     ("memory.mean_inputs=0.5", {"memory"}),
-    ("memory.network.carry=true", {"memory"}),
+    ("memory.network.skip_gain=true", {"memory"}),
     ("vae.network.latent_size=16", {"vision", "encode"}),
     ("vae.loss=sigma", {"vision"}),
     ("vae=vae_gan", {"vision"}),
@@ -93,7 +47,7 @@ CHANGES = [
     ("vae.perceptual_run=nowhere", set()),
     ("memory.cached_rollouts=3", set()),
     ("controller.patience=50", {"controller"}),
-    ("controller.sigma=0.2", {"controller"}),
+    ("controller.search.sigma=0.2", {"controller"}),
     ("evaluate.episodes=3", {"evaluate"}),
     ("executor=serial", set()),
     ("executor.workers=1", set()),

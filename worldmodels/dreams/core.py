@@ -1,6 +1,6 @@
 """Many dreams side by side: M rolled forward on its own samples under given actions, in the real task's place."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,11 +41,11 @@ class DreamModel:
     first_log_var: np.ndarray
 
     @classmethod
-    def of(cls, folder: str | Path) -> "DreamModel":
-        """From the folder of a run that went as far as ``stage=memory``. Raises `ConfigError`. First frames are those
-        of training rollouts only.
+    def of(cls, run: str | Path | FinishedRun, allow: Collection[str] = ()) -> "DreamModel":
+        """From a run that went as far as ``stage=memory``, or its folder; ``allow`` as of `FinishedRun`. Raises
+        `ConfigError`. First frames are those of training rollouts only.
         """
-        run = FinishedRun(Path(folder))
+        run = run if isinstance(run, FinishedRun) else FinishedRun(Path(run), allow)
         config = run.config
         spec = task_spec(config.env)
         vision = make_vision(config, run.vision.weights).eval()

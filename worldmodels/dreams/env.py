@@ -1,6 +1,6 @@
 """The dream as Gymnasium environments: ``gymnasium.make("worldmodels/Dream-v0", run=DIR)`` and ``make_vec``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from worldmodels.envs import FRAME_SHAPE
 from worldmodels.utils.checks import require, require_at_least, require_one_of
 
 
-def _model(run: str | Path | DreamModel) -> DreamModel:
-    return run if isinstance(run, DreamModel) else DreamModel.of(run)
+def _model(run: str | Path | DreamModel, allow: Collection[str]) -> DreamModel:
+    return run if isinstance(run, DreamModel) else DreamModel.of(run, allow)
 
 
 def _facts(model: DreamModel, render_mode: str | None) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ``observation``: ``latent`` (z), ``latent_hidden`` ([z, h], what C sees) or ``pixels`` (by V's decoder). Rewards and
     ends are M's (`Dreams`); ``metadata["rewards"]`` and ``["ends"]`` say whether it predicts any: without, rewards are
     0 and only ``max_steps`` (default: the task's) ends a dream. The info of a reset tells in ``start`` which of the
-    real first frames the dream began from.
+    real first frames the dream began from. ``allow``: modules outside of the package whose classes the run may name.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 - as Gymnasium declares it
@@ -61,8 +61,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         max_steps: int | None = None,
         end_threshold: float | None = None,
         render_mode: str | None = None,
+        allow: Collection[str] = (),
     ) -> None:
-        self.model = _model(run)
+        self.model = _model(run, allow)
         self.metadata = {**self.metadata, **_facts(self.model, render_mode)}
         self.observation, self.render_mode = observation, render_mode
         self.observation_space, self.action_space = _spaces(self.model, observation)
@@ -106,9 +107,10 @@ class DreamVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         end_threshold: float | None = None,
         render_mode: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        allow: Collection[str] = (),
     ) -> None:
         require_at_least("num_envs", num_envs, 1)
-        self.num_envs, self.model = num_envs, _model(run)
+        self.num_envs, self.model = num_envs, _model(run, allow)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, **_facts(self.model, render_mode), "autoreset_mode": self.autoreset_mode}
         self.observation, self.render_mode = observation, render_mode

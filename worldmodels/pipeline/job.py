@@ -1,10 +1,9 @@
-"""One training job inside Hydra: from the checked config to ``results.json``."""
+"""One training job: from the checked config to ``results.json``."""
 
 import contextlib
 import logging
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.cli import prepare_process
@@ -27,11 +26,10 @@ from worldmodels.utils.console import make_console
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, source: Config | None) -> None:
-    """Run the stages of one job. ``results.json`` is written after each, so a later failure loses nothing. ``source``:
-    the config of the source task, if one is to be trained.
+def run_job(config: Config, source: Config | None, folder: Path) -> None:
+    """Run the stages of one job, and leave in ``folder`` what a run leaves. ``results.json`` is written after each
+    stage, so a later failure loses nothing. ``source``: the config of the source task, if one is to be trained.
     """
-    folder = Path(HydraConfig.get().runtime.output_dir)
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
     workers = config.executor.workers or cores

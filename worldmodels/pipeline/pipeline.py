@@ -59,6 +59,8 @@ class Pipeline:
         self.spec = task_spec(config.env)
         self._made: dict[str, Artifact] = {}
         self._check()
+        # At once, as what is imported: files may be edited while a run goes on.
+        self._code = {name: fingerprint(self._modules(stage), stage.libraries) for name, stage in DECLARED.items()}
 
     def run(self) -> Iterator[str]:
         """Every stage up to the last one asked for; yields the name of each when its artifact is there, and its model
@@ -90,7 +92,7 @@ class Pipeline:
     def source(self) -> "Pipeline | FinishedRun":
         """Where transferred weights come from: a finished run, or a pipeline that trains them from scratch."""
         if self.config.transfer.source_run is not None:
-            return FinishedRun(Path(self.config.transfer.source_run))
+            return FinishedRun(Path(self.config.transfer.source_run), self.config.allow)
         source = self._make_source()
         log.info("source task: %s, from scratch", source.config.env.name)
         return source
@@ -127,7 +129,7 @@ class Pipeline:
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
             },
-            code=fingerprint(self._modules(stage), stage.libraries),
+            code=self._code[stage.name],
             reuse=config.reuse,
         )
         if artifact.cached:

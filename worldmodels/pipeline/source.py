@@ -1,10 +1,14 @@
 """What can be told of a source before any weight is read, so that nonsense is refused before the libraries load."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 
 from worldmodels.config import Config, to_config
 from worldmodels.store.runs import FinishedRun
@@ -13,15 +17,41 @@ from worldmodels.utils.checks import require
 NOT_INHERITED = ("env", "transfer", "stage", "hydra")  # a source task's own, or none of its business
 
 
-def check_source(config: Config) -> Config | None:
+@dataclass(frozen=True)
+class Request:
+    """What a run was asked for: its overrides, the option it has of the group ``vae``, and the way to compose a config
+    from other overrides.
+    """
+
+    overrides: Sequence[str]
+    vae: str
+    compose: Callable[[list[str]], DictConfig]
+
+    @classmethod
+    def of_application(cls) -> "Request":
+        """What the command line of the running Hydra application asks for."""
+        hydra_config = HydraConfig.get()
+        paths = [each for each in hydra_config.overrides.hydra if each.startswith("hydra.searchpath=")]
+        return cls(
+            [*hydra_config.overrides.task, *paths],
+            hydra_config.runtime.choices["vae"],
+            partial(hydra.compose, hydra_config.job.config_name),
+        )
+
+
+def check_source(config: Config, request: Request | None = None) -> Config | None:
     """The config of the source task where it is to be trained, None where a finished run is taken or nothing is loaded.
-    Raises `ConfigError` where there can be no such source, or its z is not what M's kept columns read.
+    ``request``: what ``config`` was composed from, by default the command line. Raises `ConfigError` where there can be
+    no such source, or its z is not what M's kept columns read.
     """
     transfer = config.transfer
     if not config.loaded:
         return None
-    trained = source_config(config) if transfer.source_run is None else None
-    source = trained or FinishedRun(Path(str(transfer.source_run))).config
+    trained, source = None, None
+    if transfer.source_run is None:
+        trained = source = source_config(config, request or Request.of_application())
+    else:
+        source = FinishedRun(Path(transfer.source_run), config.allow).config
     if "memory" in config.loaded and transfer.input_layer == "keep_latent":
         theirs, own = source.vae.latent_size, config.vae.latent_size
         require(
@@ -33,18 +63,18 @@ def check_source(config: Config) -> Config | None:
     return trained
 
 
-def source_config(config: Config) -> Config:
-    """The config of the source task: composed from the same command line with ``transfer=scratch`` on
-    ``source_env``, with the target's V, which is trained on ``source_frames``.
+def source_config(config: Config, request: Request) -> Config:
+    """The config of the source task: composed from the same overrides with ``transfer=scratch`` on ``source_env``, with
+    the target's V, which is trained on ``source_frames``.
     """
     overrides = [
-        override.input_line
-        for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-        if override.key_or_group.split(".")[0] not in NOT_INHERITED or override.key_or_group == "env.renderer"
+        str(override.input_line)
+        for override in OverridesParser.create().parse_overrides(list(request.overrides))
+        if override.key_or_group.split(".")[0] not in NOT_INHERITED
+        or override.key_or_group in ("env.renderer", "hydra.searchpath")
     ]
-    if not any(override is not None and override.startswith("vae=") for override in overrides):
-        overrides.append(f"vae={HydraConfig.get().runtime.choices['vae']}")  # the target's, not the source task's own
+    if not any(override.startswith("vae=") for override in overrides):
+        overrides.append(f"vae={request.vae}")  # the target's, not the source task's own
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={config.loaded[-1]}"]
     overrides.append(f"vae.frames={config.transfer.source_frames}")
-    job = HydraConfig.get().job
-    return to_config(hydra.compose(job.config_name, [override for override in overrides if override is not None]))
+    return to_config(request.compose(overrides))

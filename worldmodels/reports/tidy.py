@@ -3,7 +3,7 @@
 import csv
 import glob
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ MEASURES = {
 CONTESTANTS = ("mean", "best", "random")  # of an evaluation
 
 
-def find_runs(patterns: str | Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
+def find_runs(patterns: str | Sequence[str], allow: Collection[str] = ()) -> tuple[list[FinishedRun], list[str]]:
     """The runs whose folders match one of the patterns (``**`` is any depth), by path, and a line for each match whose
     ``results.json`` is damaged. Raises `ConfigError` where nothing is left.
     """
@@ -31,7 +31,7 @@ def find_runs(patterns: str | Sequence[str]) -> tuple[list[FinishedRun], list[st
     for path in sorted(found):
         folder = Path(path).parent
         try:
-            runs.append(_checked(FinishedRun(folder)))
+            runs.append(_checked(FinishedRun(folder, allow)))
         except ConfigError as error:
             problems.append(" ".join(str(error).split()))
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:

@@ -3,6 +3,9 @@
 The code of a stage is its own module, the modules of the classes that the config chooses for it, and what these import,
 as far as it belongs to the same packages. Comments, docstrings and blank lines do not count. A module that says
 ``CHANGES_RESULTS = False`` is left out, and what only it imports: nothing in it can change a result.
+
+What counts is the code that runs. Python reads a module once, and so does this: in a long session, a module that is
+edited after a run has used it runs, and counts, as it was, until it is reloaded or Python starts anew; the log says so.
 """
 
 import ast
@@ -10,14 +13,16 @@ import functools
 import hashlib
 import importlib.util
 import io
+import logging
 import re
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+log = logging.getLogger(__name__)
 CHANGES_RESULTS = False
 DIGITS = 8  # of a file's digest
 MARK = re.compile(r"^CHANGES_RESULTS = False\b", re.MULTILINE)
@@ -26,8 +31,7 @@ Code = dict[str, dict[str, str]]  # {"files": {module: digest}, "versions": {lib
 
 def fingerprint(modules: Iterable[str], libraries: Iterable[str]) -> Code:
     """Of the code that starts from ``modules``, and of the installed ``libraries``."""
-    roots = tuple(dict.fromkeys(modules))
-    return {"files": dict(_files(roots)), "versions": {name: _version(name) for name in libraries}}
+    return {"files": _digests(list(modules)), "versions": {name: _version(name) for name in libraries}}
 
 
 def digest(code: Code) -> str:
@@ -50,35 +54,50 @@ def changes(old: Mapping[str, Mapping[str, str]] | None, new: Code) -> list[str]
     ]
 
 
-@functools.lru_cache(maxsize=256)
-def _files(roots: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    packages = {root.split(".")[0] for root in roots} | {__name__.split(".")[0]}
-    folders = {path.parent for root in roots if (path := _path(root)) and root.split(".")[0] != __name__.split(".")[0]}
-    found: dict[str, str] = {}
+class _Source(NamedTuple):
+    """A module as it was when it was read. ``loaded`` tells one import of it from the next."""
+
+    loaded: Any
+    modified: int
+    digest: str | None  # None where the module says that it changes no result
+    imports: tuple[str, ...]
+
+
+_sources: dict[str, _Source] = {}
+
+
+def _digests(roots: list[str]) -> dict[str, str]:
+    """Of every module that counts, by name."""
+    package = __name__.partition(".")[0]
+    packages = {package, *(root.partition(".")[0] for root in roots)}
+    foreign = (_path(root) for root in roots if root.partition(".")[0] != package)
+    folders = {path.parent for path in foreign if path}
+
+    def belongs(name: str) -> bool:
+        return name.partition(".")[0] in packages or bool(folders and (at := _path(name)) and at.parent in folders)
+
+    digests: dict[str, str | None] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        path = _path(name)
-        if name in found or path is None:
+        if name in digests or (path := _path(name)) is None:
             continue
-        source, imported = _read(path, name)
-        if MARK.search(source):
-            continue
-        found[name] = hashlib.sha256(normalised(source).encode()).hexdigest()[:DIGITS]
-        parents = name.split(".")[:-1]
-        waiting += [".".join(parents[:count]) for count in range(1, len(parents) + 1)]
-        waiting += [
-            each
-            for each in imported
-            if each.split(".")[0] in packages or ((at := _path(each)) is not None and at.parent in folders)
-        ]
-    return tuple(sorted(found.items()))
+        source = _read(name, path)
+        digests[name] = source.digest
+        if source.digest is not None:
+            parents = name.split(".")[:-1]
+            waiting += [".".join(parents[:count]) for count in range(1, len(parents) + 1)]
+            waiting += filter(belongs, source.imports)
+    return {name: digest for name, digest in sorted(digests.items()) if digest is not None}
 
 
 def _path(name: str) -> Path | None:
-    """The source file of a module, or None where it has none."""
+    """The source file of a module, or None where there is no such module, or it has none."""
     try:
         loaded = sys.modules.get(name)
+        parent = sys.modules.get(name.rpartition(".")[0])
+        if loaded is None and parent is not None and not hasattr(parent, "__path__"):
+            return None  # a name in a module
         spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(name)
     except (ImportError, AttributeError, ValueError):
         return None
@@ -86,12 +105,24 @@ def _path(name: str) -> Path | None:
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
-@functools.lru_cache(maxsize=1024)
-def _read(path: Path, name: str) -> tuple[str, tuple[str, ...]]:
-    """A module's source and the modules that it may import."""
-    source = path.read_text(encoding="utf-8")
+def _read(name: str, path: Path) -> _Source:
+    """A module's source, as it was when it was read first after it was imported."""
+    loaded = sys.modules[name].__spec__ if name in sys.modules else None
+    modified = path.stat().st_mtime_ns
+    known = _sources.get(name)
+    if known is not None and known.loaded is loaded and known.modified == modified:
+        return known
+    if known is not None and known.loaded is loaded and loaded is not None:
+        log.warning("%s was edited after it was imported: it is used as it was; restart Python for the new one", name)
+        _sources[name] = known._replace(modified=modified)  # said once
+        return _sources[name]
+    text = path.read_text(encoding="utf-8")
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return source, tuple(dict.fromkeys(_imports(ast.parse(source), package)))
+    counts = not MARK.search(text)
+    digest = hashlib.sha256(normalised(text).encode()).hexdigest()[:DIGITS] if counts else None
+    imports = tuple(dict.fromkeys(_imports(ast.parse(text), package))) if counts else ()
+    _sources[name] = _Source(loaded, modified, digest, imports)
+    return _sources[name]
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
@@ -117,14 +148,18 @@ def normalised(source: str) -> str:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
     for node in ast.walk(ast.parse(source)):
-        body: Any = getattr(node, "body", None)
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body
-        if documented and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            first = body[0]
-            if isinstance(first.value.value, str) and first.end_lineno:
-                for row in range(first.lineno, first.end_lineno + 1):
-                    lines[row - 1] = ""
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first: Any = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str:
+                _cut(lines, first)
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _cut(lines: list[str], node: Any) -> None:
+    """Take a statement out of the lines that it lies on. Columns are counted in bytes."""
+    top, bottom = node.lineno - 1, node.end_lineno - 1
+    before, after = lines[top].encode()[: node.col_offset], lines[bottom].encode()[node.end_col_offset :]
+    lines[top : bottom + 1] = [(before + after).decode(), *[""] * (bottom - top)]
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,23 @@ from worldmodels.config import Config, config_from_json
 from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, verified
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import part_keys
 
 CHANGES_RESULTS = False
 
 RESULTS = "results.json"
+OURS = ("worldmodels.", "lightning.pytorch.loggers.", "lightning.pytorch.callbacks.")
 
 
 class FinishedRun:
-    """A run as its folder tells it. Raises `ConfigError` where the folder is no run or lacks a stage."""
+    """A run as its folder tells it. Raises `ConfigError` where the folder is no run or lacks a stage.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    ``allow``: modules outside the package whose classes the run's config may name, since what it names is imported
+    and called.
+    """
+
+    def __init__(self, folder: Path, allow: Collection[str] = ()) -> None:
+        self.folder, self.allow = folder, tuple(allow)
         try:
             self.results: dict[str, Any] = json.loads((folder / RESULTS).read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -65,8 +72,51 @@ class FinishedRun:
 
     @property
     def config(self) -> Config:
-        """The resolved config the run was started with."""
+        """The resolved config the run was started with. Raises `ConfigError` where it names code that is not
+        allowed.
+        """
+        require_allowed(self.results["config"], self.allow, self.folder)
         return config_from_json(json.dumps(self.results["config"]))
+
+
+def require_allowed(config: Mapping[str, Any], allow: Collection[str], folder: Path) -> None:
+    """Raise `ConfigError` where a run's ``config`` names code outside of the package and of the modules ``allow``."""
+    for name in foreign_code(config):
+        if not any(f"{name}.".startswith(f"{module}.") for module in allow):
+            module = name.partition(".")[0]
+            raise ConfigError(
+                f"{folder} names {name}, whose code would run: expected classes of worldmodels; if you trust this "
+                f"code, add allow=[{module}]"
+            )
+
+
+def foreign_code(config: Mapping[str, Any]) -> list[str]:
+    """Dotted paths outside of the package that a plain config names: ``_target_`` anywhere, the short form of a part
+    (``vae.loss: mypackage.Huber``), and the module of a Gymnasium id (``mypackage:Mine-v0``).
+    """
+    short = (_value(config, key) for key in part_keys(Config))
+    paths = [*_targets(config), *(path for path in short if isinstance(path, str) and "." in path)]
+    foreign = [path for path in dict.fromkeys(paths) if "." in path and not path.startswith(OURS)]
+    module, colon, _ = str(_value(config, "env.id")).partition(":")
+    return [*foreign, module] if colon else foreign
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def _value(config: Any, key: str) -> Any:
+    for name in key.split("."):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
 
 
 def path_from(folder: Path, target: Path) -> str:

@@ -3,6 +3,9 @@ behind.
 """
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 CHANGES_RESULTS = False  # shows what is done
@@ -14,6 +17,24 @@ def install() -> None:
     """From now on SIGINT and SIGTERM raise `KeyboardInterrupt`, at once and again at the next `check`."""
     signal.signal(signal.SIGINT, _request)
     signal.signal(signal.SIGTERM, _request)
+
+
+@contextmanager
+def caught() -> Iterator[None]:
+    """`install`, for Ctrl-C alone, while this lasts; for a program that goes on after an interruption. Nothing in
+    threads other than the main one, where Python takes no signals.
+    """
+    global _requested
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = signal.signal(signal.SIGINT, _request)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+        if earlier is not _request:
+            _requested = False
 
 
 def requested() -> bool:

@@ -8,22 +8,27 @@ A setting is an annotated field of a config dataclass, or an annotated argument 
         steps: Annotated[int, Setting("Training steps.", at_least=1)] = 4000
         cached_rollouts: Annotated[int, Setting("Rollouts kept in memory.", at_least=1, counts="never")] = 2000
 
-`Settings` checks the ranges, `counted` gives what an artifact depends on, and `describe` the lines of ``--help``.
+`Settings` checks types and ranges, `counted` gives what an artifact depends on, and `worldmodels.utils.help` the lines
+of ``--help``.
 """
 
 import dataclasses
+import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import MISSING
 
 from worldmodels.utils.checks import require, require_one_of
+from worldmodels.utils.errors import ConfigError
 
 CHANGES_RESULTS = False  # what a setting says counts in the keys of artifacts, not how it is declared
 Counts = Literal["always", "unless default", "never"]
+EXAMPLES = {int: "32", float: "0.5", bool: "true", str: "name", NoneType: "null"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,16 @@ class Setting:
     stages: tuple[str, ...] | None = None
     counts_as: Callable[[Any], Any] | None = None
     key: str | None = None
+
+    def applies(self, value: Any, default: Any, beside: Any) -> bool:
+        """Whether results depend on ``value``; ``beside`` has the settings beside it as attributes."""
+        if self.counts == "never" or (self.counts == "unless default" and value == default):
+            return False
+        return self.when is None or self.when(beside)
+
+    def counting(self, value: Any) -> Any:
+        """The plain value that stands for ``value`` in a key."""
+        return plain_value(self.counts_as(value) if self.counts_as else value)
 
     @property
     def allowed(self) -> str:
@@ -96,7 +111,12 @@ class Part(Setting):
     def allowed(self) -> str:
         return ", ".join([*self.names, "or a class of your own"])
 
-    def check(self, key: str, value: Any) -> None: ...
+    def check(self, key: str, value: Any) -> None:
+        """Nothing: `worldmodels.utils.parts` checks it, once the class may be imported."""
+
+    def applies(self, value: Any, default: Any, beside: Any) -> bool:
+        """With ``unless default``, the settings of the class count where its name does not."""
+        return self.counts != "never" and (self.when is None or self.when(beside))
 
 
 class Declared(NamedTuple):
@@ -108,27 +128,64 @@ class Declared(NamedTuple):
     setting: Setting
 
 
-def declared(part: Callable[..., Any]) -> dict[str, Declared]:
-    """The settings of a config dataclass, or those among the arguments of a class, by name."""
+@functools.lru_cache(maxsize=256)
+def declared(part: Callable[..., Any]) -> Mapping[str, Declared]:
+    """The settings of a config dataclass, or those among the arguments of a class, by name. Do not change the result,
+    nor the defaults in it.
+    """
     if dataclasses.is_dataclass(part):
         hints = get_type_hints(part, include_extras=True)
-        found = ((each.name, hints[each.name], _default(each)) for each in dataclasses.fields(part))
+        defaults = {each.name: _default(each) for each in dataclasses.fields(part)}
     else:
-        function: Any = part.__init__ if isinstance(part, type) else part
-        hints = get_type_hints(function, include_extras=True)
-        given = inspect.signature(part).parameters.values()
-        found = ((p.name, hints.get(p.name), MISSING if p.default is p.empty else p.default) for p in given)
+        hints = argument_types(part)
+        defaults = {each.name: MISSING if each.default is each.empty else each.default for each in arguments(part)}
     return {
-        name: Declared(name, get_args(hint)[0], default, setting)
-        for name, hint, default in found
-        if (setting := _setting(hint)) is not None
+        name: Declared(name, get_args(hints[name])[0], default, setting)
+        for name, default in defaults.items()
+        if (setting := _setting(hints.get(name))) is not None
     }
+
+
+def arguments(part: Callable[..., Any]) -> list[inspect.Parameter]:
+    """What a class, or a function, takes; nothing where it does not tell, as one written in C."""
+    try:
+        return list(inspect.signature(part).parameters.values())
+    except ValueError:
+        return []
+
+
+def argument_types(part: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of the `arguments`, evaluated; none where they name what is not there, as they may under ``if
+    TYPE_CHECKING``.
+    """
+    try:
+        return get_type_hints(part.__init__ if isinstance(part, type) else part, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default if field.default is not dataclasses.MISSING else MISSING
+
+
+def typed(key: str, kind: Any, value: Any) -> Any:
+    """``value`` as ``kind`` says, where that is made of plain types and lists of these; a whole number also is a
+    float. Raises `ConfigError` where it is of another type.
+    """
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if value == MISSING or not all(each in EXAMPLES or get_origin(each) is list for each in kinds):
+        return value
+    if isinstance(value, list) and (lists := [each for each in kinds if get_origin(each) is list]):
+        return [typed(key, get_args(lists[0])[0], each) for each in value]
+    if type(value) in kinds:
+        return value
+    if float in kinds and type(value) is int:
+        return float(value)
+    names = ["list" if get_origin(each) is list else "null" if each is NoneType else each.__name__ for each in kinds]
+    example = EXAMPLES.get(kinds[0], "[…]")
+    raise ConfigError(f"{key}={value} is no {' or '.join(names)}: expected one, for example {key}={example}")
 
 
 def _setting(hint: Any) -> Setting | None:
@@ -139,19 +196,24 @@ def _setting(hint: Any) -> Setting | None:
 
 @dataclass
 class Settings:
-    """Base of the config dataclasses: checks the ranges of what is declared, then ``check`` for what takes more than
-    one setting. ``node`` is its place in the config.
+    """Base of the config dataclasses: checks types and ranges of what is declared, then all that `check` says, in this
+    class and in those it derives from. ``node`` is its place in the config.
     """
 
     node: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for name, each in declared(type(self)).items():
-            each.setting.check(f"{self.node}.{name}" if self.node else name, getattr(self, name))
-        self.check()
+            key = f"{self.node}.{name}" if self.node else name
+            value = typed(key, each.type, getattr(self, name))
+            each.setting.check(key, value)
+            setattr(self, name, value)
+        for base in reversed(type(self).__mro__):
+            if issubclass(base, Settings) and "check" in vars(base):
+                base.check(self)  # type: ignore[arg-type]
 
     def check(self) -> None:
-        """Raise `ConfigError` where settings do not go together."""
+        """Raise `ConfigError` where settings do not go together. That of a base class is called as well."""
 
 
 def counted(config: Any, stage: str = "") -> dict[str, Any]:
@@ -160,27 +222,19 @@ def counted(config: Any, stage: str = "") -> dict[str, Any]:
     """
     from worldmodels.utils import parts
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for name, each in declared(type(config)).items():
         setting, value = each.setting, getattr(config, name)
-        if not _counts(setting, value, each.default, config, stage):
+        if setting.stages is not None and stage not in setting.stages:
             continue
+        if not setting.applies(value, each.default, config):
+            continue
+        key = setting.key or name
         if isinstance(setting, Part):
-            found |= parts.counted_part(setting.key or name, setting, value, each.default)
+            result |= parts.counted_part(key, setting, value, each.default)
         else:
-            value = setting.counts_as(value) if setting.counts_as else value
-            found[setting.key or name] = plain_value(value)
-    return found
-
-
-def _counts(setting: Setting, value: Any, default: Any, config: Any, stage: str) -> bool:
-    if setting.counts == "never":
-        return False
-    if setting.counts == "unless default" and value == default and not isinstance(setting, Part):
-        return False  # a part's own settings may count where its name does not
-    if setting.stages is not None and stage not in setting.stages:
-        return False
-    return setting.when is None or setting.when(config)
+            result[key] = setting.counting(value)
+    return result
 
 
 def plain_value(value: Any) -> Any:
@@ -188,39 +242,3 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain_value(each) for key, each in value.items()}
     return [plain_value(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-class Described(NamedTuple):
-    """A setting for people: its key, its default, what it means with unit and range, and its type."""
-
-    key: str
-    default: Any
-    meaning: str
-    type: Any
-
-
-def describe(config: type[Any], node: str = "") -> Iterator[Described]:
-    """Every setting of a config dataclass, and of the dataclasses in it, in their order."""
-    from worldmodels.utils import parts
-
-    hints = get_type_hints(config)
-    for field in dataclasses.fields(config):
-        kind, key = hints[field.name], f"{node}.{field.name}".lstrip(".")
-        if isinstance(kind, type) and issubclass(kind, Settings):
-            yield from describe(kind, key)
-        elif each := declared(config).get(field.name):
-            yield _described(key, each)
-            if isinstance(each.setting, Part):
-                yield from parts.describe_part(key, each.setting)
-
-
-def _described(key: str, each: Declared) -> Described:
-    setting = each.setting
-    notes = [note for note in (setting.unit, setting.allowed) if note]
-    default = (
-        each.default.get("_target_")
-        if isinstance(each.default, Mapping) and "_target_" in each.default
-        else each.default
-    )
-    meaning = setting.doc + (f" [{'; '.join(notes)}]" if notes else "")
-    return Described(key, default, meaning, each.type)

@@ -21,7 +21,6 @@ from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.losses.base import TrainingContext
-from worldmodels.vision.losses.perceptual import feature_weights
 from worldmodels.vision.module import VisionModule, VisionPictures
 
 log = logging.getLogger(__name__)
@@ -77,9 +76,10 @@ def features(config: Config) -> dict[str, Artifact]:
 
 def check(config: Config) -> None:
     """Raise `ConfigError` where the loss cannot take the finished V that it names, or cannot train this V."""
-    if found := features(config):
-        feature_weights(TrainingContext(config.seed, source=found["features"].weights))
-    if needed := getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "needs", ()):
+    loss = parts.find(LOSS, config.vae.loss, "vae.loss")
+    if (compared := features(config)) and hasattr(loss, "check_source"):
+        loss.check_source(compared["features"].weights)
+    if needed := getattr(loss, "needs", ()):
         modules = dict(make_vision(config).named_children())
         require(
             all(name in modules for name in needed),

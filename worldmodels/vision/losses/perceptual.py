@@ -1,6 +1,7 @@
 """Features take the place of pixels."""
 
 import itertools
+from pathlib import Path
 from typing import Annotated
 
 import safetensors.torch
@@ -48,6 +49,11 @@ class Perceptual(Loss):
         self.register_buffer("scale", torch.ones(()), persistent=False)
         with torch.no_grad():
             self.scale = self._scale(context)
+
+    @staticmethod
+    def check_source(weights: Path) -> None:
+        """Raise `ConfigError` where the finished V has not the convolutions whose features are wanted."""
+        feature_weights(TrainingContext(0, source=weights))
 
     def features(self, frames: Tensor) -> Tensor:
         """(B, 3, 64, 64) -> (B, 64, 14, 14), in float32: of two frames that hardly differ, the difference counts."""

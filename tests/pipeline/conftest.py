@@ -1,0 +1,67 @@
+"""What a run would build, and from what, without building it."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from worldmodels.config import conf_dir, to_config
+from worldmodels.pipeline import pipeline as module
+from worldmodels.pipeline.pipeline import Pipeline
+from worldmodels.pipeline.source import Request, source_config
+from worldmodels.store.artifacts import Artifact
+
+
+class Keys:
+    """A store that makes nothing: the content of an artifact is its key, so that a child's key depends on its parents'
+    keys.
+    """
+
+    def __init__(self) -> None:
+        self.inputs, self.labels, self.parents, self.keys = {}, {}, {}, {}
+
+    def build(self, stage, label, inputs, parents, work, facts, code, reuse):
+        origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
+        key = hashlib.sha256(json.dumps({"stage": stage, **origin}, sort_keys=True).encode()).hexdigest()
+        self.inputs[stage], self.labels[stage], self.keys[stage] = inputs, label, key[:10]
+        self.parents[stage] = set(parents)
+        return Artifact(Path("nowhere") / stage / key, {"content": key, "stage": stage}, cached=False)
+
+
+def composed(overrides):
+    """A config with Hydra's own node, and without."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        whole = hydra.compose("config", list(overrides), return_hydra_config=True)
+    config = whole.copy()
+    config._set_flag("struct", False)
+    del config["hydra"]
+    return whole, config
+
+
+@pytest.fixture
+def keys(monkeypatch) -> Callable[..., Keys]:
+    """``keys("env=lunar_lander", …)``: what a run with these overrides would build, its source's not included."""
+    for name, stage in module.DECLARED.items():
+        monkeypatch.setitem(module.DECLARED, name, dataclasses.replace(stage, finish=None))
+    monkeypatch.setattr(Pipeline, "_check", lambda self: None)  # takes long, and changes no key
+    monkeypatch.setattr(module, "fingerprint", lambda modules, libraries: {"files": {}, "versions": {}})  # likewise
+
+    def made(*overrides: str) -> Keys:
+        whole, plain = composed(overrides)
+        config, store = to_config(plain), Keys()
+
+        def source() -> Pipeline:
+            request = Request(overrides, whole.hydra.runtime.choices["vae"], lambda each: composed(each)[1])
+            return Pipeline(source_config(config, request), Keys(), None, None, source)
+
+        for _ in Pipeline(config, store, None, None, source).run():
+            pass
+        return store
+
+    return made

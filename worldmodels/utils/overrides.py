@@ -1,0 +1,58 @@
+"""What users write on the command line, as Hydra needs it to mean what they say."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, get_type_hints
+
+from worldmodels.utils.settings import Part, declared
+
+CHANGES_RESULTS = False
+PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
+CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
+
+
+def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
+    """The overrides in the words of Hydra.
+
+    * A value of a text setting is in quotes where Hydra would take it for a number or a truth: of
+      ``paths.outputs=1E3`` it would make 1000.0.
+    * A class that is chosen, ``vae.loss=mse`` or ``vae.loss={_target_: mse, …}``, leaves nothing of the settings of
+      another one that a config file has chosen; Hydra would merge the two.
+    * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config before.
+    """
+    texts, parts = set(_texts(schema)), set(part_keys(schema))
+    result: list[str] = []
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        plain, choice = PLAIN.fullmatch(override), CHOICE.fullmatch(override)
+        if plain and key in texts and plain[2].lower() != "null":
+            result.append(f"{key}='{plain[2]}'")
+        elif plain and key in parts:
+            result += [override, f"{key}={{_target_: {plain[2]}}}"]
+        elif choice and key in parts:
+            result += [f"{key}={choice[2]}", override]
+        elif equals and any(key.startswith(f"{part}.") for part in parts):
+            result.append(f"++{override}")
+        else:
+            result.append(override)
+    return result
+
+
+def _texts(schema: Any, node: str = "") -> Iterator[str]:
+    """Keys of the settings that are text."""
+    for name, kind in get_type_hints(schema).items():
+        if dataclasses.is_dataclass(kind):
+            yield from _texts(kind, f"{node}{name}.")
+        elif kind in (str, str | None):
+            yield f"{node}{name}"
+
+
+def part_keys(schema: Any, node: str = "") -> Iterator[str]:
+    """Keys of the settings whose value is a class."""
+    settings = declared(schema)
+    for name, kind in get_type_hints(schema).items():
+        if dataclasses.is_dataclass(kind):
+            yield from part_keys(kind, f"{node}{name}.")
+        elif name in settings and isinstance(settings[name].setting, Part):
+            yield f"{node}{name}"
