@@ -1,5 +1,6 @@
 """The stages in their order. Each declares what it needs and depends on: `worldmodels.pipeline.stages`."""
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -126,7 +127,7 @@ class Pipeline:
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
             },
-            code=fingerprint(self._modules(stage), stage.libraries),
+            code=fingerprint(self._modules(stage), self._libraries(stage)),
             reuse=config.reuse,
         )
         if artifact.cached:
@@ -140,11 +141,20 @@ class Pipeline:
         yield stage.build.__module__
         yield from (path.rpartition(".")[0] for path in stage.parts(self.config))
 
+    def _libraries(self, stage: Stage) -> Iterator[str]:
+        """The packages whose versions count: the stage's, and those that its chosen classes name."""
+        yield from stage.libraries
+        for path in stage.parts(self.config):
+            module, _, name = path.rpartition(".")
+            yield from getattr(getattr(importlib.import_module(module), name), "libraries", ())
+
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
         ActionMap(self.config.env, self.spec)
         vision.check(self.config)
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
+        if last >= STAGES.index("controller"):
+            controller.check(self.config, self.spec.action_size)
         require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
         given = self.config.loaded if transfer.source_run is not None else []
         taken = {part: self.source.artifact(part).weights for part in given}
