@@ -13,7 +13,7 @@ POLICIES = {
     "biased": "worldmodels.rollouts.policies.biased.Biased",
 }
 ENGINES = {
-    "process": "worldmodels.rollouts.executor.ProcessExecutor",
+    "process": "worldmodels.rollouts.processes.ProcessExecutor",
     "serial": "worldmodels.rollouts.executor.SerialExecutor",
 }
 POLICY = Part("The random policy.", names=POLICIES)
