@@ -15,7 +15,8 @@ class Search(Protocol):
     settings. It refuses what it cannot do by a `ConfigError`: one search is made before any other work.
 
     A search has to follow from these and from the returns it is told alone: an interrupted one is restored by telling a
-    new one the same returns. So it draws from a generator of its own, made from ``seed``, never from NumPy's global one.
+    new one the same returns. So it draws from a generator of its own, made from ``seed``, and never from NumPy's global
+    one.
 
     Two attributes are optional: ``description``, what it does in a few words for the log, and ``libraries``, of the
     class: the packages whose versions count, as `importlib.metadata` names them.

@@ -10,7 +10,14 @@ from worldmodels.config import Config, to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require
 
-NOT_INHERITED = ("env", "transfer", "stage", "hydra")  # a source task's own, or none of its business
+NOT_INHERITED = (
+    "env",
+    "transfer",
+    "stage",
+    "hydra",
+    "collect.recorded",
+    "collect.recorded_key",
+)  # a source task's own, or none of its business
 
 
 def check_source(config: Config) -> Config | None:
@@ -40,7 +47,7 @@ def source_config(config: Config) -> Config:
     overrides = [
         override.input_line
         for override in OverridesParser.create().parse_overrides(list(HydraConfig.get().overrides.task))
-        if override.key_or_group.split(".")[0] not in NOT_INHERITED or override.key_or_group == "env.renderer"
+        if _inherited(override.key_or_group)
     ]
     if not any(override is not None and override.startswith("vae=") for override in overrides):
         overrides.append(f"vae={HydraConfig.get().runtime.choices['vae']}")  # the target's, not the source task's own
@@ -48,3 +55,8 @@ def source_config(config: Config) -> Config:
     overrides.append(f"vae.frames={config.transfer.source_frames}")
     job = HydraConfig.get().job
     return to_config(hydra.compose(job.config_name, [override for override in overrides if override is not None]))
+
+
+def _inherited(key: str) -> bool:
+    """Whether an override of the command line holds for a source task too."""
+    return key == "env.renderer" or not {key, key.split(".")[0]} & set(NOT_INHERITED)
