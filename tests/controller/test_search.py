@@ -9,7 +9,7 @@ import cma
 import numpy as np
 import pytest
 
-from worldmodels.controller.cma_es import LARGEST_FULL, TPA_FROM, CMAES
+from worldmodels.controller.cma_es import CMAES, LARGEST_FULL, TPA_FROM
 from worldmodels.controller.config import ControllerConfig
 from worldmodels.controller.search import describe
 from worldmodels.controller.search import make_search as make
@@ -160,7 +160,7 @@ def test_seeds_are_different_searches_and_searches_do_not_disturb_each_other(kin
 def test_returns_that_are_no_numbers_are_refused(kind: str) -> None:
     search = make_search(kind=kind)
     search.ask()
-    with pytest.raises(ValueError, match="nan.*expected finite numbers"):
+    with pytest.raises(ValueError, match=r"nan.*expected finite numbers"):
         search.tell([float("nan")] * 12)
 
 
@@ -174,7 +174,10 @@ def test_by_default_the_step_size_adapts_as_the_library_chooses(size: int, rule:
         np.zeros(size),
         0.1,
         {
-            **{"popsize": 6, "CMA_diagonal": diagonal, "seed": np.nan, "verbose": -9},
+            "popsize": 6,
+            "CMA_diagonal": diagonal,
+            "seed": np.nan,
+            "verbose": -9,
             "randn": lambda *shape: rng.standard_normal(shape),
         },
     )

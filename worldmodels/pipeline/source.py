@@ -10,14 +10,10 @@ from worldmodels.config import Config, to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require
 
-NOT_INHERITED = (
-    "env",
-    "transfer",
-    "stage",
-    "hydra",
-    "collect.recorded",
-    "collect.recorded_key",
-)  # a source task's own, or none of its business
+NOT_INHERITED = {  # a source task's own, or none of its business
+    *("env", "transfer", "stage", "hydra"),
+    *("collect.recorded", "collect.recorded_key"),
+}
 
 
 def check_source(config: Config) -> Config | None:
@@ -59,4 +55,4 @@ def source_config(config: Config) -> Config:
 
 def _inherited(key: str) -> bool:
     """Whether an override of the command line holds for a source task too."""
-    return key == "env.renderer" or not {key, key.split(".")[0]} & set(NOT_INHERITED)
+    return key == "env.renderer" or not {key, key.split(".")[0]} & NOT_INHERITED

@@ -41,8 +41,8 @@ class Executor(Protocol):
     """Anything with ``map`` and ``close``. Its constructor is given ``workers``, the number of cores that this job may
     use, and its own settings; `SerialExecutor` is the smallest one, `examples/own_executor` another.
 
-    Results are the same to the last bit wherever an item is played, as long as torch has one thread there (`one_thread`)
-    and no two threads of a process are at work at once: work keeps its networks between calls.
+    Results are the same to the last bit wherever an item is played, as long as torch has one thread there
+    (`one_thread`) and no two threads of a process are at work at once: work keeps its networks between calls.
     """
 
     def map(self, work: Work, items: Iterable[Any]) -> Results:

@@ -52,6 +52,8 @@ def write(config: Config, spec: TaskSpec, folder: Path) -> dict[str, Any]:
     source = str(settings.recorded)
     entries: list[Entry] = []
     frames = 0
+    for path in folder.glob("*.partial"):  # of an earlier try that was killed
+        path.unlink()
     with Progress("recorded", settings.frames or 0, "frames") as progress:
         for recording in _recordings(source, settings.recorded_key):
             arrays = _rollout(recording, spec, config.env.crop_bottom)
@@ -90,7 +92,7 @@ def digest(source: str) -> str:
     return total.hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _file_digest(path: Path, size: int, changed: int) -> bytes:
     found = hashlib.sha256()
     with path.open("rb") as file:
@@ -106,8 +108,8 @@ def _files(source: str) -> list[Path]:
     folder = Path(source).expanduser()
     require(
         folder.is_dir(),
-        f"collect.recorded={source} is no folder: expected one with .npz files, or {MINARI} and the name or folder of a "
-        "Minari data set",
+        f"collect.recorded={source} is no folder: expected one with .npz files, or {MINARI} and the name or folder of "
+        "a Minari data set",
     )
     files = sorted(folder.glob("*.npz"))
     require(bool(files), f"collect.recorded={source} holds no .npz files: expected one for each rollout")
@@ -126,13 +128,12 @@ def _recordings(source: str, key: str | None) -> Iterator[Recording]:
     for path in _files(source):
         try:
             with np.load(path, allow_pickle=False) as file:
-                yield Recording(str(path), {name: file[name] for name in (*NEEDED, *ENDS) if name in file})
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, ConfigError):
-                raise
+                arrays = {name: file[name] for name in (*NEEDED, *ENDS) if name in file}
+        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"{path} cannot be read ({error}): expected arrays of numbers saved by numpy.savez or savez_compressed"
             ) from error
+        yield Recording(str(path), arrays)
 
 
 def _minari_folder(source: str) -> Path:
@@ -249,8 +250,8 @@ def _frames(name: str, frames: np.ndarray, length: int, crop_bottom: float) -> n
         and channels in (1, 3)
         and len(frames) in (length, length + 1)
         and frames.size > 0,
-        f"{name}: frames is {frames.dtype} {frames.shape}: expected uint8 ({length}, H, W, 3), or grey, a picture for each "
-        "reward and at most one more",
+        f"{name}: frames is {frames.dtype} {frames.shape}: expected uint8 ({length}, H, W, 3), or grey, a picture for "
+        "each reward and at most one more",
     )
     frames = frames[:length].reshape(*frames[:length].shape[:3], channels)
     height, width = FRAME_SHAPE[:2]

@@ -183,7 +183,7 @@ def _stage(node: str) -> Stage:
         label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
         parts=lambda config: [f"{RECORDED}.write" if _recorded(config, node) else parts.target(POLICY, policy(config))],
         libraries=("gymnasium", "box2d"),
-        seed=lambda config: _node(config, node).seed or 0,
+        seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )
 
 
