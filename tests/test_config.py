@@ -33,7 +33,7 @@ INTERFACE = {
     "env": TASKS,
     "vae": ("cvae", "foveal", "vae_gan"),
     "memory": ("mdn_lstm",),
-    "controller": ("cma_es",),
+    "controller": ("cma_es", "sep_cma"),
     "transfer": (*STRATEGIES, "pretrained_vision", "pretrained_memory"),
     "scale": SCALES,
     "trainer": ("auto", "cpu", "gpu"),

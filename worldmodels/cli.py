@@ -24,6 +24,7 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.help import settings_help
+from worldmodels.utils.orphans import leave_with_parent
 from worldmodels.utils.overrides import spelled_out
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def _guarded(task: Callable[[DictConfig], None], started: list[bool]) -> Callabl
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> None:
         started.append(True)
+        leave_with_parent()
         try:
             task(composed)
         except Exception as error:

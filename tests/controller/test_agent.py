@@ -17,7 +17,8 @@ from worldmodels.envs import TaskSpec, make_env
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.engine import Episode
-from worldmodels.rollouts.executor import Executor, ProcessExecutor, SerialExecutor
+from worldmodels.rollouts.executor import Executor, SerialExecutor
+from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.transfer.weights import save_weights
 from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.scaling import to_unit

@@ -22,7 +22,11 @@ import pytest
 import torch
 from helpers import ROOT
 
-from worldmodels.rollouts.executor import ATTEMPTS, ProcessExecutor, SerialExecutor, make_executor
+from worldmodels.rollouts.config import ExecutorConfig
+from worldmodels.rollouts.engine import Episode
+from worldmodels.rollouts.executor import SerialExecutor, make_executor
+from worldmodels.rollouts.processes import ATTEMPTS, ProcessExecutor
+from worldmodels.utils.errors import ConfigError
 
 pytestmark = pytest.mark.xdist_group("executors")  # they share `pools`
 SOON = 60.0  # seconds in which what must happen does, on a busy machine too
@@ -77,6 +81,22 @@ class Slowly:
             for item in held:
                 time.sleep(0.02)  # so that a caller who does not wait is gone by now
                 (self.folder / f"{item}.dropped").touch()
+
+
+@dataclass(frozen=True)
+class Long:
+    """Work whose items take ``seconds`` each, in steps."""
+
+    seconds: float
+    slots: int = 1
+
+    def __call__(self, feed):
+        while (item := feed.take(wait=True)) is not None:
+            end = time.monotonic() + self.seconds
+            while time.monotonic() < end:
+                time.sleep(0.01)
+                feed.check()
+            yield item, os.getpid()
 
 
 class Unloadable:
@@ -151,6 +171,22 @@ def always_fail(folder, number):
     return number
 
 
+def hang_once(folder, number):
+    """Item 3 never ends, the first time."""
+    if attempt(folder, number) == 0 and number == 3:
+        time.sleep(10 * SOON)
+    return number * number
+
+
+def sleep_for_ever(_):
+    time.sleep(10 * SOON)
+
+
+def refuse(folder, number):
+    attempt(folder, number)
+    raise ConfigError(f"item={number} makes no sense: expected another")
+
+
 def unsendable(_):
     return lambda: None
 
@@ -199,13 +235,17 @@ def is_gone(process):
     return False
 
 
-def all_gone(processes):
+def eventually(condition):
     deadline = time.monotonic() + SOON
-    while not all(is_gone(process) for process in processes):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
     return True
+
+
+def all_gone(processes):
+    return eventually(lambda: all(is_gone(process) for process in processes))
 
 
 def workers_of(pool):
@@ -325,14 +365,14 @@ def test_a_file_that_work_cannot_read_is_a_failure_and_no_death(pools, tmp_path,
 
 
 def test_an_item_that_always_fails_ends_the_run(pools, tmp_path):
-    with pytest.raises(RuntimeError, match=rf"gave up on a rollout after {ATTEMPTS} attempts.*ValueError: never works"):
+    with pytest.raises(RuntimeError, match=rf"gave up on item 1 after {ATTEMPTS} attempts.*ValueError: never works"):
         list(pools[2].map(Apply(functools.partial(always_fail, tmp_path)), range(4)))
     assert len(list(tmp_path.glob("1-*"))) == ATTEMPTS
     assert dict(pools[2].map(Apply(square), range(4))) == {0: 0, 1: 1, 2: 4, 3: 9}  # and the pool is good for another
 
 
 def test_an_item_that_always_kills_its_worker_ends_the_run(pools):
-    with pytest.raises(RuntimeError, match=f"gave up on a rollout after {ATTEMPTS} attempts"):
+    with pytest.raises(RuntimeError, match=f"gave up on item 1 after {ATTEMPTS} attempts"):
         list(pools[1].map(Apply(always_die), [1]))
 
 
@@ -443,7 +483,7 @@ def test_an_item_that_cannot_be_sent_is_an_error(pools):
 
 
 def test_a_result_that_cannot_be_sent_is_an_error(pools):
-    with pytest.raises(RuntimeError, match=r"gave up on a rollout.*pickle"):
+    with pytest.raises(RuntimeError, match=r"gave up on item.*pickle"):
         within(SOON, lambda: list(pools[2].map(Apply(unsendable), range(3))))
 
 
@@ -454,7 +494,7 @@ def test_work_that_workers_cannot_load_is_an_error(pools, used):
         workers_of(pool)  # they are still in the middle of that work, waiting for items
     else:
         pool.close()
-    with pytest.raises(RuntimeError, match="gave up on a rollout"):
+    with pytest.raises(RuntimeError, match="gave up on item"):
         within(SOON, lambda: list(pool.map(Unloadable(), range(6))))
     assert dict(pool.map(Apply(square), range(4))) == {0: 0, 1: 1, 2: 4, 3: 9}
 
@@ -486,7 +526,7 @@ def test_closing_ends_the_workers_and_leaves_no_zombies():
 
 PARENT = """
 import os, sys, time
-from worldmodels.rollouts.executor import ProcessExecutor
+from worldmodels.rollouts.processes import ProcessExecutor
 
 class Work:
     slots = 1
@@ -515,8 +555,122 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path):
     assert all_gone(workers)
 
 
+ORPHANS = """
+import os, sys, time
+from joblib import Parallel, delayed
+from worldmodels.utils.orphans import leave_with_parent
+
+def job(folder):
+    leave_with_parent()
+    leave_with_parent()  # twice does no harm
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    leave_with_parent()  # is for workers: this process has a parent too, and does not look after it
+    Parallel(n_jobs=2)(delayed(job)(sys.argv[1]) for _ in range(3))
+"""
+
+
+def test_jobs_of_a_parallel_sweep_do_not_outlive_its_parent(tmp_path):
+    (tmp_path / "parent.py").write_text(ORPHANS)
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py", folder], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert eventually(lambda: len(list(folder.iterdir())) == 2)
+    jobs = {int(path.name) for path in folder.iterdir()}
+    parent.kill()
+    parent.wait()
+    assert all_gone(jobs)
+
+
+def test_a_worker_that_hangs_is_replaced_and_its_item_named_and_redone(tmp_path, caplog):
+    with closing(ProcessExecutor(2, patience_seconds=3)) as pool:
+        before = workers_of(pool)
+        results = within(SOON, lambda: list(pool.map(Apply(functools.partial(hang_once, tmp_path)), range(8))))
+        assert sorted(results) == [(number, number**2) for number in range(8)]
+        [message] = [record.getMessage() for record in caplog.records]
+        assert message == "a worker gave no sign of life for 3 s; it is replaced, and redone is item 3"
+        gone = before - workers_of(pool)
+        assert len(gone) == 1
+        assert all_gone(gone)
+
+
+def test_an_item_that_always_hangs_ends_the_run():
+    with closing(ProcessExecutor(1, patience_seconds=2)) as pool:
+        hangs = Episode(label=(3, 1), seed=77)
+        with pytest.raises(RuntimeError, match=r"gave up on rollout \(3, 1\) \(seed 77\) .* no sign of life for 2 s"):
+            within(SOON, lambda: list(pool.map(Apply(sleep_for_ever), [hangs])))
+
+
+def test_work_that_takes_long_is_left_alone_as_long_as_it_gives_signs_of_life(caplog):
+    with closing(ProcessExecutor(1, patience_seconds=1)) as pool:
+        before = workers_of(pool)
+        [(_, worker)] = pool.map(Long(seconds=4), [0])
+        assert {worker} == before
+        assert not caplog.records
+
+
+def test_a_caller_who_has_enough_does_not_wait_for_a_worker_that_hangs(tmp_path):
+    with closing(ProcessExecutor(2, patience_seconds=2)) as pool:
+        results = pool.map(Apply(functools.partial(hang_once, tmp_path)), range(3, 100))
+        next(results)
+        within(SOON, results.close)
+        assert dict(pool.map(Apply(square), range(9))) == {number: number**2 for number in range(9)}
+
+
+def test_a_request_that_only_a_worker_can_refuse_ends_the_run_at_once(pools, tmp_path, caplog):
+    with pytest.raises(ConfigError, match=r"^item=1 makes no sense: expected another$"):
+        list(pools[1].map(Apply(functools.partial(refuse, tmp_path), 2), range(2)))
+    assert len(list(tmp_path.iterdir())) == 1  # no second attempt
+    assert not caplog.records
+    assert dict(pools[1].map(Apply(square), range(4))) == {0: 0, 1: 1, 2: 4, 3: 9}
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_workers_are_renewed_after_so_many_items(slots):
+    with closing(ProcessExecutor(2, renew_after=5)) as pool:
+        results = list(pool.map(Apply(process_id, slots), range(24)))
+        counts = collections.Counter(pid for _, pid in results)
+        assert sorted(number for number, _ in results) == list(range(24))
+        assert max(counts.values()) <= 5
+        assert len(counts) >= 5
+        assert len(pool._workers) <= 2
+
+
+@pytest.mark.skipif(not hasattr(os, "getppid"), reason="sockets have no paths there")
+def test_the_temporary_folder_may_have_a_long_name(tmp_path):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    (tmp_path / "parent.py").write_text(PARENT.replace("[1, 0]", "[0, 0]"))
+    subprocess.run(
+        [sys.executable, tmp_path / "parent.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+        timeout=SOON,
+    )
+
+
+class Mine:
+    """An executor of one's own."""
+
+    def __init__(self, workers: int, greeting: str = "hello") -> None:
+        self.workers, self.greeting = workers, greeting
+
+
 def test_the_config_chooses_the_executor():
-    assert isinstance(make_executor("serial", 2), SerialExecutor)
-    executor = make_executor("process", 3)
+    assert isinstance(make_executor(ExecutorConfig(engine="serial"), 2), SerialExecutor)
+    executor = make_executor(ExecutorConfig(engine={"_target_": "process", "patience_seconds": 7}), 3)
     assert isinstance(executor, ProcessExecutor)
-    assert executor.workers == 3
+    assert (executor.workers, executor.patience, executor.renew_after) == (3, 7, 5000)
+    mine = make_executor(ExecutorConfig(engine={"_target_": f"{__name__}.Mine", "greeting": "hi"}), 3)
+    assert (type(mine).__name__, mine.workers, mine.greeting) == ("Mine", 3, "hi")
+
+
+@pytest.mark.parametrize("setting", ["patience_seconds", "renew_after"])
+def test_patience_and_renewal_are_more_than_nothing(setting):
+    with pytest.raises(ConfigError, match=rf"executor\.engine\.{setting}=0 is .*: expected"):
+        make_executor(ExecutorConfig(engine={"_target_": "process", setting: 0}), 3)

@@ -16,7 +16,8 @@ from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import encode
 from worldmodels.rollouts.engine import Episode
-from worldmodels.rollouts.executor import Executor, ProcessExecutor, SerialExecutor, one_thread
+from worldmodels.rollouts.executor import Executor, SerialExecutor, one_thread
+from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.training.hardware import rollout_precision
 from worldmodels.transfer.weights import save_weights
 from worldmodels.vision.inference import FrameEncoder

@@ -7,15 +7,31 @@ the interruption.
 
 import warnings
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
+from worldmodels.controller.individuals import Individuals
+from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import generator
 from worldmodels.utils.settings import Setting
 
 with warnings.catch_warnings(action="ignore"):  # it regrets that matplotlib is missing
     import cma
+    from cma.sigma_adaptation import CMAAdaptSigmaCSA, CMAAdaptSigmaTPA
+
+LARGEST_FULL = 5000  # parameters: a covariance of 0.2 GB, several times over, and a minute for its eigenvectors
+LARGEST_SIGMA = 1000.0
+TPA_FROM = 300  # parameters; cma's own choice
+
+
+class TwoPointAdaptation(CMAAdaptSigmaTPA):
+    """The library's, without its check of itself, which draws from NumPy's global generator."""
+
+    def check_consistency(self, es: cma.CMAEvolutionStrategy) -> None: ...
+
+
+STEP_SIZES = {"csa": CMAAdaptSigmaCSA, "tpa": TwoPointAdaptation}
 
 
 class CMAES:
@@ -23,47 +39,68 @@ class CMAES:
     told. The distribution's first mean is ``start``, or zero.
     """
 
+    libraries: ClassVar[tuple[str, ...]] = ("cma",)
+
     def __init__(
         self,
         size: int,
         population: int,
         seed: int,
         start: np.ndarray | None = None,
-        sigma: Annotated[float, Setting("First step size.", above=0, key="sigma")] = 0.1,
+        sigma: Annotated[float, Setting("First step size.", above=0, at_most=LARGEST_SIGMA, key="sigma")] = 0.1,
         diagonal: Annotated[
             bool, Setting("sep-CMA-ES, which learns a diagonal covariance and learns it sooner.", key="diagonal")
         ] = False,
+        step_size: Annotated[
+            str,
+            Setting(
+                "How the step size adapts: csa (cumulative, Hansen 2016), tpa (two-point, Hansen 2008), or auto, csa "
+                f"below {TPA_FROM} parameters and tpa from there on, as the library chooses.",
+                options=("auto", "csa", "tpa"),
+                counts="unless default",
+                key="step_size",
+            ),
+        ] = "auto",
     ) -> None:
+        require(
+            diagonal or size <= LARGEST_FULL,
+            f"controller.search=cma_es with a full covariance of {size:,} parameters takes {size**2 * 8 / 1e9:.1f} GB "
+            f"several times over and minutes a generation: expected {LARGEST_FULL:,} parameters at most; set "
+            "controller.search.diagonal=true, or choose smaller controller.inputs",
+        )
         start = np.zeros(size) if start is None else start
+        rule = step_size if step_size != "auto" else ("tpa" if size >= TPA_FROM else "csa")
         rng = generator(seed, "controller", 0)
         options = {
             "popsize": population,
             "CMA_diagonal": diagonal,
+            "AdaptSigma": STEP_SIZES[rule],
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": np.nan,  # leaves NumPy's global generator alone
             "verbose": -9,
         }
+        self.description = f"{'sep-' if diagonal else ''}CMA-ES, step size by {rule.upper()}"
         self._strategy = cma.CMAEvolutionStrategy(start, sigma, options)
-        self._asked: np.ndarray | None = None
-        self.best = start
-        self.best_return = -np.inf
+        self._individuals = Individuals(start)
 
     @property
     def mean(self) -> np.ndarray:
         return np.array(self._strategy.mean)
 
+    @property
+    def best(self) -> np.ndarray:
+        return self._individuals.best
+
+    @property
+    def best_return(self) -> float:
+        """What ``best`` was told."""
+        return self._individuals.best_return
+
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
-        self._asked = np.stack(self._strategy.ask())
-        return self._asked.copy()
+        return self._individuals.asked(np.stack(self._strategy.ask()))
 
     def tell(self, returns: Sequence[float]) -> None:
         """Returns of the generation last asked for, in its order."""
-        assert self._asked is not None
-        if not np.isfinite(returns).all():
-            raise ValueError(f"returns are {list(returns)}: expected finite numbers")
-        self._strategy.tell(list(self._asked), [-value for value in returns])
-        winner = int(np.argmax(returns))
-        if returns[winner] > self.best_return:
-            self.best, self.best_return = self._asked[winner], returns[winner]
-        self._asked = None
+        generation = self._individuals.told(returns)
+        self._strategy.tell(list(generation), [-value for value in returns])

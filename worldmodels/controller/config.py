@@ -7,7 +7,10 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
-SEARCHES = {"cma_es": "worldmodels.controller.cma_es.CMAES"}
+SEARCHES = {
+    "cma_es": "worldmodels.controller.cma_es.CMAES",
+    "sep_cma": "worldmodels.controller.sep_cma.SepCMA",
+}
 SEARCH = Part("The search for C's parameters.", names=SEARCHES, counts="unless default")
 
 

@@ -10,11 +10,16 @@ from worldmodels.utils import parts
 
 
 class Search(Protocol):
-    """Maximises returns, a generation at a time. Its constructor is given ``size``, ``population``, ``seed`` and
-    ``start`` (the first mean, or None), and its own settings.
+    """Maximises returns, a generation at a time. Its constructor is given ``size`` (the number of C's parameters),
+    ``population`` (individuals of a generation), ``seed`` and ``start`` (the first mean, (size,), or None), and its own
+    settings. It refuses what it cannot do by a `ConfigError`: one search is made before any other work.
 
     A search has to follow from these and from the returns it is told alone: an interrupted one is restored by telling a
-    new one the same returns.
+    new one the same returns. So it draws from a generator of its own, made from ``seed``, and never from NumPy's global
+    one.
+
+    Two attributes are optional: ``description``, what it does in a few words for the log, and ``libraries``, of the
+    class: the packages whose versions count, as `importlib.metadata` names them.
     """
 
     @property
@@ -40,3 +45,9 @@ def make_search(config: ControllerConfig, size: int, seed: int, start: np.ndarra
     """The search that ``controller.search`` names."""
     facts = {"size": size, "population": config.population, "seed": seed, "start": start}
     return parts.make(SEARCH, config.search, "controller.search", **facts)
+
+
+def describe(search: Search, size: int, population: int) -> str:
+    """A search in a line of the log."""
+    what = getattr(search, "description", type(search).__name__)
+    return f"{what}: {size:,} parameters, {population} individuals"

@@ -125,6 +125,9 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return self._renderer.picture()
 
     def close(self) -> None:
+        world: Any = self.env.unwrapped
+        if hasattr(world, "world") and hasattr(world, "_destroy"):  # a Box2D world keeps its bodies otherwise
+            world._destroy()
         self.env.close()
 
 

@@ -7,7 +7,7 @@ from worldmodels.config import STAGES, Config
 from worldmodels.controller.agent import ROWS
 from worldmodels.diagnostics.measures import HORIZONS
 from worldmodels.diagnostics.open_loop import STRIDE
-from worldmodels.rollouts.config import CollectConfig
+from worldmodels.rollouts.config import RolloutsConfig
 from worldmodels.training.hardware import resolve_precision
 
 
@@ -60,12 +60,13 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
         filled = min(1.0, episodes / workers / ROWS)
         return (task_seconds(renderer) + seen / (rates.agent * slowdown * filled)) / workers
 
-    def collected(data: CollectConfig) -> float:
+    def collected(data: RolloutsConfig) -> float:
         """Frames of a data set."""
         frames = data.rollouts * min(RANDOM_EPISODE[name], data.max_steps or env.max_steps) * seen
         return min(frames, data.frames or frames)
 
     frames = collected(config.collect)
+    played = frames if config.collect.recorded is None else 0.0
     held_out = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
     search_steps = min(search.max_steps or env.max_steps, 2 * RANDOM_EPISODE[name])
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
@@ -73,7 +74,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     episodes = search.population * search.rollouts
     seconds = {
-        "collect": (frames + held_out) * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
+        "collect": (played + held_out) * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
         "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
         "encode": (frames + held_out) / (rates.encode * slowdown),
         "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),

@@ -1,5 +1,6 @@
 """The stages in their order. Each declares what it needs and depends on: `worldmodels.pipeline.stages`."""
 
+import importlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -60,7 +61,9 @@ class Pipeline:
         self._made: dict[str, Artifact] = {}
         self._check()
         # At once, as what is imported: files may be edited while a run goes on.
-        self._code = {name: fingerprint(self._modules(stage), stage.libraries) for name, stage in DECLARED.items()}
+        self._code = {
+            name: fingerprint(self._modules(stage), self._libraries(stage)) for name, stage in DECLARED.items()
+        }
 
     def run(self) -> Iterator[str]:
         """Every stage up to the last one asked for; yields the name of each when its artifact is there, and its model
@@ -143,11 +146,20 @@ class Pipeline:
         yield stage.build.__module__
         yield from (path.rpartition(".")[0] for path in stage.parts(self.config))
 
+    def _libraries(self, stage: Stage) -> Iterator[str]:
+        """The packages whose versions count: the stage's, and those that its chosen classes name."""
+        yield from stage.libraries
+        for path in stage.parts(self.config):
+            module, _, name = path.rpartition(".")
+            yield from getattr(getattr(importlib.import_module(module), name), "libraries", ())
+
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
         ActionMap(self.config.env, self.spec)
         vision.check(self.config)
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
+        if last >= STAGES.index("controller"):
+            controller.check(self.config, self.spec.action_size)
         require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
         given = self.config.loaded if transfer.source_run is not None else []
         taken = {part: self.source.artifact(part).weights for part in given}

@@ -14,7 +14,10 @@ from worldmodels.config import Config, to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require
 
-NOT_INHERITED = ("env", "transfer", "stage", "hydra")  # a source task's own, or none of its business
+NOT_INHERITED = {  # a source task's own, or none of its business
+    *("env", "transfer", "stage", "hydra"),
+    *("collect.recorded", "collect.recorded_key"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,15 @@ def source_config(config: Config, request: Request) -> Config:
     overrides = [
         str(override.input_line)
         for override in OverridesParser.create().parse_overrides(list(request.overrides))
-        if override.key_or_group.split(".")[0] not in NOT_INHERITED
-        or override.key_or_group in ("env.renderer", "hydra.searchpath")
+        if _inherited(override.key_or_group)
     ]
     if not any(override.startswith("vae=") for override in overrides):
         overrides.append(f"vae={request.vae}")  # the target's, not the source task's own
     overrides += [f"env={config.transfer.source_env}", "transfer=scratch", f"stage={config.loaded[-1]}"]
     overrides.append(f"vae.frames={config.transfer.source_frames}")
     return to_config(request.compose(overrides))
+
+
+def _inherited(key: str) -> bool:
+    """Whether an override of the command line holds for a source task too."""
+    return key in ("env.renderer", "hydra.searchpath") or not {key, key.split(".")[0]} & NOT_INHERITED

@@ -13,20 +13,34 @@ POLICIES = {
     "biased": "worldmodels.rollouts.policies.biased.Biased",
 }
 ENGINES = {
-    "process": "worldmodels.rollouts.executor.ProcessExecutor",
+    "process": "worldmodels.rollouts.processes.ProcessExecutor",
     "serial": "worldmodels.rollouts.executor.SerialExecutor",
 }
-POLICY = Part("The random policy.", names=POLICIES)
+
+
+def _random(config: Any) -> bool:
+    """Whether the rollouts are played, and not recorded elsewhere."""
+    return getattr(config, "recorded", None) is None
+
+
+def _recorded(source: str) -> str:
+    """What recorded rollouts count as: what their files hold."""
+    from worldmodels.rollouts.recorded import digest
+
+    return digest(source)
+
+
+POLICY = Part("The random policy.", names=POLICIES, when=_random)
 ENGINE = Part("What runs the rollouts.", names=ENGINES, counts="never")
 
 
 @dataclass
-class CollectConfig(Settings):
+class RolloutsConfig(Settings):
     """Random rollouts. The data set is the first of them, whole, as few as hold ``frames`` frames: two at least,
     ``rollouts`` at most.
     """
 
-    node: ClassVar[str] = "collect"  # of the tree; the random stream has the same name
+    node: ClassVar[str] = ""  # of the tree; the random stream has the same name
 
     rollouts: Annotated[int, Setting("Rollouts at most.", at_least=2)] = 10_000
     frames: Annotated[
@@ -34,23 +48,50 @@ class CollectConfig(Settings):
         Setting("Stop with the rollout that reaches so many frames; null collects every rollout.", at_least=1),
     ] = None
     max_steps: Annotated[
-        int | None, Setting("Limit of a rollout; null takes env.max_steps.", unit="steps of the task", at_least=2)
+        int | None,
+        Setting("Limit of a rollout; null takes env.max_steps.", unit="steps of the task", at_least=2, when=_random),
     ] = None
     policy: Annotated[Any, POLICY] = field(default_factory=lambda: {"_target_": "uniform"})
     scatter: Annotated[
         bool,
         Setting(
-            "Begin anywhere on CarRacing's track, which random drivers otherwise hardly see.", when=lambda c: c.scatter
+            "Begin anywhere on CarRacing's track, which random drivers otherwise hardly see.",
+            when=lambda c: c.scatter and _random(c),
         ),
     ] = False
     seed: Annotated[
         int | None,
-        Setting("Seed of the rollouts; null takes the run's; a number shares one data set between seeds.", at_least=0),
+        Setting(
+            "Seed of the rollouts; null takes the run's; a number shares one data set between seeds.",
+            at_least=0,
+            when=_random,
+        ),
     ] = None
 
 
 @dataclass
-class HeldoutConfig(CollectConfig):
+class CollectConfig(RolloutsConfig):
+    """What V and M are trained on: random rollouts of the task, or recorded ones from elsewhere."""
+
+    node: ClassVar[str] = "collect"
+
+    recorded: Annotated[
+        str | None,
+        Setting(
+            "Recorded rollouts in place of random ones: a folder of .npz files, or minari: and the name or folder of a "
+            "data set.",
+            counts="unless default",
+            counts_as=_recorded,
+        ),
+    ] = None
+    recorded_key: Annotated[
+        str | None,
+        Setting("Key of the pictures where a recording's observations are a Dict.", counts="unless default"),
+    ] = None
+
+
+@dataclass
+class HeldoutConfig(RolloutsConfig):
     """Rollouts that no model is trained on, the same for every run of a task and scale."""
 
     node: ClassVar[str] = "heldout"

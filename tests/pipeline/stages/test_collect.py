@@ -10,7 +10,8 @@ import pytest
 from worldmodels.config import config_to_json
 from worldmodels.pipeline.stages import collect
 from worldmodels.rollouts.engine import Episode
-from worldmodels.rollouts.executor import ProcessExecutor, SerialExecutor
+from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.rollouts.storage import RolloutStore
 
 STEPS = 12  # too few for the lander to come down, so every rollout is as long

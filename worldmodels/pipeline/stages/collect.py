@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 
 from worldmodels.config import Config, config_from_json, config_to_json
 from worldmodels.envs import TASKS, make_env, task_spec
-from worldmodels.pipeline.stage import Stage
-from worldmodels.rollouts.config import POLICY, CollectConfig
+from worldmodels.pipeline.stage import Stage, Work
+from worldmodels.rollouts.config import POLICY, CollectConfig, RolloutsConfig
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers, random_policy
@@ -26,6 +27,7 @@ from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 COVERED = 500  # rollouts
+RECORDED = "worldmodels.rollouts.recorded"  # imported by its name: its code counts for recorded rollouts alone
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,12 @@ def _finished(folder: Path) -> dict[int, Entry]:
     return done
 
 
-def _missing(done: dict[int, Entry], settings: CollectConfig) -> Iterator[Episode]:
+def _missing(done: dict[int, Entry], settings: RolloutsConfig) -> Iterator[Episode]:
     numbers = (number for number in range(settings.rollouts) if number not in done)
     return (Episode(i, episode_seed(settings.seed or 0, settings.node, i), player=i) for i in numbers)
 
 
-def _size(done: dict[int, Entry], settings: CollectConfig) -> int | None:
+def _size(done: dict[int, Entry], settings: RolloutsConfig) -> int | None:
     """Rollouts in the data set: the first n, as few as hold the frames asked for, two at least; None while one is
     missing.
     """
@@ -144,9 +146,9 @@ def _size(done: dict[int, Entry], settings: CollectConfig) -> int | None:
     return settings.rollouts
 
 
-def _node(config: Config, node: str) -> CollectConfig:
+def _node(config: Config, node: str) -> RolloutsConfig:
     """The settings of ``node`` with the run's seed and limit filled in."""
-    settings: CollectConfig = getattr(config, node)
+    settings: RolloutsConfig = getattr(config, node)
     seed = config.seed if settings.seed is None else settings.seed
     return dataclasses.replace(settings, seed=seed, max_steps=settings.max_steps or config.env.max_steps)
 
@@ -158,16 +160,30 @@ def _inputs(config: Config, node: str) -> dict[str, Any]:
     return {"env": counted(config.env, node), node: settings}
 
 
+def _recorded(config: Config, node: str) -> bool:
+    """Whether the rollouts come from elsewhere."""
+    return node == CollectConfig.node and config.collect.recorded is not None
+
+
+def _build(work: Work, node: str) -> dict[str, Any]:
+    if _recorded(work.config, node):
+        return importlib.import_module(RECORDED).write(work.config, work.spec, work.folder)
+    return run(work.config, work.executor, work.folder, node)
+
+
 def _stage(node: str) -> Stage:
+    def policy(config: Config) -> Any:
+        return getattr(config, node).policy
+
     return Stage(
         name=node,
         parents=lambda config: {},
         inputs=lambda config: _inputs(config, node),
-        build=lambda work: run(work.config, work.executor, work.folder, node),
-        label=lambda config: parts.name(POLICY, getattr(config, node).policy),
-        parts=lambda config: [parts.target(POLICY, getattr(config, node).policy)],
+        build=lambda work: _build(work, node),
+        label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
+        parts=lambda config: [f"{RECORDED}.write" if _recorded(config, node) else parts.target(POLICY, policy(config))],
         libraries=("gymnasium", "box2d"),
-        seed=lambda config: _node(config, node).seed or 0,
+        seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )
 
 

@@ -19,7 +19,7 @@ from worldmodels.controller.agent import (
     input_size,
 )
 from worldmodels.controller.config import SEARCH
-from worldmodels.controller.search import make_search
+from worldmodels.controller.search import describe, make_search
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
@@ -60,7 +60,9 @@ def run(
         given = load_file(source.weights)["mean"]
         start = warm_start(given, source.action_size, input_size(config), action_size)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    search = make_search(config.controller, controller_size(config, action_size), config.seed, start)
+    size = controller_size(config, action_size)
+    search = make_search(config.controller, size, config.seed, start)
+    log.info("  %s", describe(search, size, config.controller.population))
     journal.rewind(generations=config.controller.generations)
     finished = journal.rows("generations")
     for row in finished:
@@ -98,6 +100,11 @@ def run(
         )
     save_file({"mean": search.mean, "best": search.best}, folder / WEIGHTS)
     return {"parameters": len(search.mean), "generations": journal.rows("generations")}
+
+
+def check(config: Config, action_size: int) -> None:
+    """Raise `ConfigError` where the search cannot be made, before anything is trained for it."""
+    make_search(config.controller, controller_size(config, action_size), config.seed)
 
 
 def _seeds(config: Config, generation: int) -> list[int]:
@@ -142,6 +149,6 @@ STAGE = Stage(
     build=_build,
     label=strategy,
     parts=lambda config: [*agent_parts(config), parts.target(SEARCH, config.controller.search)],
-    libraries=("torch", "gymnasium", "box2d", "cma"),
+    libraries=("torch", "gymnasium", "box2d"),
     loads="controller",
 )

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldmodels.envs import TaskSpec
-from worldmodels.rollouts.config import POLICY, CollectConfig
+from worldmodels.rollouts.config import POLICY, RolloutsConfig
 from worldmodels.utils import parts
 
 
@@ -34,6 +34,6 @@ class RandomPlayers:
         return np.stack([self._policies[slot].act() for slot in slots])
 
 
-def random_policy(config: CollectConfig, spec: TaskSpec, rng: np.random.Generator) -> Policy:
+def random_policy(config: RolloutsConfig, spec: TaskSpec, rng: np.random.Generator) -> Policy:
     """The policy that ``collect.policy`` names. A class is given ``spec`` and ``rng``, and its own settings."""
     return parts.make(POLICY, config.policy, f"{config.node}.policy", spec=spec, rng=rng)
