@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels.reports import pictures, tidy
-from worldmodels.reports.groups import NODES, Group, Strategy, flat, group_runs, labels
+from worldmodels.reports.groups import Group, Strategy, flat, group_runs, labels
 from worldmodels.reports.verdict import Comparison, comparison_rows, comparisons
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.errors import ConfigError
@@ -50,7 +50,7 @@ def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple
     groups, notes = group_runs(runs, part)
     for note in notes:
         print(note)
-    judged = [(group, list(comparisons(group))) for group in groups]
+    judged = [(group, comparisons(group)) for group in groups]
     tidy.write_csv(to / "runs.csv", [_config_row(run) for run in runs])
     curves = [row for run in runs for row in tidy.curve_rows(run) if row["part"] == part]
     tidy.write_csv(to / "curves.csv", [_short(row) for row in curves])
@@ -60,7 +60,7 @@ def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple
 
 
 def bounded(name: str, values: Sequence[float] | np.ndarray) -> tidy.Row:
-    """The mean of a value for each seed as column ``name``, its 95 % bootstrap interval as ``name_low`` and
+    """The mean of a value for each seed as column ``name``, its 95 % interval as ``name_low`` and
     ``name_high``.
     """
     found = seed_estimate(values)
@@ -92,7 +92,7 @@ def picture(path: Path, group: Group, strategies: Sequence[Strategy]) -> None:
 
 
 def _config_row(run: FinishedRun) -> dict[str, Any]:
-    nodes = ("transfer", "heldout", "probe", "measure", *NODES["evaluate"])
+    nodes = ("transfer", "heldout", "probe", "measure", "env", "collect", "vae", "memory", "controller", "evaluate")
     config = run.results["config"]
     below = {key: value for node in nodes for key, value in flat(config[node], node).items()}
     precision = {"trainer.precision": config["trainer"]["precision"]}
