@@ -102,7 +102,10 @@ class Report:
         return Html("".join(parts))
 
     def _gains(self) -> Html:
-        caption = "◆ mean, with its 95 % interval, one comparison by itself; circles: seeds. Hollow: undecided. All at equal budget."
+        caption = (
+            "◆ mean, with the 95 % interval of one comparison by itself; circles: seeds. Hollow: neither better nor "
+            "worse, over all comparisons. All at equal budget."
+        )
         figures = "".join(
             self._figure(f"{self._named(group)}-gains", plotting.gains_figure(group, found), caption)
             for group, found in self.judged

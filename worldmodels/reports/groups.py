@@ -102,8 +102,8 @@ class Group:
 
 def settings(run: FinishedRun, part: str) -> dict[str, Any]:
     """What the figures of a part, or of one of `DIAGNOSTICS`, depend on besides transfer and seed, flat:
-    ``{"vae.epochs": 5, …}``. It is what the run's stages up to there declared, as ``results.json`` has it: ``inputs`` of
-    each stage, ``heldout_inputs``. A setting that several stages have is told once, unless they differ.
+    ``{"vae.epochs": 5, …}``. It is what the run's stages up to there declared, as ``results.json`` has it: ``inputs``
+    of each stage, ``heldout_inputs``. A setting that several stages have is told once, unless they differ.
     """
     declared_by = {stage: entry.get("inputs") for stage, entry in run.results["stages"].items()}
     wanted = STAGES[: STAGES.index(DIAGNOSTICS.get(part, part)) + 1]

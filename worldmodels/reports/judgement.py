@@ -33,8 +33,8 @@ METHOD = (
     "differ; a part beside a transferred one has all of it."
 )
 KEY = (
-    f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['similar']} similar, {MARKS['undecided']} undecided; "
-    "(in brackets): "
+    f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['similar']} similar, "
+    f"{MARKS['undecided']} undecided; (in brackets): "
     "not comparable, see below."
 )
 
