@@ -213,8 +213,9 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
 
 
 def written(run: FinishedRun) -> int:
-    """When a run's results were written, to put the newest last."""
-    return (run.folder / RESULTS).stat().st_mtime_ns
+    """When a run's results were written, to put the newest last; 0 of a committed table's."""
+    path = run.folder / RESULTS
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def settings_apart(runs: Sequence[FinishedRun], part: str = "evaluate") -> dict[Path, str]:
