@@ -83,7 +83,7 @@ def pairs(group: Group) -> Iterator[tuple[str, Strategy, Strategy]]:
             if each.name in CONTROLS and other.name == CONTROLS[each.name] and each.budget == other.budget:
                 yield CONTROL, other, each
             if other.name == "scratch" != each.name and each.budget == other.budget:
-                yield FAIR, each, other
+                yield CONTROL if each.name in CONTROLS else FAIR, each, other
             if other.name == "scratch" and each.budget < other.budget:
                 yield STUDY, each, other
 
@@ -98,12 +98,13 @@ def gains(group: Group) -> Iterator[Row]:
                 continue
             found = compare(own, reference, higher=False)
             place = {"question": question, "env": group.env, "label": names[each], "reference": names[other]}
+            way = None if measure == "val_kl" else found["learnt"]  # a KL is no loss to be brought down
             place |= {"seeds": " ".join(map(str, found["seeds"])), "measure": measure.removeprefix("val_")}
             for metric in METRICS:
                 gain = found[metric]
                 low, high = gain["interval"] or (None, None)
                 figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
-                yield {**place, "metric": metric, **figure, "per_seed": gain["per_seed"], "learnt": found["learnt"]}
+                yield {**place, "metric": metric, **figure, "per_seed": gain["per_seed"], "learnt": way}
 
 
 def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
