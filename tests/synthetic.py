@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels.config import STAGES, Config
+from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.store.artifacts import RECORD, Artifact
 from worldmodels.store.results import assemble
 from worldmodels.store.runs import RESULTS, path_from
@@ -107,13 +108,14 @@ def write_run(
     def made(stage: str, label: str, summary: Mapping[str, Any]) -> Artifact:
         path = store / stage / f"{config.env.name}-{label}-{config.scale}-seed{config.seed}"
         (path / RECORD / "pictures").mkdir(parents=True, exist_ok=True)
-        manifest = {"summary": dict(summary), "seconds": SECONDS.get(stage, 1.0)}
+        inputs = {**DECLARED[stage].inputs(config)}
+        manifest = {"summary": dict(summary), "seconds": SECONDS.get(stage, 1.0), "inputs": inputs}
         (path / "manifest.json").write_text(json.dumps(manifest))
         return Artifact(path, manifest, cached=False)
 
     def strategy(stage: str) -> str:
         if stage == "collect":
-            return config.collect.policy
+            return DECLARED[stage].label(config)
         whole = "scratch" if transfer.budget == 1 or not scratch else label
         if stage in ("vision", "encode"):
             return label if "vision" in transfer.load else "scratch" if transfer.budget_of("vision") == 1 else whole
@@ -130,7 +132,8 @@ def write_run(
     if not scratch:
         source["collect"] = made("collect", "of-the-source", {"frames": FRAMES["source"]})
         source["vision"] = made("vision", "of-the-source", {})
-    held = {part: made(part, strategy("memory"), figures) for part, figures in judged(gain).items()}
+    figures = {"heldout": {}, "heldout_encode": {}, **judged(gain)}
+    held = {part: made(part, strategy("memory"), found) for part, found in figures.items()}
     held = held if probed and "memory" in artifacts else {}
     env = None if scratch else transfer.source_env
     results = assemble(config, artifacts, source, path_from(folder, store), env, held)

@@ -1,8 +1,10 @@
 """Tables and figures of finished runs: ``python experiments/agent_transfer/analyse.py RUN … [--to FOLDER]``.
 
-What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale.
+What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale. With
+``--from-csv`` gains, verdicts and figures are made again from the committed curves.
 """
 
+import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from worldmodels.factory import make_memory
+from worldmodels.migrations import migrated
 from worldmodels.reports import figures, plotting, studies, tidy
 from worldmodels.reports.groups import Group, labels
-from worldmodels.reports.verdict import FEWEST, ROUNDING
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare, compare_values
+from worldmodels.utils.comparing import judge
 from worldmodels.utils.statistics import seed_estimate
 
 ENDS = 2  # generations at either end of a search, between which it rises
@@ -31,6 +34,8 @@ CONTROLS = {  # compared with
 }
 SIGMA = 0.1  # the search's first step size, but for small_steps
 ORDER = (*STRATEGIES, *CONTROLS)
+RISES = {"better": "rises", "worse": "falls"}
+FAMILY = ("env", "question", "metric")  # of comparisons that are judged together
 POPULATIONS = {  # file: task, strategies
     "car_racing_scratch": ("car_racing", STRATEGIES[:1]),
     "car_racing_frozen": ("car_racing", STRATEGIES[2:]),
@@ -49,14 +54,14 @@ class Agent(NamedTuple):
     curves: dict[str, Curves]
 
 
-def read(patterns: Sequence[str]) -> list[FinishedRun]:
+def read(given: argparse.Namespace) -> Sequence[FinishedRun]:
     """The runs. One whose C sees z alone, to which no M matters, or with another step size is a strategy of its own."""
-    runs = studies.read(patterns, "controller")
+    runs = studies.read(given, "controller")
     for run in runs:
-        settings = run.results["config"]["controller"]
+        settings = migrated(run.results["config"])["controller"]
         if settings["inputs"] == ["z"]:
             run.results["transfer"] = "z_alone"
-        elif settings["sigma"] != SIGMA:
+        elif settings["search"]["sigma"] != SIGMA:
             run.results["transfer"] = "small_steps"
     return runs
 
@@ -109,15 +114,13 @@ def rise(curves: Curves) -> np.ndarray:
     return curves.values[:, -ends:].mean(axis=1) - curves.values[:, :ends].mean(axis=1)
 
 
-def sign(interval: Sequence[float] | None, seeds: Sequence[Any]) -> int:
-    """Of what the interval decides; 0 where it holds 0 or has too few seeds."""
-    if interval is None or len(seeds) < FEWEST:
-        return 0
-    return int(interval[0] > ROUNDING) - int(interval[1] < -ROUNDING)
-
-
 def summary(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
-    """A row for each agent."""
+    """A row for each agent; the rises of a task are judged together, those of all its agents by themselves."""
+    rises = {}
+    for family in dict.fromkeys(_family(each) for each in found):
+        own = [each for each in found if _family(each) == family]
+        judged = judge([rise(each.curves["mean"]) for each in own], [None] * len(own))
+        rises |= {id(each): judgement for each, judgement in zip(own, judged, strict=True)}
     for each in found:
         mean, seeds = each.curves["mean"], each.curves["mean"].seeds
         given = {"first": mean.values[:, 0], "last": mean.values[:, -1], "rise": rise(mean)}
@@ -128,9 +131,14 @@ def summary(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
             low, high = figure["interval"] or (None, None)
             row |= {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
             if name == "rise":
-                row["verdict"] = ("undecided", "rises", "falls")[sign(figure["interval"], seeds)]
+                judgement = rises[id(each)]
+                row |= {"p_holm": judgement.p, "verdict": RISES.get(judgement.verdict, "undecided")}
         row["std"] = float(each.curves["std"].values.mean())
         yield row | {"seconds": float(each.curves["seconds"].values.sum(axis=1).mean())}
+
+
+def _family(agent: Agent) -> tuple[str, bool]:
+    return agent.env, bool(agent.name)
 
 
 def pairs(found: Sequence[Agent]) -> Iterator[tuple[str, Agent, Agent]]:
@@ -161,7 +169,14 @@ def gains(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
             low, high = gain["interval"] or (None, None)
             figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
             std = float(other.curves["std"].values.mean())
-            yield {**facts, "metric": metric, **figure, "per_seed": gain["per_seed"], "std": std}
+            yield {
+                **facts,
+                "metric": metric,
+                **figure,
+                "per_seed": gain["per_seed"],
+                "learnt": given["learnt"],
+                "std": std,
+            }
 
 
 def population_figure(path: Path, found: Sequence[Agent], env: str, names: Sequence[str]) -> None:
@@ -219,8 +234,8 @@ def gains_figure(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             std = row["std"] or 1
             interval = None if row["low"] is None else (row["low"] / std, row["high"] / std)
             seeds = [gain / std for gain in row["per_seed"]]
-            label = f"{row['env']}: {row['label']} against {row['reference']}"
-            bars.append(figures.Bar(label, row["value"] / std, interval, seeds, not sign(interval, seeds)))
+            label, hollow = f"{row['env']}: {row['label']} against {row['reference']}", row["verdict"] not in RISES
+            bars.append(figures.Bar(label, row["value"] / std, interval, seeds, hollow))
     if bars:
         figure = figures.gains("C: population mean, all generations", "", bars)
         figure.set_figwidth(8.5)
@@ -231,15 +246,15 @@ def gains_figure(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    runs = read(arguments.runs)
+    runs = read(arguments)
     groups = [group for group, _ in studies.write_tables(to, runs, "controller")]
     found = agents(groups)
-    tidy.write_csv(to / "inputs.csv", map(inputs, runs))
+    if not arguments.from_csv:
+        tidy.write_csv(to / "inputs.csv", map(inputs, runs))
     whole = [each for env in dict.fromkeys(each.env for each in found) if (each := together(found, env))]
     tidy.write_csv(to / "summary.csv", summary([*found, *whole]))
-    rows = list(gains(found))
-    drawn = ("per_seed", "std")
-    tidy.write_csv(to / "gains.csv", [{key: row[key] for key in row if key not in drawn} for row in rows])
+    rows = studies.judged(list(gains(found)), FAMILY)
+    studies.write_gains(to / "gains.csv", rows)
     gains_figure(to / "gains.svg", rows)
     for name, (env, strategies) in POPULATIONS.items():
         population_figure(to / f"{name}.svg", found, env, strategies)

@@ -1,6 +1,7 @@
 """Tables and pictures of finished runs: ``python experiments/lander_reconstruction/analyse.py RUN … [--to FOLDER]``.
 
-What the columns and pictures show is in the README. The runs may be any part of the sweeps, all of one scale.
+What the columns and pictures show is in the README. The runs may be any part of the sweeps, all of one scale. With
+``--from-csv`` intervals and verdicts are made again from the committed tables.
 """
 
 from pathlib import Path
@@ -21,6 +22,12 @@ MODELS = {"ConvVAE": "cvae", "FovealVAE": "foveal"}
 def ordered(group: Group) -> list[Strategy]:
     """Scratch first, all the data before half of it."""
     return sorted(group.members, key=lambda each: (STRATEGIES.index(each.name), -each.budget))
+
+
+def model(group: Group) -> str:
+    """Which V a group's runs have."""
+    run = next(run for members in group.members.values() for run in members.values())
+    return MODELS[run.results["config"]["vae"]["network"]["_target_"].rsplit(".", 1)[1]]
 
 
 def constants(run: FinishedRun) -> dict[str, float]:
@@ -47,13 +54,16 @@ def constants(run: FinishedRun) -> dict[str, float]:
 
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
-    runs = [run for run in studies.read(arguments.runs, "vision") if run.results["env"] == ENV]
+    runs = [run for run in studies.read(arguments, "vision") if run.results["env"] == ENV]
     if not runs:
         raise SystemExit(f"error: expected runs on {ENV}: got none")
     judged = [group for group, _ in studies.write_tables(arguments.to, runs, "vision")]
-    groups = {MODELS[str(group.config["vae.network._target_"]).rsplit(".", 1)[1]]: group for group in judged}
+    groups = {model(group): group for group in judged}
     if len(groups) < len(judged):
         raise SystemExit("error: expected the runs of each model to have the same settings")
+    if arguments.from_csv:
+        tidy.write_csv(arguments.to / "probes.csv", studies.probe_rows_again(arguments.from_csv / "probes.csv"))
+        return
     rows = []
     for vae, group in sorted(groups.items()):
         constant = constants(next(iter(group.members[ordered(group)[0]].values())))

@@ -1,6 +1,7 @@
 """Tables and figures of finished runs: ``python experiments/memory_transfer/analyse.py RUN … [--to FOLDER]``.
 
-What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale.
+What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale. With
+``--from-csv`` gains, verdicts and figures are made again from the committed curves.
 """
 
 import json
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.reports import figures, studies, tidy
+from worldmodels.reports import committed, figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, artifact
-from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS, decision
+from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS
 from worldmodels.transfer.metrics import METRICS, Curves, compare, compare_values, paired
 from worldmodels.utils.statistics import seed_estimate
 
@@ -35,6 +36,9 @@ PAIRS = (  # question, strategy, reference
     *(("input_layers", f"{each} {layer}", to) for each in LAYERED for layer in LAYERS for to in ("scratch", each)),
     *(("alignment", transferred, scratch) for scratch, transferred in VISIONS.values()),
 )
+UNLIKE = ("time_to_threshold", "transfer_ratio")  # metrics that are not in the unit of what a reference learns
+FAMILY = ("question", "metric")  # of comparisons that are judged together
+KINDS = ("copied", "fresh", "frozen", "trainable")
 Row = dict[str, Any]
 
 
@@ -115,7 +119,7 @@ def gains(group: Group) -> Iterator[Row]:
 
 def more_worth(given: Row, own: Row) -> Row:
     """How much greater one gain is than another, paired by seed. No ratios: their unit is another with every V."""
-    found: Row = {"seeds": sorted(set(given["seeds"]) & set(own["seeds"]))}
+    found: Row = {"seeds": sorted(set(given["seeds"]) & set(own["seeds"])), "learnt": own["learnt"]}
     for metric in METRICS[:-1] if found["seeds"] else ():
         sides = [dict(zip(side["seeds"], side[metric]["per_seed"] or (), strict=False)) for side in (given, own)]
         if all(sides):
@@ -131,7 +135,8 @@ def gain_rows(question: str, called: str, reference: str, budget: float, found: 
             gain = found[metric]
             low, high = gain["interval"] or (None, None)
             figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
-            yield {**facts, "metric": metric, **figure, "per_seed": gain["per_seed"]}
+            way = None if metric in UNLIKE else found["learnt"]
+            yield {**facts, "metric": metric, **figure, "per_seed": gain["per_seed"], "learnt": way}
 
 
 def measures(group: Group) -> Iterator[Row]:
@@ -148,27 +153,38 @@ def measures(group: Group) -> Iterator[Row]:
                     yield {"label": label(each), "seed": seed, **figure}
 
 
-def summary(group: Group) -> Iterator[Row]:
-    """A row for each strategy and budget."""
+def by_seed(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], dict[str, float]]:
+    """The NLL and the active dimensions of each label and seed in the rows of `measures`."""
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        if not row["horizon"]:
+            found.setdefault((row["label"], int(row["seed"])), {})[row["measure"]] = float(row["value"])
+    return found
+
+
+def summary(group: Group, measured: Mapping[tuple[str, int], Mapping[str, float]]) -> Iterator[Row]:
+    """A row for each strategy and budget. ``measured``: of `by_seed`."""
     for each, runs in sorted(group.members.items(), key=lambda item: label(item[0])):
         found = group.curves(each, MEASURE)
         if found is None:
             continue
         row: Row = {"label": label(each), "seeds": " ".join(map(str, found.seeds)), "steps": int(found.x[-1])}
         trained = [runs[seed].results for seed in found.seeds]
+        known = [results.get("parameters", {}).get("memory", {}) for results in trained]
         middle = np.array([np.interp(found.x[-1] / 2, found.x, values) for values in found.values])
         first, last = found.values[:, 0], found.values[:, -1]
         given: dict[str, Any] = {"first": first, "last": last, "late": middle - last}
-        measured = [results.get("measures", {}).get("memory") for results in trained]
-        if all(measured):
-            given["heldout"] = [figure["nll"]["memory"]["value"] for figure in measured]
-            row["active"] = float(np.mean([figure["active_dimensions"] for figure in measured]))
+        told = [measured.get((label(each), seed), {}) for seed in found.seeds]
+        if all("nll" in one for one in told):
+            given["heldout"] = [one["nll"] for one in told]
+            row["active"] = float(np.mean([one["active_dimensions"] for one in told]))
         for key, values in given.items():
             figure = seed_estimate(values)
             low, high = figure["interval"] or (None, None)
             row |= {key: figure["value"], f"{key}_low": low, f"{key}_high": high}
-        row["persistence"] = float(np.mean([results["memory"]["persistence_nll"] for results in trained]))
-        row |= {kind: trained[0]["parameters"]["memory"][kind] for kind in ("copied", "fresh", "frozen", "trainable")}
+        floors = [results["memory"].get("persistence_nll") for results in trained]
+        row["persistence"] = None if None in floors else float(np.mean(floors))
+        row |= {kind: known[0].get(kind) for kind in KINDS}
         yield row | {"seconds": float(np.mean([results["stages"]["memory"]["seconds"] for results in trained]))}
 
 
@@ -228,9 +244,8 @@ def gains_figure(path: Path, rows: Sequence[Row]) -> None:
     bars = []
     for row in shown:
         interval = None if row["low"] is None else (row["low"], row["high"])
-        judged = {"deciding": ENDING, ENDING: {"interval": interval}, "seeds": row["per_seed"]}
-        called = f"{row['label']} against {row['reference']}"
-        bars.append(figures.Bar(called, row["value"], interval, row["per_seed"], decision(judged) == "undecided"))
+        called, hollow = f"{row['label']} against {row['reference']}", row["verdict"] not in ("better", "worse")
+        bars.append(figures.Bar(called, row["value"], interval, row["per_seed"], hollow))
     if bars:
         figure = figures.gains("M: validation NLL at the end", UNITS["memory"], bars)
         figure.set_figwidth(9)
@@ -247,14 +262,20 @@ def gains_figure(path: Path, rows: Sequence[Row]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments.runs, "memory"), "memory")]
+    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments, "memory"), "memory")]
     if len(groups) != 1:
         raise SystemExit("error: expected runs of one task and settings")
     group = groups[0]
-    rows = list(gains(group))
-    tidy.write_csv(to / "gains.csv", [{key: row[key] for key in row if key != "per_seed"} for row in rows])
-    tidy.write_csv(to / "summary.csv", summary(group))
-    tidy.write_csv(to / "measures.csv", measures(group))
+    rows = studies.judged(list(gains(group)), FAMILY)
+    studies.write_gains(to / "gains.csv", rows)
+    given = arguments.from_csv
+    measured = committed.table(given / "measures.csv") if given else list(measures(group))
+    lines = list(summary(group, by_seed(measured)))
+    if given:
+        lines = studies.carried(lines, given / "summary.csv", ("label",), ("persistence", *KINDS))
+    else:
+        tidy.write_csv(to / "measures.csv", measured)
+    tidy.write_csv(to / "summary.csv", lines)
     gains_figure(to / "gains.svg", rows)
     for file, given in panels(group):
         if drawn := [each for each in given if each.curves]:

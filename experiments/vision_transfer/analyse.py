@@ -1,6 +1,7 @@
 """Tables and figures of finished runs: ``python experiments/vision_transfer/analyse.py RUN … [--to FOLDER]``.
 
-What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale.
+What the columns and figures show is in the README. The runs may be any part of the sweeps, all of one scale. With
+``--from-csv`` gains, verdicts and figures are made again from the committed curves.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 
 from worldmodels.reports import figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, labels
-from worldmodels.reports.verdict import decision
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare
 
@@ -27,6 +27,8 @@ ORDER = (*STRATEGIES, *CONTROLS)
 MEASURES = {"val_reconstruction": "squared error a frame", "val_kl": "nats a frame"}
 METRICS = ("jump_start", "asymptote", "area")
 DECIDING = "asymptote"
+FAMILY = ("env", "question", "measure", "metric")  # of comparisons that are judged together
+COUNTS = ("copied", "fresh", "frozen", "trainable")
 FAIR, STUDY, CONTROL = "equal data", "as in the study", "control"
 Row = dict[str, Any]
 
@@ -56,12 +58,12 @@ def summary(group: Group) -> Iterator[Row]:
         if seconds := group.curves(each, "seconds"):
             row |= studies.bounded("epoch_seconds", seconds.values.mean(axis=1))
             row |= studies.bounded("epoch_seconds_fastest", seconds.values.min(axis=1))
-        if loss := group.curves(each, "val_total"):
-            row |= studies.bounded("loss_last", loss.values[:, -1])
+        loss = group.curves(each, "val_total")
+        row["loss_last"] = float(loss.values[:, -1].mean()) if loss else None
         costs = [cost(run, each.budget) for run in runs.values()]
         row |= {key: float(np.mean([each[key] for each in costs])) for key in costs[0]}
-        counts = next(iter(runs.values())).results["parameters"]["vision"]
-        yield row | {kind: counts[kind] for kind in ("copied", "fresh", "frozen", "trainable")}
+        counts = next(iter(runs.values())).results.get("parameters", {}).get("vision", {})
+        yield row | {kind: counts.get(kind) for kind in COUNTS}
 
 
 def cost(run: FinishedRun, budget: float) -> Row:
@@ -81,13 +83,13 @@ def pairs(group: Group) -> Iterator[tuple[str, Strategy, Strategy]]:
             if each.name in CONTROLS and other.name == CONTROLS[each.name] and each.budget == other.budget:
                 yield CONTROL, other, each
             if other.name == "scratch" != each.name and each.budget == other.budget:
-                yield FAIR, each, other
+                yield CONTROL if each.name in CONTROLS else FAIR, each, other
             if other.name == "scratch" and each.budget < other.budget:
                 yield STUDY, each, other
 
 
 def gains(group: Group) -> Iterator[Row]:
-    """A row for each metric of every pair; ``per_seed`` is for the figure."""
+    """A row for each metric of every pair; ``per_seed`` and ``learnt`` are for the verdict."""
     names = labels(group.members)
     for question, each, other in pairs(group):
         for measure in MEASURES:
@@ -96,12 +98,13 @@ def gains(group: Group) -> Iterator[Row]:
                 continue
             found = compare(own, reference, higher=False)
             place = {"question": question, "env": group.env, "label": names[each], "reference": names[other]}
+            way = None if measure == "val_kl" else found["learnt"]  # a KL is no loss to be brought down
             place |= {"seeds": " ".join(map(str, found["seeds"])), "measure": measure.removeprefix("val_")}
             for metric in METRICS:
                 gain = found[metric]
                 low, high = gain["interval"] or (None, None)
                 figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
-                yield {**place, "metric": metric, **figure, "per_seed": gain["per_seed"]}
+                yield {**place, "metric": metric, **figure, "per_seed": gain["per_seed"], "learnt": way}
 
 
 def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
@@ -110,9 +113,8 @@ def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
     for row in rows:
         if (row["measure"], row["metric"]) == ("reconstruction", DECIDING):
             interval = None if row["low"] is None else (row["low"], row["high"])
-            judged = {"deciding": DECIDING, DECIDING: {"interval": interval}, "seeds": row["per_seed"]}
-            label = f"{row['label']} against {row['reference']}"
-            bars.append(figures.Bar(label, row["value"], interval, row["per_seed"], decision(judged) == "undecided"))
+            label, hollow = f"{row['label']} against {row['reference']}", row["verdict"] not in ("better", "worse")
+            bars.append(figures.Bar(label, row["value"], interval, row["per_seed"], hollow))
     if bars:
         figure = figures.gains(f"V on {env}: reconstruction after the last epoch", MEASURES["val_reconstruction"], bars)
         figure.set_figwidth(8.5)
@@ -175,15 +177,20 @@ def seconds_figure(path: Path, groups: Sequence[Group]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments.runs, "vision"), "vision")]
+    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments, "vision"), "vision")]
     groups.sort(key=lambda group: (group.env != "car_racing", group.env))
     if len({group.env for group in groups}) < len(groups):
         raise SystemExit("error: expected runs with the same settings on each task, such as one vae")
-    rows = {group.env: list(gains(group)) for group in groups}
-    tidy.write_csv(to / "summary.csv", [row for group in groups for row in summary(group)])
-    tidy.write_csv(to / "probes.csv", [row for group in groups for row in studies.probe_rows(group, ordered(group))])
-    every = [{key: row[key] for key in row if key != "per_seed"} for own in rows.values() for row in own]
-    tidy.write_csv(to / "gains.csv", every)
+    rows = {group.env: studies.judged(list(gains(group)), FAMILY) for group in groups}
+    lines = [row for group in groups for row in summary(group)]
+    if arguments.from_csv:
+        lines = studies.carried(lines, arguments.from_csv / "summary.csv", ("env", "label"), ("loss_last", *COUNTS))
+        probes = list(studies.probe_rows_again(arguments.from_csv / "probes.csv"))
+    else:
+        probes = [row for group in groups for row in studies.probe_rows(group, ordered(group))]
+    tidy.write_csv(to / "probes.csv", probes)
+    tidy.write_csv(to / "summary.csv", lines)
+    studies.write_gains(to / "gains.csv", [row for own in rows.values() for row in own])
     for group in groups:
         gains_figure(to / f"gains_{group.env}.svg", group.env, rows[group.env])
         for name, given in panels(group):
@@ -191,7 +198,8 @@ def main() -> None:
                 width = 3.2 if len(drawn) > 2 else 6.0
                 figures.save(figures.learning_curves(drawn, width=width), to / f"{name}.svg")
         whole = [each for each in ordered(group) if each.budget == 1] or ordered(group)
-        studies.picture(to / f"pictures_{group.env}.png", group, whole)
+        if not arguments.from_csv:
+            studies.picture(to / f"pictures_{group.env}.png", group, whole)
     seconds_figure(to / "seconds.svg", groups)
 
 

@@ -53,7 +53,8 @@ def test_the_mean_the_seeds_and_the_interval_are_drawn():
     assert len(axes.lines) == 4
     (band,) = axes.collections
     edges = band.get_paths()[0].vertices
-    assert (edges[:, 1].min(), edges[:, 1].max()) == (2, 12)  # of three seeds, their range
+    half = 4.302653 / np.sqrt(3)  # Student's t of 0, 1, 2, whose standard deviation is 1
+    assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((3 - half, 11 + half))
     (axes,) = learning_curves([panel(a=curves(1))]).axes
     assert (len(axes.lines), len(axes.collections)) == (1, 0)
 

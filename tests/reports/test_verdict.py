@@ -8,8 +8,10 @@ import pytest
 from synthetic import write_run
 
 from worldmodels.reports.groups import differences, group_runs, labels
+from worldmodels.reports.sections import measure_table, probe_table
 from worldmodels.reports.tidy import find_runs
 from worldmodels.reports.verdict import comparison_rows, comparisons, decision, ranked
+from worldmodels.training.hardware import resolve_precision
 
 
 def grouped(outputs, part):
@@ -36,7 +38,8 @@ def test_the_gains_are_those_the_runs_were_made_with(tree):
 
 def test_seeds_that_disagree_decide_nothing(tree):
     found = compared(tree, "memory")["freeze_mdn"]
-    assert found["asymptote"]["interval"] == pytest.approx([-0.25, 0.25])
+    half = 4.302653 * 0.25 / 3**0.5  # Student's t of -0.25, 0, 0.25
+    assert found["asymptote"]["interval"] == pytest.approx([-half, half])
     assert decision(found) == "undecided"
 
 
@@ -106,7 +109,7 @@ def test_few_seeds_decide_nothing(tmp_path, compose, seeds):
 
 
 def test_other_settings_are_other_groups(tmp_path, compose):
-    for place, more in enumerate(([], ["vae.epochs=7"], ["seed=1", "collect.seed=5"], ["memory.steps=200"])):
+    for place, more in enumerate(([], ["vae.epochs=7"], ["seed=1"], ["memory.steps=200"])):
         write_run(tmp_path, compose("env=lunar_lander", *more), stages=4, name=str(place))
     groups, notes = grouped(tmp_path, "vision")
     assert [group.size for group in groups] == [2, 1]
@@ -114,6 +117,76 @@ def test_other_settings_are_other_groups(tmp_path, compose):
     memory, _ = grouped(tmp_path, "memory")
     assert [group.size for group in memory] == [2, 1, 1]
     assert notes == []
+
+
+def test_what_changes_no_result_sets_nothing_apart(tmp_path, compose):
+    for place, more in enumerate(([], ["executor.slots=3"], ["memory.dream_steps=9"], ["trainer.threads=1"])):
+        write_run(tmp_path, compose(f"seed={place}", *more), stages=4)
+    assert [group.size for group in grouped(tmp_path, "memory")[0]] == [4]
+
+
+def test_a_precision_is_the_one_that_auto_stood_for(tmp_path, compose):
+    resolved = resolve_precision(compose().trainer)
+    for seed, precision in ((0, "auto"), (1, resolved)):
+        write_run(tmp_path, compose(f"seed={seed}", f"trainer.precision={precision}"), stages=2)
+    (other,) = {"32-true", "bf16-mixed"} - {resolved}
+    path = write_run(tmp_path, compose("seed=2"), stages=2) / "results.json"
+    path.write_text(path.read_text().replace(f'"precision": "{resolved}"', f'"precision": "{other}"'))
+    groups, _ = grouped(tmp_path, "vision")
+    assert [group.size for group in groups] == [2, 1]
+    assert sorted(differences(groups).values()) == ['precision="32-true"', 'precision="bf16-mixed"']
+
+
+def test_runs_that_share_their_data_stand_apart_from_runs_that_do_not(tmp_path, compose):
+    for place, more in enumerate(([], ["collect.seed=0"], ["seed=1"], ["seed=1", "collect.seed=0"])):
+        write_run(tmp_path, compose(*more), stages=2, name=str(place))
+    groups, _ = grouped(tmp_path, "vision")
+    members = sorted(sorted(run.folder.name for runs in g.members.values() for run in runs.values()) for g in groups)
+    assert members == [["0", "2"], ["1", "3"]]
+    assert sorted(differences(groups).values()) == ['collect.seed="the run\'s own"', "collect.seed=0"]
+
+
+def test_runs_of_before_inputs_were_told_are_grouped_by_their_config(tmp_path, compose):
+    """Their collect.seed is a number: the run's own, or the one that runs share."""
+    for place, (more, seed) in enumerate(
+        (
+            ([], 0),
+            (["seed=1"], 1),
+            (["seed=2"], 0),
+            (["seed=3", "vae.epochs=7"], 3),
+            (["seed=4", "executor.slots=3"], 4),
+        )
+    ):
+        path = write_run(tmp_path, compose(*more), stages=4, name=str(place)) / "results.json"
+        results = json.loads(path.read_text())
+        for entry in results["stages"].values():
+            del entry["inputs"]
+        del results["heldout_inputs"]
+        results["config"]["collect"]["seed"] = seed
+        path.write_text(json.dumps(results))
+    groups, _ = grouped(tmp_path, "vision")
+    members = sorted(sorted(run.folder.name for runs in g.members.values() for run in runs.values()) for g in groups)
+    assert members == [["0", "1", "4"], ["2"], ["3"]]
+
+
+@pytest.mark.parametrize(
+    ("key", "tables"),
+    [
+        ("heldout.frames=99", (2, 2)),
+        ("probe.scored=0.4", (2, 1)),
+        ("measure.samples=4", (1, 2)),
+        ("memory.decay=0.9", (1, 2)),
+    ],
+)
+def test_figures_on_other_held_out_rollouts_are_never_averaged(tmp_path, compose, key, tables):
+    """How many lines V's probes of a target and M's NLL have in the tables of three seeds."""
+    for seed, more in ((0, ()), (1, ()), (2, (key,))):
+        write_run(tmp_path, compose(f"seed={seed}", *more), stages=4)
+    runs, _ = find_runs(f"{tmp_path}/**")
+    assert [group.size for group in group_runs(runs, "vision")[0]] == [3]
+    for text, lines in ((probe_table(runs).split("<td>memory</td>")[0], tables[0]), (measure_table(runs), tables[1])):
+        what = "<td>speed</td>" if "probes" in text or "speed" in text else "<td>NLL</td>"
+        assert text.count(what) == lines, key
 
 
 def test_only_seeds_of_both_count(tmp_path, compose):

@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 
 from worldmodels.reports import page, plotting, sections, tidy
 from worldmodels.reports.figures import save
-from worldmodels.reports.groups import NODES, Group, artifact, differences, group_runs, labels
+from worldmodels.reports.groups import JUDGED_PARTS, Group, artifact, differences, group_runs, labels
 from worldmodels.reports.judgement import matrix, settings_note, verdicts
 from worldmodels.reports.page import Html
 from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.store.runs import FinishedRun
 
-CAPTION = "Thick: mean over seeds, with the 95 % bootstrap interval of the mean; thin: single seeds."
+CAPTION = "Thick: mean over seeds; band: its 95 % interval at each point by itself; thin: single seeds."
 CAPTIONS = {
     "vision": CAPTION,
     "memory": f"{CAPTION} NLLs are comparable only between runs with the same V.",
@@ -37,7 +37,7 @@ class Report:
         self.folder, self.runs, self.problems = folder, runs, list(problems)
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        grouped = {part: group_runs(runs, part) for part in NODES}
+        grouped = {part: group_runs(runs, part) for part in JUDGED_PARTS}
         self.problems += [note for _, notes in grouped.values() for note in notes]
         self.groups = [group for found, _ in grouped.values() for group in found]
         self.told = differences(self.groups)
@@ -45,7 +45,7 @@ class Report:
             if group.part != "evaluate":
                 measure = JUDGED[group.part][0]
                 self.problems += [f"{run}: {measure} is not finite; left out" for run in group.diverged(measure)]
-        self.judged = [(group, list(comparisons(group))) for group in self.groups]
+        self.judged = [(group, comparisons(group)) for group in self.groups]
 
     def write(self) -> Path:
         """Write the whole report. Returns the path of its page."""
@@ -102,7 +102,10 @@ class Report:
         return Html("".join(parts))
 
     def _gains(self) -> Html:
-        caption = "◆ mean, with its 95 % interval; circles: seeds. Hollow: undecided. All at equal budget."
+        caption = (
+            "◆ mean, with the 95 % interval of one comparison by itself; circles: seeds. Hollow: neither better nor "
+            "worse, over all comparisons. All at equal budget."
+        )
         figures = "".join(
             self._figure(f"{self._named(group)}-gains", plotting.gains_figure(group, found), caption)
             for group, found in self.judged

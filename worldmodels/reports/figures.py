@@ -68,7 +68,7 @@ def save(figure: Figure, path: Path) -> bytes:
 
 def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float = PANEL[0]) -> Figure:
     """Panels side by side, ``width`` inches each. A thick line with markers is the mean over seeds, a thin one a seed,
-    the band the 95 % bootstrap interval of the mean at each point. A label looks the same in every panel.
+    the band the 95 % interval of the mean at each point. A label looks the same in every panel.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
     with matplotlib.rc_context(SETTINGS):

@@ -5,25 +5,34 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
+from worldmodels.config import STAGES, Config
+from worldmodels.migrations import migrated
 from worldmodels.reports.tidy import TABLES
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.transfer.config import NETWORKS, of_part
 from worldmodels.transfer.metrics import Curves
+from worldmodels.utils.settings import declared
 
-NODES = {  # of the config, on which a part's figures depend
-    "vision": ("env", "collect", "vae"),
-    "memory": ("env", "collect", "vae", "memory"),
-    "controller": ("env", "collect", "vae", "memory", "controller"),
-    "evaluate": ("env", "collect", "vae", "memory", "controller", "evaluate"),
+JUDGED_PARTS = ("vision", "memory", "controller", "evaluate")
+DIAGNOSTICS = {"probe_vision": "vision", "probe_memory": "memory", "measure_memory": "memory"}  # of which model
+HELDOUT = ("heldout", "heldout_encode")  # what diagnostics are made on
+OLD_NODES = {  # of the config, for runs of before results.json told what counts
+    "collect": ("env", "collect"),
+    "vision": ("vae",),
+    "encode": (),
+    "memory": ("memory",),
+    "controller": ("controller",),
+    "evaluate": ("evaluate",),
+    "heldout": ("heldout",),
+    "heldout_encode": (),
+    **dict.fromkeys(("probe_vision", "probe_memory"), ("probe",)),
+    "measure_memory": ("measure",),
 }
-NO_MATTER = {  # where results do not depend on it, or where it is the seed
-    *("collect.seed", "env.default_source", "evaluate.video"),
-    *("memory.cached_rollouts", "memory.dream_steps", "memory.temperature"),
-}
+OWN = "the run's own"  # data set, in the place of its seed
 
 
 @dataclass(frozen=True, order=True)
@@ -92,17 +101,52 @@ class Group:
 
 
 def settings(run: FinishedRun, part: str) -> dict[str, Any]:
-    """What a part's figures depend on besides transfer and seed, flat: ``{"vae.epochs": 5, …}``."""
-    config = run.results["config"]
-    found = {"scale": run.results["scale"], "trainer.precision": config["trainer"]["precision"]}
-    for node in NODES[part]:
-        found |= flat(config[node], node)
-    return {key: value for key, value in found.items() if key not in NO_MATTER}
+    """What the figures of a part, or of one of `DIAGNOSTICS`, depend on besides transfer and seed, flat:
+    ``{"vae.epochs": 5, …}``. It is what the run's stages up to there declared, as ``results.json`` has it: ``inputs``
+    of each stage, ``heldout_inputs``. A setting that several stages have is told once, unless they differ.
+    """
+    declared_by = {stage: entry.get("inputs") for stage, entry in run.results["stages"].items()}
+    wanted = STAGES[: STAGES.index(DIAGNOSTICS.get(part, part)) + 1]
+    if part in DIAGNOSTICS:
+        declared_by |= run.results.get("heldout_inputs", {})
+        wanted = (*wanted, *HELDOUT, part)
+    inputs = {stage: declared_by[stage] for stage in wanted if stage in declared_by}
+    if any(given is None for given in inputs.values()) or (part in DIAGNOSTICS and HELDOUT[0] not in inputs):
+        inputs = _of_config(run, wanted)
+    found: dict[str, Any] = {"scale": run.results["scale"]}
+    for stage, given in inputs.items():
+        for node, value in given.items():
+            for key, leaf in flat(value, node).items() if node not in ("seed", "transfer") else ():
+                if found.setdefault(key, leaf) != leaf:
+                    found[f"{stage}.{key}"] = leaf
+    return found | {"collect.seed": _data_seed(run)}
+
+
+def _data_seed(run: FinishedRun) -> Any:
+    """`OWN`, or the seed of a data set that runs share. A config of before ``collect.seed`` could be null holds the
+    run's own as a number; there a number that is not the run's is a shared one.
+    """
+    given = run.results["config"]["collect"]["seed"]
+    declares = "inputs" in run.results["stages"].get("collect", {})
+    return OWN if given is None or (not declares and given == run.results["seed"]) else given
+
+
+def _of_config(run: FinishedRun, stages: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """In the place of what stages declare: all settings of the config but those that never count."""
+    config = migrated(run.results["config"])
+    nodes = get_type_hints(Config)
+    found: dict[str, dict[str, Any]] = {"": {"trainer.precision": config["trainer"]["precision"]}}
+    for stage in stages:
+        for node in OLD_NODES[stage]:
+            never = {name for name, each in declared(nodes[node]).items() if each.setting.counts == "never"}
+            counting = {key: value for key, value in config[node].items() if key not in never}
+            found.setdefault(stage, {})[node] = counting
+    return found
 
 
 def flat(value: Any, name: str) -> dict[str, Any]:
     """A tree as ``{"node.key": leaf}``, under ``name``."""
-    if not isinstance(value, dict) or not value:
+    if not isinstance(value, Mapping) or not value:
         return {name: value}
     return {key: leaf for part, below in value.items() for key, leaf in flat(below, f"{name}.{part}").items()}
 
@@ -169,19 +213,32 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
 
 
 def written(run: FinishedRun) -> int:
-    """When a run's results were written, to put the newest last."""
-    return (run.folder / RESULTS).stat().st_mtime_ns
+    """When a run's results were written, to put the newest last; 0 of a committed table's."""
+    path = run.folder / RESULTS
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def settings_apart(runs: Sequence[FinishedRun]) -> dict[Path, str]:
-    """For each run's folder, its scale and what sets its settings apart from those of others on its task."""
-    given = {run.folder: (run.results["env"], settings(run, "evaluate")) for run in runs}
+def settings_apart(runs: Sequence[FinishedRun], part: str = "evaluate") -> dict[Path, str]:
+    """For each run's folder, its scale and what sets the settings of ``part`` apart from those of others on its task,
+    as far as both have gone.
+    """
+    found = {run.folder: {stage: settings(run, stage) for stage in _depths(run, part)} for run in runs}
     told = {}
-    for folder, (env, own) in given.items():
-        others = [other for task, other in given.values() if task == env]
-        differing = [key for key in own if key != "scale" and any(other.get(key) != own[key] for other in others)]
-        told[folder] = " ".join([str(own["scale"]), *(f"{key}={json.dumps(own[key])}" for key in differing)])
+    for run in runs:
+        own, differing = found[run.folder], set()
+        for other in (other for other in runs if other.results["env"] == run.results["env"]):
+            if shared := [stage for stage in own if stage in found[other.folder]]:
+                mine, others = own[shared[-1]], found[other.folder][shared[-1]]
+                differing |= {key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key)}
+        last = list(own.values())[-1] if own else {}
+        words = [f"{key}={json.dumps(last.get(key), ensure_ascii=False)}" for key in sorted(differing - {"scale"})]
+        told[run.folder] = " ".join([str(run.results["scale"]), *words])
     return told
+
+
+def _depths(run: FinishedRun, part: str) -> list[str]:
+    """The stages up to ``part`` that a run went through, or the diagnostics alone, whose runs all have the same."""
+    return [part] if part in DIAGNOSTICS else [stage for stage in STAGES if stage in run.results["stages"]]
 
 
 def artifact(run: FinishedRun, part: str) -> str:

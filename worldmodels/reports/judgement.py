@@ -5,20 +5,22 @@ from html import escape
 from typing import Any
 
 from worldmodels.reports.groups import Group
-from worldmodels.reports.page import Html, estimate, folded, listing, paragraph, table
-from worldmodels.reports.verdict import FEWEST, JUDGED, UNITS, Comparison, decision, ranked
+from worldmodels.reports.page import Html, estimate, folded, listing, number, paragraph, table
+from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, ranked
 from worldmodels.transfer.metrics import METRICS
+from worldmodels.utils.comparing import FEWEST, Judgement
 
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
-MARKS = {"better": "▲", "worse": "▼", "undecided": "·"}
+MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "undecided": "·"}
 Judged = Sequence[tuple[Group, Sequence[Comparison]]]
 
 HOW = (
     "A gain is the paired difference to scratch with the same task, settings and seeds; above 0, transfer helps, "
-    "whether more is better or less. Brackets: 95 % bootstrap interval over seeds. It is undecided where that "
-    f"interval covers 0 and with fewer than {FEWEST} seeds. Of three seeds the interval is their range, which holds "
-    "the true mean three times in four rather than 19 times in 20; and without any effect, three seeds agree one "
-    "time in four, five one time in 16. Take a verdict of few seeds as a lead."
+    "whether more is better or less. Brackets: 95 % interval over seeds (Student's t; of ten seeds or more corrected "
+    "for skewness). Better or worse: the mean is not 0, at 5 % by Holm over all comparisons of a part's table. "
+    f"Similar: it lies within ± {MARGIN:.0%} of what scratch itself has learnt (of a score: of its lead over a random "
+    "agent), by two one-sided tests, Holm as well. All else is undecided, and so is everything of fewer than "
+    f"{FEWEST} seeds: that is no finding of no difference."
 )
 METHOD = (
     "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
@@ -31,7 +33,8 @@ METHOD = (
     "differ; a part beside a transferred one has all of it."
 )
 KEY = (
-    f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['undecided']} undecided; (in brackets): "
+    f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['similar']} similar, "
+    f"{MARKS['undecided']} undecided; (in brackets): "
     "not comparable, see below."
 )
 
@@ -82,10 +85,27 @@ def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
         gain = comparison[comparison["deciding"]]
         source = f" from {comparison['source_env']}" if comparison["source_env"] else ""
         items.append(
-            f"{comparison['label']}{source}: {decision(comparison)}, gain {estimate(gain, sign=True)} "
-            f"{UNITS[part]}, {_seeds(comparison)}{'; negative transfer' if gain['negative'] else ''}"
+            f"{comparison['label']}{source}: {_verdict_of(comparison)}, gain {estimate(gain, sign=True)} "
+            f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison['judgement'])}{_probability(comparison)}"
         )
     return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True)
+
+
+def _verdict_of(comparison: Comparison) -> str:
+    return decision(comparison) + (", by less than the margin" if comparison["judgement"].negligible else "")
+
+
+def _tested(judgement: Judgement) -> str:
+    told = [("p", judgement.p), ("p of similar", judgement.p_similar)]
+    found = [f"{name} {number(p, 2)}" for name, p in told if p is not None]
+    margin = f", margin {number(judgement.margin)}" if judgement.margin and found else ""
+    return f" ({', '.join(found)}{margin})" if found else ""
+
+
+def _probability(comparison: Comparison) -> str:
+    """The probability of improvement, where there are seeds enough."""
+    found = comparison.get("probability")
+    return f"; better with probability {estimate(found)}" if found else ""
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -100,9 +120,12 @@ def _advice(fair: Sequence[Comparison]) -> str:
     if decided["better"]:
         best, *others = decided["better"]
         return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than {reference}."
+    rest = "".join(f"; {', '.join(decided[kind])} {kind}" for kind in ("similar", "worse") if decided[kind])
     if decided["undecided"]:
+        return f"undecided between {reference} and {', '.join(decided['undecided'])}{rest}."
+    if decided["similar"]:
         worse = f"; {', '.join(decided['worse'])} worse" if decided["worse"] else ""
-        return f"undecided between {reference} and {', '.join(decided['undecided'])}{worse}."
+        return f"use {reference}: {', '.join(decided['similar'])} similar{worse}."
     return f"use {reference}: every strategy tried is worse."
 
 

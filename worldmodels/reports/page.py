@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from worldmodels.reports.verdict import ROUNDING
+from worldmodels.utils.comparing import ROUNDING
 
 KINDS = {"svg": "image/svg+xml", "png": "image/png"}
 STYLE = """

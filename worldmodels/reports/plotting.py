@@ -65,10 +65,10 @@ def published_figure(group: Group, budget: float) -> Figure | None:
 
 
 def gains_figure(group: Group, found: Sequence[Comparison]) -> Figure | None:
-    """Gain over scratch of the fair comparisons of a group; hollow where undecided. None without one."""
+    """Gain over scratch of the fair comparisons of a group; hollow where neither better nor worse. None without one."""
     bars = []
     for comparison in (each for each in found if not each["unfair"]):
-        gain, hollow = comparison[comparison["deciding"]], decision(comparison) == "undecided"
+        gain, hollow = comparison[comparison["deciding"]], decision(comparison) not in ("better", "worse")
         bars.append(Bar(comparison["label"], gain["value"], gain["interval"], gain["per_seed"], hollow))
     if not bars:
         return None

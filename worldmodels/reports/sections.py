@@ -49,12 +49,13 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
 
 
 def _by_strategy(
-    runs: Sequence[FinishedRun], rows_of: Callable[[FinishedRun], list[Row]], keys: Sequence[str]
+    runs: Sequence[FinishedRun], rows_of: Callable[[FinishedRun], list[Row]], keys: Sequence[str], part: str
 ) -> list[tuple[tuple[str, str, str, str], tuple[Any, ...], list[Row]]]:
     """Rows of runs that differ in nothing but the seed, scratch first: task, strategy, source and settings for a table,
-    the values of ``keys``, and the rows, one a seed, the newest of each.
+    the values of ``keys``, and the rows, one a seed, the newest of each. ``part``: whose settings must be the same.
     """
-    names, told = labels(map(strategy, runs)), settings_apart(runs)
+    runs = [run for run in runs if rows_of(run)]
+    names, told = labels(map(strategy, runs)), settings_apart(runs, part)
     found: dict[tuple[Any, ...], dict[int, Row]] = {}
     for run in sorted(runs, key=written):
         each = strategy(run)
@@ -80,7 +81,7 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     """Scores by strategy: the mean over seeds with its interval, and the agent's on every seed."""
     found: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
     for place, (contestant, official, episodes), scores in _by_strategy(
-        runs, tidy.evaluation_rows, ["contestant", "official", "episodes"]
+        runs, tidy.evaluation_rows, ["contestant", "official", "episodes"], "evaluate"
     ):
         line = (*place, f"{episodes}{'' if official else ' (cut)'}")
         found.setdefault(line, {})[contestant] = scores
@@ -93,7 +94,7 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
         rows.append((*line, *cells, "; ".join(each)))
     columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")
     note = (
-        "Means of the seeds' scores, with their 95 % bootstrap interval over seeds; a single seed has none. Agent: the "
+        "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none. Agent: the "
         "mean of the search's distribution. (cut): episodes were cut, no score."
     )
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
@@ -120,7 +121,7 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
 def cost_table(runs: Sequence[FinishedRun]) -> Html:
     """Seconds and frames by strategy, the target's own and with the source's counted."""
     rows = []
-    for place, (stages,), found in _by_strategy(runs, _cost, ["stages"]):
+    for place, (stages,), found in _by_strategy(runs, _cost, ["stages"], "evaluate"):
         keys = ("vision", "memory", "controller", "target", "source", "both", "frames", "source_frames", "all_frames")
         rows.append((*place, stages, len(found), *(number(_mean(found, key)) for key in keys)))
     columns = (*PLACE, "up to", "seeds", "V, s", "M, s", "C, s", "target, s", "source, s")
@@ -166,8 +167,13 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
     """R² of the probes and recall of objects on held-out rollouts, over seeds."""
     keys = ("part", "inputs", "target")
     found: dict[tuple[Any, ...], dict[str, str]] = {}
-    for place, (*values, probe), rows in _by_strategy(runs, tidy.probe_rows, [*keys, "probe"]):
-        found.setdefault((*place, *values, len(rows)), {})[probe] = _over_seeds(rows, "value")
+    for model in ("vision", "memory"):
+
+        def own(run: FinishedRun, model: str = model) -> list[Row]:
+            return [row for row in tidy.probe_rows(run) if row["part"] == model]
+
+        for place, (*values, probe), rows in _by_strategy(runs, own, [*keys, "probe"], f"probe_{model}"):
+            found.setdefault((*place, *values, len(rows)), {})[probe] = _over_seeds(rows, "value")
     rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in found.items()]
     columns = (*PLACE, "model", "inputs", "target", "seeds")
     note = (
@@ -194,7 +200,8 @@ def measure_table(runs: Sequence[FinishedRun]) -> Html:
         return [row for row in kept if row["value"] is not None]
 
     found: dict[tuple[Any, ...], dict[str, str]] = {}
-    for place, (measure, horizon, model), rows in _by_strategy(runs, chosen, ["measure", "horizon", "model"]):
+    keys = ("measure", "horizon", "model")
+    for place, (measure, horizon, model), rows in _by_strategy(runs, chosen, keys, "measure_memory"):
         what = "NLL" if measure == "nll" else f"{horizon} step{'s' if horizon > 1 else ''}"
         found.setdefault((*place, what, len(rows)), {})[model] = _over_seeds(rows, "value")
     rows = [(*line, *(cells.get(model, "–") for model in MODELS)) for line, cells in found.items()]

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.reports import pictures, tidy
-from worldmodels.reports.groups import NODES, Group, Strategy, flat, group_runs, labels
-from worldmodels.reports.verdict import Comparison, comparison_rows, comparisons
+from worldmodels.reports import committed, tidy
+from worldmodels.reports.groups import Group, Strategy, flat, group_runs, labels
+from worldmodels.reports.verdict import MARGIN, Comparison, comparison_rows, comparisons, judged_row
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.comparing import judge
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.statistics import seed_estimate
 
@@ -20,17 +21,23 @@ WORDY = ("run", "load", "freeze")  # of a row's facts: in ``runs.csv`` they stan
 def arguments(description: str, here: Path) -> argparse.Namespace:
     """The command line of a study's analysis: ``runs``, patterns of folders, and ``to``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", help="folders that hold results.json, or patterns of them")
+    parser.add_argument("runs", nargs="*", help="folders that hold results.json, or patterns of them")
+    parser.add_argument("--from-csv", type=Path, nargs="?", const=here, help="a folder of tables instead: the study's")
     parser.add_argument("--to", type=Path, default=here, help="where tables and figures go")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if bool(given.runs) == bool(given.from_csv):
+        parser.error("expected runs, or --from-csv")
+    return given
 
 
-def read(patterns: Sequence[str], part: str) -> list[FinishedRun]:
-    """The runs that went as far as ``part`` (vision, memory or controller); what is no run is told. Exits where there
-    are none, or those of several scales.
+def read(given: argparse.Namespace, part: str) -> Sequence[FinishedRun]:
+    """The runs that went as far as ``part`` (vision, memory or controller), or those of the tables; what is no run is
+    told. Exits where there are none, or those of several scales.
     """
+    if given.from_csv:
+        return committed.read(given.from_csv, part)
     try:
-        runs, problems = tidy.find_runs(patterns)
+        runs, problems = tidy.find_runs(given.runs)
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
     print(*problems, sep="\n", end="\n" if problems else "")
@@ -50,17 +57,18 @@ def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple
     groups, notes = group_runs(runs, part)
     for note in notes:
         print(note)
-    judged = [(group, list(comparisons(group))) for group in groups]
-    tidy.write_csv(to / "runs.csv", [_config_row(run) for run in runs])
-    curves = [row for run in runs for row in tidy.curve_rows(run) if row["part"] == part]
-    tidy.write_csv(to / "curves.csv", [_short(row) for row in curves])
-    tidy.write_csv(to / "comparisons.csv", comparison_rows([each for _, own in judged for each in own]))
-    tidy.write_csv(to / "costs.csv", [_short(row) for run in runs for row in tidy.cost_rows(run)])
-    return judged
+    found = [(group, comparisons(group)) for group in groups]
+    tidy.write_csv(to / "comparisons.csv", comparison_rows([each for _, own in found for each in own]))
+    if not any(isinstance(run, committed.CommittedRun) for run in runs):  # whose tables these are
+        tidy.write_csv(to / "runs.csv", [_config_row(run) for run in runs])
+        curves = [row for run in runs for row in tidy.curve_rows(run) if row["part"] == part]
+        tidy.write_csv(to / "curves.csv", [_short(row) for row in curves])
+        tidy.write_csv(to / "costs.csv", [_short(row) for run in runs for row in tidy.cost_rows(run)])
+    return found
 
 
 def bounded(name: str, values: Sequence[float] | np.ndarray) -> tidy.Row:
-    """The mean of a value for each seed as column ``name``, its 95 % bootstrap interval as ``name_low`` and
+    """The mean of a value for each seed as column ``name``, its 95 % interval as ``name_low`` and
     ``name_high``.
     """
     found = seed_estimate(values)
@@ -68,8 +76,42 @@ def bounded(name: str, values: Sequence[float] | np.ndarray) -> tidy.Row:
     return {name: found["value"], f"{name}_low": low, f"{name}_high": high}
 
 
+def judged(rows: Sequence[tidy.Row], family: Sequence[str]) -> list[tidy.Row]:
+    """Gains with their verdicts: rows with the same values of ``family`` are one. Each has ``per_seed`` and ``learnt``,
+    what its reference has learnt, or None.
+    """
+    found: dict[tuple[Any, ...], list[tidy.Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in family), []).append(row)
+    for members in found.values():
+        margins = [None if row["learnt"] is None else MARGIN * row["learnt"] for row in members]
+        for row, judgement in zip(members, judge([row["per_seed"] for row in members], margins), strict=True):
+            row |= judged_row(judgement)
+    return list(rows)
+
+
+def write_gains(path: Path, rows: Sequence[tidy.Row]) -> None:
+    """Write judged gains without what only figures and verdicts need."""
+    tidy.write_csv(path, [{key: row[key] for key in row if key not in ("per_seed", "learnt", "std")} for row in rows])
+
+
+def carried(rows: Sequence[tidy.Row], path: Path, keys: Sequence[str], columns: Sequence[str]) -> list[tidy.Row]:
+    """Rows of a summary with the ``columns`` that only runs can tell, from the committed file where they are None."""
+    known = {tuple(row[key] for key in keys): row for row in committed.table(path)}
+    for row in rows:
+        old = known[
+            tuple(
+                "" if row[key] is None else f"{row[key]:.6g}" if isinstance(row[key], float) else str(row[key])
+                for key in keys
+            )
+        ]
+        row |= {column: old[column] for column in columns if row.get(column) is None}
+    return list(rows)
+
+
 def probe_rows(group: Group, strategies: Sequence[Strategy]) -> Iterator[tidy.Row]:
-    """What V tells of the true state: a row for each strategy, target and probe (linear, mlp, recall), over seeds."""
+    """What V tells of the true state: a row for each strategy, target and probe (linear, mlp, recall), over seeds, with
+    each seed's."""
     names = labels(group.members)
     for each in strategies:
         found: dict[tuple[str, str], list[float]] = {}
@@ -79,7 +121,14 @@ def probe_rows(group: Group, strategies: Sequence[Strategy]) -> Iterator[tidy.Ro
                     found.setdefault((row["target"], row["probe"]), []).append(row["value"])
         for (target, probe), values in found.items():
             place = {"env": group.env, "label": names[each], "target": target, "probe": probe, "seeds": len(values)}
-            yield place | bounded("value", values)
+            yield place | bounded("value", values) | {"values": " ".join(f"{value:.6g}" for value in values)}
+
+
+def probe_rows_again(path: Path) -> Iterator[tidy.Row]:
+    """The rows of a committed ``probes.csv`` with intervals of today, from the seeds' ``values``; none without them."""
+    for row in committed.table(path):
+        values = [float(value) for value in row["values"].split()]
+        yield row | (bounded("value", values) if values else {"value_low": None, "value_high": None})
 
 
 def picture(path: Path, group: Group, strategies: Sequence[Strategy]) -> None:
@@ -88,11 +137,13 @@ def picture(path: Path, group: Group, strategies: Sequence[Strategy]) -> None:
     if seeds:
         names = labels(strategies)
         shown = {names[each]: group.members[each][min(seeds)] for each in strategies}
+        from worldmodels.reports import pictures  # brings torch
+
         pictures.save(path, pictures.reconstructions(shown))
 
 
 def _config_row(run: FinishedRun) -> dict[str, Any]:
-    nodes = ("transfer", "heldout", "probe", "measure", *NODES["evaluate"])
+    nodes = ("transfer", "heldout", "probe", "measure", "env", "collect", "vae", "memory", "controller", "evaluate")
     config = run.results["config"]
     below = {key: value for node in nodes for key, value in flat(config[node], node).items()}
     precision = {"trainer.precision": config["trainer"]["precision"]}

@@ -106,17 +106,20 @@ def cost_rows(run: FinishedRun) -> list[Row]:
     rows = []
     for task, stages in (("target", run.results["stages"]), ("source", run.results.get("source_stages") or {})):
         for stage, entry in stages.items():
-            frames = _collected(run, task, entry["artifact"]) if stage == "collect" else None
+            frames = _collected(run, task, entry) if stage == "collect" else None
             seconds = {"seconds": float(entry["seconds"]), "reused": bool(entry["cached"]), "frames": frames}
             rows.append({**facts(run), "task": task, "stage": stage, "artifact": entry["artifact"], **seconds})
     return rows
 
 
-def _collected(run: FinishedRun, task: str, artifact: str) -> int | None:
+def _collected(run: FinishedRun, task: str, entry: Mapping[str, Any]) -> int | None:
     if task == "target":
         return int(run.results["collect"]["frames"])
+    if "frames" in entry:
+        return entry["frames"]
     try:
-        return int(load_artifact(run.folder / run.results["artifacts"] / "collect" / artifact).summary["frames"])
+        path = run.folder / run.results["artifacts"] / "collect" / entry["artifact"]
+        return int(load_artifact(path).summary["frames"])
     except (OSError, ValueError, KeyError):
         return None
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from worldmodels.reports.groups import Group, Strategy, artifact, labels
 from worldmodels.transfer.metrics import METRICS, compare, compare_values
+from worldmodels.utils.comparing import MANY, Judgement, judge, probability_of_improvement
 
-FEWEST = 3  # seeds for a verdict
-ROUNDING = 1e-9  # differences below are those of sums in another order
+MARGIN = 0.1  # of what scratch has learnt itself; a smaller gain is none
 JUDGED = {  # measure, whether higher is better, what it is called
     "vision": ("val_reconstruction", False, "V: validation reconstruction"),
     "memory": ("val_nll", False, "M: validation NLL"),
@@ -28,10 +30,21 @@ DECIDING = {  # the metric of a curve; a search is noisy, and short ones are not
 Comparison = dict[str, Any]
 
 
-def comparisons(group: Group) -> Iterator[Comparison]:
-    """Every other strategy against every scratch of the group that shares a seed with it and has no less budget. Of M's
-    trainings from scratch on one V a shorter one is the beginning of a longer one, which stands for both.
+def comparisons(group: Group) -> list[Comparison]:
+    """Every other strategy against every scratch of the group that shares a seed with it and has no less budget, the
+    fair ones judged as one family (``judgement``). Of M's trainings from scratch on one V a shorter one is the
+    beginning of a longer one, which stands for both.
     """
+    found = list(_pairs(group))
+    fair = [each for each in found if not each["unfair"]]
+    gains = [each[each["deciding"]]["per_seed"] for each in fair]
+    margins = [None if each["learnt"] is None else MARGIN * each["learnt"] for each in fair]
+    for each, judgement in zip(fair, judge(gains, margins), strict=True):
+        each["judgement"] = judgement
+    return found
+
+
+def _pairs(group: Group) -> Iterator[Comparison]:
     names = labels(group.members)
     references = [each for each in group.members if each.scratch and not _begins_a_longer(group, each)]
     pairs = ((each, scratch) for each in group.members for scratch in references)
@@ -78,7 +91,13 @@ def _compared(group: Group, each: Strategy, reference: Strategy) -> dict[str, An
         if group.part == "evaluate":
             scores = [{seed: run.results["evaluation"][measure] for seed, run in runs.items()} for runs in members]
             found = compare_values(scores[0], scores[1], higher)
-            return {"seeds": found.pop("seeds"), "score": found, "deciding": "score"}
+            seeds = found.pop("seeds")
+            above = float(np.mean([scores[1][seed] for seed in seeds])) - _random_return(group)
+            figures = {"score": found, "deciding": "score", "learnt": above if above > 0 else None}
+            if len(seeds) >= MANY:
+                values = [[side[seed] for seed in seeds] for side in scores]
+                figures["probability"] = probability_of_improvement(values[0], values[1])
+            return {"seeds": seeds, **figures}
         curves = [group.curves(one, measure) for one in (each, reference)]
         if curves[0] is None or curves[1] is None:
             return None
@@ -122,12 +141,9 @@ def _told(budgets: Sequence[float]) -> str:
 
 
 def decision(comparison: Mapping[str, Any]) -> str:
-    """``better`` or ``worse`` than scratch, or ``undecided``: fewer than `FEWEST` seeds, or an interval around 0."""
-    found = comparison[comparison["deciding"]]
-    if found["interval"] is None or len(comparison["seeds"]) < FEWEST:
-        return "undecided"
-    low, high = found["interval"]
-    return "better" if low > ROUNDING else "worse" if high < -ROUNDING else "undecided"
+    """``better`` or ``worse`` than scratch, ``similar``, or ``undecided``; see `worldmodels.utils.comparing.judge`."""
+    judgement: Judgement | None = comparison.get("judgement")
+    return judgement.verdict if judgement else "undecided"
 
 
 def ranked(found: Sequence[Comparison]) -> list[Comparison]:
@@ -136,12 +152,21 @@ def ranked(found: Sequence[Comparison]) -> list[Comparison]:
     return sorted(fair, key=lambda comparison: -comparison[comparison["deciding"]]["value"])
 
 
+def judged_row(judgement: Judgement | None) -> dict[str, Any]:
+    """A verdict as columns of a CSV file, all empty without one."""
+    if judgement is None:
+        return dict.fromkeys(("p_holm", "margin", "p_similar_holm", "verdict"))
+    figures = {"p_holm": judgement.p, "margin": judgement.margin, "p_similar_holm": judgement.p_similar}
+    return {**figures, "verdict": judgement.verdict}
+
+
 def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
     """One row a metric, for a CSV file. Gains: above 0, transfer helps."""
     rows = []
     for comparison in found:
-        facts = {key: value for key, value in comparison.items() if not isinstance(value, dict | list)}
-        del facts["deciding"]
+        facts = {key: value for key, value in comparison.items() if not isinstance(value, dict | list | tuple)}
+        del facts["deciding"], facts["learnt"]
+        judgement: Judgement | None = comparison.get("judgement")
         for metric in (*METRICS, "score"):
             if metric in comparison:
                 gain = comparison[metric]
@@ -149,5 +174,6 @@ def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
                 figures = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
                 reached = {key: gain.get(key) for key in ("reached", "reached_without")}
                 seeds = " ".join(map(str, comparison["seeds"]))
-                rows.append({**facts, "seeds": seeds, "metric": metric, **figures, **reached})
+                decides = judgement if metric == comparison["deciding"] else None
+                rows.append({**facts, "seeds": seeds, "metric": metric, **figures, **reached, **judged_row(decides)})
     return rows

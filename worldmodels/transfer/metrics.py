@@ -4,9 +4,9 @@ The metrics of Taylor & Stone 2009 (Transfer Learning for Reinforcement Learning
 for returns and for losses. y_s(x) is the curve of seed s with transfer, y⁰_s(x) that without, both at x₁ < … < x_K, and
 σ is +1 where higher is better and -1 where lower is. Every metric is a **gain**: above 0, transfer helps.
 
-Seeds that both have are paired: a gain is the mean over them of their differences, with a 95 % bootstrap interval that
-resamples seeds. Transfer is *negative* where the whole interval is below 0. What an interval of a few seeds is worth:
-`worldmodels.utils.statistics.seed_estimate`.
+Seeds that both have are paired: a gain is the mean over them of their differences, with the 95 % interval of
+`worldmodels.utils.statistics`. Transfer is *negative* where the whole interval is below 0, one comparison by itself; a
+verdict over several is `worldmodels.utils.comparing.judge`'s.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,9 +85,16 @@ def progress_threshold(curves: Curves, higher: bool, progress: float = PROGRESS,
     """A threshold from the curves themselves: ``progress`` of the way from their mean `start` to their mean `end`. None
     where the end is no better than the start.
     """
-    first, final = float(start(curves).mean()), float(end(curves, last).mean())
-    improves = final > first if higher else final < first
-    return first + progress * (final - first) if improves else None
+    way = learnt(curves, higher, last)
+    return None if way is None else float(start(curves).mean()) + progress * way * (1 if higher else -1)
+
+
+def learnt(curves: Curves, higher: bool, last: float = LAST) -> float | None:
+    """How much better the mean `end` is than the mean `start`: above 0, or None. A share of it is the margin within
+    which two settings count as similar.
+    """
+    way = (1 if higher else -1) * float((end(curves, last) - start(curves)).mean())
+    return way if way > 0 else None
 
 
 def describe_curves(curves: Curves, higher: bool, threshold: float | None = None, last: float = LAST) -> Figures:
@@ -159,7 +166,7 @@ def compare(
     * transfer ratio: σ Σ_s (A_s - A⁰_s) / Σ_s (A⁰_s - floor). It has a meaning only where A⁰ lies above ``floor`` (of
       returns, say, a random agent's) for every seed; else there is no figure.
 
-    Raises `ValueError` where there is nothing to pair.
+    ``learnt`` is the reference's own, from its start to its end. Raises `ValueError` where there is nothing to pair.
     """
     transfer, reference = paired(transfer, reference)
     sign = 1 if higher else -1
@@ -167,6 +174,7 @@ def compare(
     figures: Figures = {
         "seeds": list(transfer.seeds),
         "x": [float(reference.x[0]), float(reference.x[-1])],
+        "learnt": learnt(reference, higher, last),
         "jump_start": _gain(sign * (start(transfer) - start(reference))),
         "asymptote": _gain(sign * (end(transfer, last) - end(reference, last))),
         "area": _gain(areas),

@@ -1,16 +1,24 @@
-"""Statistics of returns and of held-out rollouts."""
+"""Statistics of returns, of seeds and of held-out rollouts.
+
+An interval is `t_interval`'s: exact for normal values at any number of them, and close to its name for skewed ones as
+far as their number allows; ``experiments/statistics`` measures the coverage of each. A percentile bootstrap of three
+values, called 95 %, holds the mean in 71 % to 75 % of cases.
+"""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 RESAMPLES = 10_000
 BLOCK = 1_000  # resamples at once
+SKEWED_FROM = 10  # values from which on their skewness can be told, and is corrected for
+Figure = dict[str, Any]  # {"value": …, "interval": [low, high] or None}
 
 
 def describe(returns: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation (n - 1), 95 % bootstrap interval of the mean (None of a single return), and the returns
+    """Mean, standard deviation (n - 1), 95 % interval of the mean (None of a single return), and the returns
     themselves.
     """
     values = np.asarray(returns, dtype=np.float64)
@@ -22,6 +30,104 @@ def describe(returns: Sequence[float]) -> dict[str, Any]:
         "interval": seed_estimate(values)["interval"],
         "returns": values.tolist(),
     }
+
+
+class Ratios(NamedTuple):
+    """Σ numerators / Σ denominators and what tells their error, an entry for each of K figures: (K,) each."""
+
+    value: np.ndarray
+    error: np.ndarray  # standard error, by the jackknife
+    freedom: np.ndarray  # degrees of freedom
+    skewness: np.ndarray  # of a member's influence
+    members: np.ndarray
+
+
+def ratios(numerators: np.ndarray, denominators: np.ndarray) -> Ratios:
+    """(N, K), (N, K) -> `Ratios`. A member without a denominator is none of that figure's. With denominators of 1, the
+    mean, its standard error and n - 1.
+
+    The jackknife's standard error (Efron & Tibshirani 1993, section 11.2); degrees of freedom are one less than Kish's
+    effective number of members, (Σ b)² / Σ b², because one long rollout among short ones stands alone.
+    """
+    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    part = below != 0
+    above = np.where(part, above, 0.0)
+    members, total, whole = part.sum(0), above.sum(0), below.sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(whole != 0, total / whole, np.nan)
+        without = np.where(part, (total - above) / (whole - below), 0.0)
+        apart = np.where(part, without - without.sum(0) / members, 0.0)
+        error = np.sqrt((members - 1) / members * (apart**2).sum(0))
+        freedom = np.maximum(whole**2 / (below**2).sum(0) - 1, 1.0)
+        influence = np.where(part, above - value * below, 0.0)
+        skewness = (influence**3).sum(0) / members / ((influence**2).sum(0) / members) ** 1.5
+    return Ratios(value, error, freedom, np.where(np.isfinite(skewness), skewness, 0.0), members)
+
+
+def t_interval(given: Ratios, level: float = 0.95) -> np.ndarray:
+    """Intervals of `Ratios`: (K, 2). NaN where fewer than two members have the figure.
+
+    Of fewer than `SKEWED_FROM` members Student's, value ± t · error. Of more, the same with Hall's correction for
+    skewness (1992, On the removal of skewness by transformation, JRSS B 54:221–228), which of normal values is as wide.
+    """
+    quantile = stdtrit(given.freedom, (1 + level) / 2)
+    bounds = []
+    for t in (quantile, -quantile):
+        corrected = np.where(given.members < SKEWED_FROM, t, _from_symmetric(t, given.skewness, given.members))
+        bounds.append(given.value - corrected * given.error)
+    return np.where((given.members > 1)[:, None], np.stack(bounds, axis=1), np.nan)
+
+
+def _from_symmetric(t: np.ndarray, skewness: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The inverse of `to_symmetric`."""
+    root, safe = np.sqrt(members), np.where(np.abs(skewness) < 1e-6, 1.0, skewness)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bent = 3 * root / safe * (np.cbrt(1 + safe * (t / root - safe / (6 * members))) - 1)
+    return np.where(np.abs(skewness) < 1e-6, t, bent)
+
+
+def to_symmetric(t: np.ndarray, skewness: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Hall's third transformation of a t statistic of skewed values to one that is nearly symmetric."""
+    root = np.sqrt(members)
+    return t + skewness * t**2 / (3 * root) + skewness**2 * t**3 / (27 * members) + skewness / (6 * root)
+
+
+def ratio_estimates(numerators: np.ndarray, denominators: np.ndarray) -> list[Figure]:
+    """Σ numerators / Σ denominators over members, with 95 % intervals: (N, K), (N, K) -> K ``{"value", "interval"}``,
+    for JSON. The value is None where there is no such figure, the interval also of a single member.
+
+    A member is what is independent of the others: a rollout, not a frame.
+    """
+    found = ratios(numerators, denominators)
+    return [_figure(value, limits) for value, limits in zip(found.value, t_interval(found), strict=True)]
+
+
+def _figure(value: float, limits: Sequence[float] | np.ndarray) -> Figure:
+    if not np.isfinite(value):
+        return {"value": None, "interval": None}
+    bounded = bool(np.isfinite(limits).all())
+    return {"value": float(value), "interval": [float(limit) for limit in limits] if bounded else None}
+
+
+def seed_estimate(values: Sequence[float] | np.ndarray) -> Figure:
+    """Mean of one value for each seed, or episode, with its 95 % interval; a single one has none."""
+    values = np.asarray(values, dtype=np.float64)
+    (found,) = ratio_estimates(values[:, None], np.ones((len(values), 1)))
+    return found
+
+
+def estimate(value: float, resampled: np.ndarray, members: int, level: float = 0.95) -> Figure:
+    """A figure that is no ratio of sums, with an interval of its bootstrap standard error: value ± t · error, t of
+    ``members`` - 1 degrees of freedom, and the error for n - 1 in the place of n. Resamples without the figure do not
+    count. A single member has no interval.
+    """
+    valid = resampled[np.isfinite(resampled)]
+    if not np.isfinite(value) or not len(valid):
+        return {"value": None, "interval": None}
+    if members < 2:
+        return {"value": float(value), "interval": None}
+    half = stdtrit(members - 1, (1 + level) / 2) * valid.std() * np.sqrt(members / (members - 1))
+    return _figure(value, [value - half, value + half])
 
 
 def resampled_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
@@ -47,45 +153,6 @@ def resampled_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int
     """
     above, below = np.split(resampled_sums(np.hstack([numerators, denominators]), seed=seed), 2, axis=1)
     return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
-
-
-def estimate(value: float, resampled: np.ndarray, members: int, level: float = 0.95) -> dict[str, Any]:
-    """A figure with its percentile interval (Efron & Tibshirani 1993, section 13.3), for JSON; None where there is no
-    such figure. Resamples without one do not count. A single member, of which every resample is the same, has no
-    interval.
-    """
-    valid = resampled[np.isfinite(resampled)]
-    if not np.isfinite(value) or not len(valid):
-        return {"value": None, "interval": None}
-    if members < 2:
-        return {"value": float(value), "interval": None}
-    low, high = np.quantile(valid, [(1 - level) / 2, (1 + level) / 2])
-    return {"value": float(value), "interval": [float(low), float(high)]}
-
-
-def ratio_estimates(numerators: np.ndarray, denominators: np.ndarray) -> list[dict[str, Any]]:
-    """Σ numerators / Σ denominators over members, with 95 % bootstrap intervals: (N, K), (N, K) -> K `estimate`s.
-
-    A member is what is independent of the others: a rollout, not a frame (Efron & Tibshirani 1993, section 8.5). One
-    without a denominator is none of that figure's.
-    """
-    numerators, denominators = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
-    above, below = numerators.sum(0), denominators.sum(0)
-    values = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
-    resampled = resampled_ratios(numerators, denominators)
-    members = np.count_nonzero(denominators, axis=0)
-    return [estimate(*figure) for figure in zip(values, resampled.T, members, strict=True)]
-
-
-def seed_estimate(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
-    """Mean of one value for each seed, or episode, as an `estimate`; a single one has no interval.
-
-    A percentile interval of so few values is too narrow. Of two or three it is their range, which holds the mean of a
-    symmetric distribution with probability 1 - 2^(1 - n): 50 % and 75 %; of five normal values it is 84 %, of ten 91 %.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    (found,) = ratio_estimates(values[:, None], np.ones((len(values), 1)))
-    return found
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""Tests of differences, several at once, and what Agarwal et al. recommend where runs are many."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from worldmodels.utils.statistics import SKEWED_FROM, Figure, ratios, to_symmetric
+
+Values = Sequence[float] | np.ndarray
+FEWEST = 3  # values for a verdict
+LEVEL = 0.05
+ROUNDING = 1e-9  # differences below are those of sums in another order
+MANY = 10  # runs from which on interquartile means and probabilities of improvement say something
+
+
+def p_value(values: Values, null: float = 0.0) -> float | None:
+    """Two-sided, of the hypothesis that the mean is ``null``: below 0.05 where `seed_estimate`'s interval is on one
+    side of it. None of a single value.
+    """
+    if len(values) < 2:
+        return None
+    below = _below(values, null)
+    return 2 * min(below, 1 - below)
+
+
+def equivalence_p_value(values: Values, margin: float) -> float | None:
+    """Of the hypothesis that the mean is ``margin`` or more away from 0: two one-sided tests (Schuirmann 1987). Below
+    0.05 where the 90 % interval lies within ± ``margin``. None of a single value.
+    """
+    if len(values) < 2:
+        return None
+    return max(1 - _below(values, -margin), _below(values, margin))
+
+
+def _below(values: Values, null: float) -> float:
+    """Probability, were the mean ``null``, of a t statistic as low as that of the values."""
+    column = np.array(values, dtype=np.float64)[:, None]
+    column[np.abs(column) < ROUNDING] = 0.0
+    found = ratios(column, np.ones_like(column))
+    apart, error = float(found.value[0]) - null, float(found.error[0])
+    if error <= ROUNDING * float(np.abs(column).max()):  # equal, but for rounding
+        return 0.5 if abs(apart) <= ROUNDING else float(apart > 0)
+    t = np.array(apart / error)
+    if len(column) >= SKEWED_FROM:
+        t = to_symmetric(t, found.skewness[0], found.members[0])
+    return float(stdtr(found.freedom[0], t))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjusted so that, of all that are below 0.05, any is a false one in 5 % of cases at most, whatever they depend on
+    (Holm 1979). None is no test, and does not count.
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, p * (len(known) - rank)))
+        adjusted[place] = highest
+    return adjusted
+
+
+def interquartile_mean(values: Values) -> Figure:
+    """Mean of the middle half of the values, a quarter cut from either end (Agarwal et al. 2021, arXiv:2108.13264),
+    with its 95 % interval from the winsorised variance (Tukey & McLaughlin 1963). No interval of fewer than `MANY`.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    count, cut = len(ordered), len(ordered) // 4
+    middle = ordered[cut : count - cut]
+    value = float(middle.mean())
+    if count < MANY:
+        return {"value": value, "interval": None}
+    kept = len(middle)
+    spread = np.clip(ordered, middle[0], middle[-1]).std(ddof=1)
+    half = stdtrit(kept - 1, 0.975) * spread * np.sqrt(count) / kept
+    return {"value": value, "interval": [float(value - half), float(value + half)]}
+
+
+def probability_of_improvement(values: Values, reference: Values) -> Figure:
+    """Probability that a run is better than one of the reference, equal counting half (Agarwal et al. 2021): above 0.5,
+    higher values are likelier. Its 95 % interval is Brunner & Munzel's (2000); none where there are fewer than `MANY`
+    on either side, or where all are better or none is.
+    """
+    one, other = (np.asarray(each, dtype=np.float64) for each in (values, reference))
+    wins = (one[:, None] > other).astype(float) + 0.5 * (one[:, None] == other)
+    value = float(wins.mean())
+    if min(wins.shape) < MANY or value in (0.0, 1.0):
+        return {"value": value, "interval": None}
+    parts = np.array([wins.mean(axis=1).var(ddof=1) / len(one), wins.mean(axis=0).var(ddof=1) / len(other)])
+    freedom = parts.sum() ** 2 / (parts**2 / (np.array(wins.shape) - 1)).sum()
+    half = stdtrit(freedom, 0.975) * np.sqrt(parts.sum())
+    return {"value": value, "interval": [float(max(0.0, value - half)), float(min(1.0, value + half))]}
+
+
+class Judgement(NamedTuple):
+    """What a paired difference shows. ``p`` and ``p_similar`` are Holm's, None where there is no such test."""
+
+    verdict: str  # better, worse, similar, undecided
+    p: float | None
+    p_similar: float | None
+    margin: float | None
+    negligible: bool = False  # decided, and within the margin
+
+
+def judge(differences: Sequence[Values | None], margins: Sequence[float | None]) -> list[Judgement]:
+    """One family of comparisons: a verdict for each list of paired differences, above 0 better, and margin.
+
+    ``better`` or ``worse`` where the mean is not 0, ``similar`` where it is within ± its margin, at 5 % by Holm over
+    the differences of the family, and over its equivalences; else ``undecided``. So is all of fewer than `FEWEST`
+    values, and nothing is similar without a margin.
+    """
+    enough = [each if each is not None and len(each) >= FEWEST else None for each in differences]
+    tested = [None if each is None else p_value(each) for each in enough]
+    alike = [
+        None if each is None or not margin else equivalence_p_value(each, margin)
+        for each, margin in zip(enough, margins, strict=True)
+    ]
+    found = zip(enough, holm(tested), holm(alike), margins, strict=True)
+    return [_judged(values, p, p_similar, margin) for values, p, p_similar, margin in found]
+
+
+def _judged(values: Values | None, p: float | None, p_similar: float | None, margin: float | None) -> Judgement:
+    similar = p_similar is not None and p_similar < LEVEL
+    if values is not None and p is not None and p < LEVEL:
+        return Judgement("better" if np.mean(values) > 0 else "worse", p, p_similar, margin, similar)
+    return Judgement("similar" if similar else "undecided", p, p_similar, margin)
