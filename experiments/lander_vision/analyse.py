@@ -18,6 +18,7 @@ from worldmodels.envs import TASKS, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
+from worldmodels.rollouts.config import POLICY
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils import parts
@@ -45,7 +46,7 @@ def row(run: FinishedRun) -> dict[str, Any]:
         "settings": hashlib.sha256(settings.encode()).hexdigest()[:6],
         "seed": results["seed"],
         "frames": results["collect"]["frames"],
-        "policy": config["collect"]["policy"],
+        "policy": parts.name(POLICY, run.config.collect.policy),
         "scatter": config["collect"]["scatter"],
         "max_steps": config["collect"]["max_steps"],
         "epochs": config["vae"]["epochs"],
