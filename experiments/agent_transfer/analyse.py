@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from worldmodels.controller.config import SEARCH
 from worldmodels.factory import make_memory
 from worldmodels.migrations import migrated
 from worldmodels.reports import figures, plotting, studies, tidy
@@ -22,6 +23,7 @@ from worldmodels.reports.groups import Group, labels
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare, compare_values
+from worldmodels.utils import parts
 from worldmodels.utils.comparing import judge
 from worldmodels.utils.statistics import seed_estimate
 
@@ -61,7 +63,7 @@ def read(given: argparse.Namespace) -> Sequence[FinishedRun]:
         settings = migrated(run.results["config"])["controller"]
         if settings["inputs"] == ["z"]:
             run.results["transfer"] = "z_alone"
-        elif settings["search"]["sigma"] != SIGMA:
+        elif parts.complete(SEARCH, settings["search"], "controller.search")["sigma"] != SIGMA:
             run.results["transfer"] = "small_steps"
     return runs
 

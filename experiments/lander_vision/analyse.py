@@ -12,39 +12,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from worldmodels.vision.objectives import relevant
 
 from worldmodels.diagnostics.probe_report import SHOWN
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
+from worldmodels.rollouts.config import POLICY
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils import parts
+from worldmodels.utils.settings import counted
+from worldmodels.vision.config import LOSS, NETWORK, VisionConfig
 from worldmodels.vision.scaling import to_pixels
 
 HERE = Path(__file__).parent
 
 
-def variant(config: dict[str, Any]) -> str:
+def variant(vae: VisionConfig) -> str:
     """What was compared: the network, its loss, and whether z is read out."""
-    vae = config["vae"]
-    network = vae["network"]["_target_"].rsplit(".", 1)[1]
-    readouts = vae["loss"] == "salient" and vae["salient_glimpse"] > 0
-    return f"{network} {vae['loss']}{' with readouts' if readouts else ''}"
+    network, loss = parts.name(NETWORK, vae.network), parts.name(LOSS, vae.loss)
+    readouts = loss == "salient" and parts.complete(LOSS, vae.loss, "vae.loss")["glimpse"] > 0
+    return f"{network} {loss}{' with readouts' if readouts else ''}"
 
 
 def row(run: FinishedRun) -> dict[str, Any]:
     """One run in one line. ``settings`` is a hash of all that V's training depends on besides data and seed."""
-    results, settings = run.results, json.dumps(relevant(run.config.vae), sort_keys=True)
+    results, settings = run.results, json.dumps(counted(run.config.vae), sort_keys=True)
     config, vision, probes = results["config"], results["vision"]["epochs"][-1], results["probes"]["vision"]
     values = {
         "env": results["env"],
-        "variant": variant(config),
+        "variant": variant(run.config.vae),
         "settings": hashlib.sha256(settings.encode()).hexdigest()[:6],
         "seed": results["seed"],
         "frames": results["collect"]["frames"],
-        "policy": config["collect"]["policy"],
+        "policy": parts.name(POLICY, run.config.collect.policy),
         "scatter": config["collect"]["scatter"],
         "max_steps": config["collect"]["max_steps"],
         "epochs": config["vae"]["epochs"],
@@ -80,8 +82,8 @@ def least_drawn(run: FinishedRun, thing: str) -> dict[str, float | int | None]:
     for i in range(len(frames)):
         shown = np.flatnonzero(task.shown(frames.read(i, "states"), fps))
         true = colour(frames.read(i, "frames")[shown]).sum(axis=(1, 2))
-        parts = torch.from_numpy(latents.read(i, "mu")[shown]).split(64)
-        drawn = [colour(to_pixels(network.decode(part)).numpy()).sum(axis=(1, 2)) for part in parts]
+        batches = torch.from_numpy(latents.read(i, "mu")[shown]).split(64)
+        drawn = [colour(to_pixels(network.decode(batch)).numpy()).sum(axis=(1, 2)) for batch in batches]
         shares += [found / there for found, there in zip(np.concatenate(drawn), true, strict=True) if there >= SHOWN]
     return {f"{thing}_all_frames": len(shares), f"{thing}_least_drawn": float(min(shares)) if shares else None}
 

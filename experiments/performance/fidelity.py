@@ -95,7 +95,7 @@ def train(config: Config, frames: np.ndarray) -> torch.nn.Module:
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(frames), generator=generator).split(BATCH):
             inputs = to_unit(torch.from_numpy(frames)[batch])
-            noise = torch.randn(len(batch), config.vae.network.latent_size, generator=generator)
+            noise = torch.randn(len(batch), config.vae.latent_size, generator=generator)
             with torch.autocast("cpu", torch.bfloat16):
                 reconstruction, latent = network(inputs, noise)
             loss = mse(reconstruction, inputs, latent, latent.sample(noise)).total
