@@ -24,7 +24,7 @@ from worldmodels.store.runs import FinishedRun
 HERE = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker
     "memory": ("M", "-", "o"),
-    "swapped": ("M under other actions", "--", "v"),
+    "mismatched_actions": ("M, mismatched actions", "--", "v"),
     "persistence": ("persistence", "-.", "x"),
     "reservoir": ("untrained reservoir", (0, (1, 3)), "+"),
 }

@@ -150,7 +150,7 @@ VISION, MEMORY = "vae.network={_target_: my_vision.PatchVAE}", "memory.network={
 REFUSED = [
     (["controller.inputs=[z,h,c]"], "controller.inputs=[z,h,c] reads c, which the state of GRUMemory does not have"),
     (["vae.loss=gan"], "vae.loss=gan trains encoder, bottleneck, decoder apart, and PatchVAE has reading, drawing"),
-    (["vae.network._target_=my_memory.GRUMemory"], "vae.network=my_memory.GRUMemory needs latent_size, action_size"),
+    (["vae.network._target_=my_memory.GRUMemory"], "vae.network=my_memory.GRUMemory does not tell its latent_size"),
     (["vae.network.width=0"], "vae.network.width=0 is too small: expected 1 or more"),
     (["vae.network.depth=2"], "vae.network.depth=2 is no setting of PatchVAE"),
     (["vae.loss={_target_: my_loss.Huber, delta: 0}"], "vae.loss.delta=0 is out of range: expected above 0"),
