@@ -18,10 +18,14 @@ from helpers import ROOT
 from safetensors.torch import load_file
 
 from worldmodels.config import Config, check_parts
-from worldmodels.controller.agent import check_inputs
+from worldmodels.controller.agent import Agent, check_inputs
+from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.memory.config import NETWORK
 from worldmodels.pipeline.stages import vision
 from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.transfer.weights import save_weights
+from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import counted
 
@@ -153,7 +157,7 @@ REFUSED = [
     (["vae.network._target_=my_memory.GRUMemory"], "vae.network=my_memory.GRUMemory does not tell its latent_size"),
     (["vae.network.width=0"], "vae.network.width=0 is too small: expected 1 or more"),
     (["vae.network.depth=2"], "vae.network.depth=2 is no setting of PatchVAE"),
-    (["vae.loss={_target_: my_loss.Huber, delta: 0}"], "vae.loss.delta=0 is out of range: expected above 0"),
+    (["vae.loss={_target_: my_loss.Huber, delta: 0}"], "vae.loss.delta=0.0 is out of range: expected above 0"),
     (["memory.network.reward_head=my_memory.None"], "memory.network.reward_head=my_memory.None is not there"),
     (
         ["transfer=pretrained", "transfer.input_layer=adapter"],
@@ -162,10 +166,25 @@ REFUSED = [
 ]
 
 
+OWN_HEAD = """
+import torch
+
+class Mine(torch.nn.Module):
+    def __init__(self, hidden_size, guess=0.5):
+        super().__init__()
+        self.guess = guess
+
+    def mean(self, h):
+        return h.new_full(h.shape[:-1], self.guess)
+"""
+
+
 @pytest.fixture
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for example in ("own_vision", "own_memory", "own_loss"):
         monkeypatch.syspath_prepend(ROOT / "examples" / example)
+    (tmp_path / "my_reward.py").write_text(OWN_HEAD)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.parametrize(("overrides", "told"), REFUSED)
@@ -192,3 +211,47 @@ def test_settings_of_ones_own_count(compose: Callable[..., Config]) -> None:
     assert network("vae=foveal", "vae.network.features=61") == foveal and "features" not in foveal
     assert network("vae=foveal", "vae.network.features=32") == {**foveal, "features": 32}
     assert make_vision(compose("vae=foveal", "vae.network.features=32")).encoder.fovea.dense.out_features == 32
+
+
+@pytest.mark.usefixtures("importable")
+def test_the_agent_keeps_the_whole_state_of_a_foreign_m_for_each_slot(
+    compose: Callable[..., Config], tmp_path: Path
+) -> None:
+    """A GRU's h from a learnt start, and a count of steps: each slot's as if it were alone."""
+    config = compose(VISION, MEMORY, "trainer.precision=32-true", "controller.inputs=[z,h]")
+    network = make_memory(config, 3)
+    with torch.no_grad():
+        network.start.copy_(torch.linspace(-1, 1, 48))  # type: ignore[operator]
+    save_weights(make_vision(config), tmp_path / "vision.safetensors")
+    save_weights(network, tmp_path / "memory.safetensors")
+    rng = np.random.default_rng(0)
+    frames, players = rng.integers(0, 256, (4, 3, 64, 64, 3), dtype=np.uint8), rng.normal(size=(3, 3 * (16 + 48 + 1)))
+    spec = task_spec(config.env)
+    agent = Agent(config, spec, tmp_path / "vision.safetensors", tmp_path / "memory.safetensors", slots=3)
+    alone = Agent(config, spec, tmp_path / "vision.safetensors", tmp_path / "memory.safetensors")
+    agent.begin(1, players[2])
+    agent.act([1], frames[0, :1])  # an episode before those that are looked at
+    for slot, player in enumerate(players):
+        agent.begin(slot, player)
+    actions = np.stack([agent.act([2, 0, 1], shown[[2, 0, 1]]) for shown in frames])
+    assert agent.state.steps.tolist() == [4, 4, 4]
+    for row, slot in enumerate((2, 0, 1)):
+        alone.begin(0, players[slot])
+        assert torch.equal(alone.state.h[0], network.start)
+        np.testing.assert_array_equal(
+            actions[:, row], np.concatenate([alone.act([0], shown[[slot]]) for shown in frames])
+        )
+
+
+@pytest.mark.usefixtures("importable")
+def test_a_reward_head_of_ones_own_counts_and_is_made(compose: Callable[..., Config]) -> None:
+    path = "worldmodels.memory.heads.GaussianReward"  # by its path, as anybody's
+    mine = {"_target_": "my_reward.Mine", "guess": 0.5}
+    for value, counts_as in (("gaussian", "gaussian"), (path, "gaussian"), ("my_reward.Mine", mine)):
+        config = compose(f"memory.network.reward_head={value}")
+        assert counted(config.memory)["network"]["reward_head"] == counts_as
+    head = make_memory(config, 3).reward_head
+    assert head.mean(torch.zeros(2, 256)).tolist() == [0.5, 0.5]
+    assert "my_reward.Mine" in parts.targets(NETWORK, config.memory.network, "memory.network")
+    config = compose("memory.network.reward_head={_target_: my_reward.Mine, guess: 2}")
+    assert counted(config.memory)["network"]["reward_head"] == {"_target_": "my_reward.Mine", "guess": 2}
