@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from worldmodels.dreams.env import DreamEnv
     from worldmodels.envs import PixelEnv
-    from worldmodels.vision.network import ConvVAE, Latent
+    from worldmodels.vision.interface import Latent
+    from worldmodels.vision.interface import Vision as Network
 
 CHANGES_RESULTS = False
 ENCODED_ROWS = 256  # frames of a batch of V
@@ -180,7 +181,7 @@ class Run:
 class Vision:
     """V for frames as they come. ``network`` is the `torch.nn.Module`."""
 
-    def __init__(self, network: "ConvVAE") -> None:
+    def __init__(self, network: "Network") -> None:
         self.network = network
 
     def encode(self, frames: "ArrayLike | torch.Tensor") -> "Latent":
@@ -189,7 +190,7 @@ class Vision:
         """
         import torch
 
-        from worldmodels.vision.network import Latent
+        from worldmodels.vision.interface import Latent
 
         with torch.no_grad():
             parts = [self.network.encode(batch) for batch in _unit_frames(frames).split(ENCODED_ROWS)]

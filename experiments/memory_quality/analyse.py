@@ -26,7 +26,7 @@ from worldmodels.utils import parts
 HERE = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker
     "memory": ("M", "-", "o"),
-    "swapped": ("M under other actions", "--", "v"),
+    "mismatched_actions": ("M, mismatched actions", "--", "v"),
     "persistence": ("persistence", "-.", "x"),
     "reservoir": ("untrained reservoir", (0, (1, 3)), "+"),
 }

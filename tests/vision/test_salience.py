@@ -104,7 +104,7 @@ def test_a_square_is_found_to_a_third_of_a_pixel_also_at_the_edge(row: float, co
     assert found.there.item() == 1
     assert found.row.item() == pytest.approx(row, abs=0.3)
     assert found.column.item() == pytest.approx(column, abs=0.3)
-    assert found.place[0].tolist() == pytest.approx([row / 31.5 - 1, column / 31.5 - 1], abs=0.01)
+    assert found.position[0].tolist() == pytest.approx([row / 31.5 - 1, column / 31.5 - 1], abs=0.01)
 
 
 def test_the_more_salient_of_two_wins_frame_by_frame_and_nothing_is_not_there() -> None:
@@ -115,7 +115,7 @@ def test_the_more_salient_of_two_wins_frame_by_frame_and_nothing_is_not_there() 
     assert found.row[[0, 2]].tolist() == pytest.approx([10, 40], abs=1e-3)
     assert found.column[[0, 2]].tolist() == pytest.approx([12, 50], abs=1e-3)
     torch.testing.assert_close(found.strength, torch.tensor([0.9 * 9 / 25, 0.05, 0.7 * 9 / 25, 0.0]))
-    assert found.place.isfinite().all()
+    assert found.position.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [9, GLIMPSE])

@@ -57,8 +57,8 @@ def agent_inputs(config: Config) -> dict[str, Any]:
 
 def agent_parts(config: Config) -> list[str]:
     """Dotted paths of the networks that an agent is made of."""
-    found = parts.targets(VISION, config.vae.network, "vae.network")
-    return found + (parts.targets(MEMORY, config.memory.network, "memory.network") if remembers(config) else [])
+    classes = parts.targets(VISION, config.vae.network, "vae.network")
+    return classes + (parts.targets(MEMORY, config.memory.network, "memory.network") if remembers(config) else [])
 
 
 def controller_input(names: Sequence[str], z: torch.Tensor, state: State | None) -> torch.Tensor:

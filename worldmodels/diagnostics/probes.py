@@ -57,8 +57,8 @@ def linear(training: Samples, inputs: np.ndarray) -> np.ndarray:
     Each target's penalty is that of `PENALTIES` with the least error in a cross-validation over rollouts. It matters
     where what is constant in a rollout, such as a landscape, would tell the rollouts apart.
     """
-    rollouts, place = np.unique(training.rollout, return_inverse=True)
-    fold = place % FOLDS if len(rollouts) > 1 else np.arange(len(place)) * FOLDS // len(place)
+    rollouts, index = np.unique(training.rollout, return_inverse=True)
+    fold = index % FOLDS if len(rollouts) > 1 else np.arange(len(index)) * FOLDS // len(index)
     errors = np.zeros((len(PENALTIES), training.targets.shape[1]))
     for left_out in np.unique(fold):
         predict = _ridge(Samples(*(column[fold != left_out] for column in training)))
@@ -92,10 +92,10 @@ def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float32))
 
-    places = np.cumsum([len(fitted.inputs), len(tuned.inputs)])
+    ends = np.cumsum([len(fitted.inputs), len(tuned.inputs)])
     everything = np.concatenate([fitted.inputs, tuned.inputs, inputs])
-    simple = np.split(linear(fitted, everything), places)
-    x, tuned_x, asked_x = map(tensor, np.split(scale.apply(everything), places))
+    simple = np.split(linear(fitted, everything), ends)
+    x, tuned_x, asked_x = map(tensor, np.split(scale.apply(everything), ends))
     y, tuned_y = (tensor((part.targets - line) / spread) for part, line in zip((fitted, tuned), simple, strict=False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -133,10 +133,10 @@ def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray)
     targets, predictions: (N, K), rollout: (N,) -> (K,), (K, 2). NaN where a target does not vary, and as the interval
     of a single rollout.
     """
-    _, place = np.unique(rollout, return_inverse=True)
+    _, index = np.unique(rollout, return_inverse=True)
     y = targets - targets.mean(axis=0)
-    sums = np.zeros((place.max() + 1, 1 + 3 * y.shape[1]))
-    np.add.at(sums, place, np.hstack([np.ones((len(y), 1)), y, y**2, (targets - predictions) ** 2]))
+    sums = np.zeros((index.max() + 1, 1 + 3 * y.shape[1]))
+    np.add.at(sums, index, np.hstack([np.ones((len(y), 1)), y, y**2, (targets - predictions) ** 2]))
 
     def score(totals: np.ndarray) -> np.ndarray:
         count, (total, squares, residual) = totals[..., :1], np.split(totals[..., 1:], 3, axis=-1)

@@ -136,11 +136,11 @@ class Dreams:
     @torch.inference_mode()
     def step(self, slots: Sequence[int] | np.ndarray, actions: np.ndarray) -> Outcome:
         """One step in ``slots``, under actions (n, A), which are clipped to the task's bounds."""
-        places = list(slots)
+        numbers = list(slots)
         size = self.model.memory.latent_size
-        uniform, noise = np.empty((2, len(places), size), np.float32)
-        fates = np.empty(len(places))
-        for i, slot in enumerate(places):
+        uniform, noise = np.empty((2, len(numbers), size), np.float32)
+        fates = np.empty(len(numbers))
+        for i, slot in enumerate(numbers):
             stream = self._streams[slot]
             if stream is None:
                 raise ResetNeeded("a dream has not begun: expected a reset before the first step")
@@ -148,15 +148,15 @@ class Dreams:
             stream.standard_normal(out=noise[i], dtype=np.float32)
             fates[i] = stream.random()
         clipped = np.clip(np.asarray(actions, np.float32), self.model.spec.action_low, self.model.spec.action_high)
-        rows = torch.tensor(places, dtype=torch.long)
+        rows = torch.tensor(numbers, dtype=torch.long)
         drawn = [torch.from_numpy(array) for array in (clipped, uniform, noise)]
-        following = in_batches(self._advance, ROWS, self.z[places], *drawn, *take(self.state, rows))
-        self.z[places], rewards, ends, *parts = following
+        following = in_batches(self._advance, ROWS, self.z[numbers], *drawn, *take(self.state, rows))
+        self.z[numbers], rewards, ends, *parts = following
         self.state = put(self.state, rows, rebuilt(self.state, parts))
-        self.steps[places] += 1
+        self.steps[numbers] += 1
         probability = ends.double().numpy()
         terminated = probability > fates if self.end_threshold is None else probability >= self.end_threshold
-        return Outcome(rewards.double().numpy(), terminated, (self.steps[places] >= self.max_steps) & ~terminated)
+        return Outcome(rewards.double().numpy(), terminated, (self.steps[numbers] >= self.max_steps) & ~terminated)
 
     def _advance(self, z: Tensor, action: Tensor, uniform: Tensor, noise: Tensor, *parts: Tensor) -> list[Tensor]:
         """A step of M from a state of these parts: the next z, the reward, the probability of an end, and the parts of

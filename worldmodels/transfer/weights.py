@@ -80,8 +80,8 @@ def prepare(
     freeze_all(network, part, transfer, epochs)
     wanted = of_part(transfer.unfreeze, part)
     if never := wanted[max(epochs - 1, 0) :]:
-        told = "  transfer.unfreeze needs %d epochs of %s and has %d; frozen to the end: %s"
-        log.warning(told, len(wanted) + 1, part, epochs, ", ".join(never))
+        warning = "  transfer.unfreeze needs %d epochs of %s and has %d; frozen to the end: %s"
+        log.warning(warning, len(wanted) + 1, part, epochs, ", ".join(never))
     counts = {group: asdict(value) for group, value in count(network, copied).items()}
     return {**counts.pop(""), "groups": counts}
 
@@ -157,15 +157,15 @@ def copy_weights(
     for name, fresh in own.items():
         if name not in source or not name.startswith(prefixes) or name.startswith(adapters):
             continue
-        given = source[name]
-        if given.shape == fresh.shape:
+        theirs = source[name]
+        if theirs.shape == fresh.shape:
             shared = ...
         elif name in inputs and columns:
             shared = (slice(None), slice(columns))
         else:
             continue
         value = fresh.clone()
-        share = fresh[shared] + fraction * given[shared] if fraction and name in parameters else given[shared]
+        share = fresh[shared] + fraction * theirs[shared] if fraction and name in parameters else theirs[shared]
         value[shared] = share
         own[name], copied[name] = value, share.numel()
     network.load_state_dict(own)

@@ -133,8 +133,8 @@ def make(part: Part, value: Any, key: str, /, **facts: Any) -> Any:
     lacking = [each.name for each in needed if each.default is each.empty and each.name not in values]
     require(
         not lacking,
-        f"{key}={target(part, value, key)} needs {', '.join(lacking)}: expected arguments with defaults, settings "
-        f"given in {key}, or some of {', '.join(facts) or 'nothing'}",
+        f"{key}={target(part, value, key)} needs {', '.join(lacking)}: expected arguments with defaults, or settings "
+        f"given in {key}" + (f"; what it is given by name is {', '.join(facts)}" if facts else ""),
     )
     return chosen(**values)
 
@@ -143,7 +143,10 @@ def size(part: Part, value: Any, key: str, name: str) -> int:
     """A size that other parts have to know, such as ``latent_size``: a setting of the chosen class, or its attribute.
     Raises `ConfigError` where it is neither.
     """
-    known = complete(part, value, key).get(name, getattr(find(part, value, key), name, None))
+    chosen = find(part, value, key)
+    argument = next((each for each in arguments(chosen) if each.name == name), None)
+    default = getattr(chosen, name, None) if argument is None else argument.default
+    known = complete(part, value, key).get(name, default)
     require(
         isinstance(known, int),
         f"{key}={target(part, value, key)} does not tell its {name}: expected an argument {name} with a default, or an "

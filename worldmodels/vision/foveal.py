@@ -33,7 +33,7 @@ class Fovea(nn.Module):
             x = layer(x).relu()
         there = fixation.there.unsqueeze(1)
         what = self.dense(x.flatten(1)).relu().float()
-        return torch.cat([what * there, fixation.place * there, there], dim=1)
+        return torch.cat([what * there, fixation.position * there, there], dim=1)
 
 
 class FovealEncoder(Encoder):

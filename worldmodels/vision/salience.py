@@ -47,7 +47,7 @@ class Fixation(NamedTuple):
         return (self.strength > SOMETHING).float()
 
     @property
-    def place(self) -> Tensor:
+    def position(self) -> Tensor:
         """Row and column in -1 to 1 from edge to edge: (B, 2)."""
         return torch.stack([self.row, self.column], dim=1) * (2 / (SIZE - 1)) - 1
 
@@ -88,12 +88,12 @@ class Salience(nn.Module):
 
 
 def _cells(frames: Tensor) -> Tensor:
-    """(B, 3, 64, 64) in 0–1 -> (B, 64, 64), the place of each pixel's block and colour in the table."""
+    """(B, 3, 64, 64) in 0–1 -> (B, 64, 64), the index of each pixel's block and colour in the table."""
     red, green, blue = (frames.float() * 255 + 0.5).to(torch.uint8).div(256 // LEVELS, rounding_mode="floor").unbind(1)
     colour = (red.int() * LEVELS + green) * LEVELS + blue
     block = torch.arange(SIZE, device=frames.device, dtype=torch.int32) // BLOCK
-    place = block[:, None] * (SIZE // BLOCK) + block
-    return place * LEVELS**3 + colour
+    area = block[:, None] * (SIZE // BLOCK) + block
+    return area * LEVELS**3 + colour
 
 
 def _smooth(share: Tensor) -> Tensor:
@@ -102,9 +102,9 @@ def _smooth(share: Tensor) -> Tensor:
     cube = kernel[:, None, None] * kernel[None, :, None] * kernel[None, None, :]
     blocks = SIZE // BLOCK
     colours = functional.conv3d(share.view(-1, 1, LEVELS, LEVELS, LEVELS), cube[None, None], padding=1)
-    places = colours.view(blocks, blocks, LEVELS**3).permute(2, 0, 1).unsqueeze(1)
+    areas = colours.view(blocks, blocks, LEVELS**3).permute(2, 0, 1).unsqueeze(1)
     square = (kernel[:, None] * kernel / 4)[None, None]
-    padded = functional.pad(places, (1, 1, 1, 1), mode="replicate")
+    padded = functional.pad(areas, (1, 1, 1, 1), mode="replicate")
     return functional.conv2d(padded, square).squeeze(1).permute(1, 2, 0).flatten()
 
 
@@ -112,8 +112,8 @@ def _smooth(share: Tensor) -> Tensor:
 def fixate(salience: Tensor) -> Fixation:
     """Winner takes all (Itti, Koch & Niebur 1998): the most salient window, and its centre of salience."""
     means = functional.avg_pool2d(salience, WINDOW, 1, WINDOW // 2).squeeze(1)
-    strength, place = means.flatten(1).max(1)
-    row, column = (place // SIZE).float(), (place % SIZE).float()
+    strength, pixel = means.flatten(1).max(1)
+    row, column = (pixel // SIZE).float(), (pixel % SIZE).float()
     offsets = torch.arange(REACH, device=salience.device) - (REACH - 1) / 2
     for _ in range(ROUNDS):
         window = glimpse(salience, Fixation(row, column, strength), REACH).squeeze(1)
@@ -128,6 +128,6 @@ def glimpse(image: Tensor, fixation: Fixation, size: int) -> Tensor:
     -> (B, C, size, size).
     """
     offsets = torch.arange(size, device=image.device) - (size - 1) / 2
-    y, x = ((place[:, None] + offsets) * 2 / SIZE + 1 / SIZE - 1 for place in (fixation.row, fixation.column))
+    y, x = ((centre[:, None] + offsets) * 2 / SIZE + 1 / SIZE - 1 for centre in (fixation.row, fixation.column))
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
     return functional.grid_sample(image.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -91,11 +91,11 @@ def feature_weights(context: TrainingContext) -> list[tuple[Tensor, Tensor]]:
         drawn = [nn.init.kaiming_normal_(layer.weight.detach(), generator=generator) for layer in layers]
         return [(weight, weight.new_zeros(len(weight))) for weight in drawn]
     state = safetensors.torch.load_file(context.source)
-    found = [(state.get(f"encoder.layers.{i}.weight"), state.get(f"encoder.layers.{i}.bias")) for i in range(2)]
-    for layer, (weight, bias) in zip(layers, found, strict=True):
+    loaded = [(state.get(f"encoder.layers.{i}.weight"), state.get(f"encoder.layers.{i}.bias")) for i in range(2)]
+    for layer, (weight, bias) in zip(layers, loaded, strict=True):
         if weight is None or bias is None or weight.shape != layer.weight.shape:
             raise ConfigError(
                 f"vae.loss.run: {context.source} has not the convolutions of ConvVAE's encoder, "
                 "whose features are wanted; expected a run with vae=cvae"
             )
-    return [(weight, bias) for weight, bias in found if weight is not None and bias is not None]
+    return [(weight, bias) for weight, bias in loaded if weight is not None and bias is not None]

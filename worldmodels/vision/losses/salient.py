@@ -56,5 +56,5 @@ class Salient(Loss):
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
             what = (self.what(z) - shown).square().sum(1)
-            where = (self.where(z) - fixation.place).square().sum(1)
+            where = (self.where(z) - fixation.position).square().sum(1)
         return fixation.there * (self.glimpse * what + self.place * where)
