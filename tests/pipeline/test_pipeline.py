@@ -3,6 +3,7 @@
 import pytest
 
 from worldmodels.config import STAGES
+from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.utils.errors import ConfigError
 
 PRECISE = "trainer.precision=32-true"
