@@ -1,6 +1,7 @@
 """The code counts: what an artifact was made with, and what of a change is told."""
 
 import importlib
+import os
 import sys
 
 import pytest
@@ -166,3 +167,34 @@ def test_the_code_of_a_loss_counts_with_that_loss_alone(loss):
         files = fingerprint([vision.STAGE.build.__module__, path], ["torch"])["files"]
         assert (LOSSES[loss] in files) == (chosen == loss)
         assert "worldmodels.controller.agent" not in files
+
+
+LOSS = """
+from worldmodels.vision.losses.base import Loss
+
+
+class Mine(Loss):
+    def distance(self, reconstruction, frames, error, z):
+        return 2 * error
+"""
+
+
+@pytest.mark.slow
+def test_an_edited_loss_rebuilds_v_and_what_depends_on_it(commands, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    path = tmp_path / "my_losses.py"
+    run = ("env=lunar_lander", "vae=cvae", "vae.loss=my_losses.Mine", "probe.enabled=false", "measure.enabled=false")
+    path.write_text(LOSS)
+    commands.train(*run, "stage=memory", fresh=True)
+    path.write_text(f'"""Mine."""\n{LOSS}# the end\n')
+    commands.train(*run, "stage=memory", fresh=True)
+    path.write_text(LOSS.replace("2 *", "3 *"))
+    told = commands.train(*run, "stage=memory", "reuse=any", fresh=True)
+    assert "made by other code: my_losses" in told
+    told = commands.train(*run, "stage=memory", fresh=True)
+    assert "vision: made anew, because of what changed since" in told and ": my_losses (reuse=any takes it" in told
+    results = commands.results()
+    cached = [[stage["cached"] for stage in each["stages"].values()] for each in results]
+    assert cached == [[False] * 4, [True] * 4, [True] * 4, [True, False, False, False]]
+    assert results[2]["stages"]["vision"]["other_code"] == ["my_losses"]
+    assert not any("other_code" in stage for stage in results[3]["stages"].values())
