@@ -3,6 +3,7 @@
 import pytest
 
 from worldmodels.config import STAGES
+from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.utils.errors import ConfigError
 
 PRECISE = "trainer.precision=32-true"
@@ -28,7 +29,7 @@ CHANGES = [
     ("env.crop_bottom=0.125", {"collect", "controller", "evaluate"}),
     ("env.max_steps=500", set()),  # a smaller limit holds in the smoke scale
     ("collect.max_steps=30", {"collect"}),
-    ("collect.policy.persistence=0.5", set()),  # of another policy
+    ("collect.policy={_target_: sticky, persistence: 0.5}", {"collect"}),
     ("collect.policy=biased", {"collect"}),
     ("collect.scatter=true", {"collect"}),
     ("heldout.max_steps=20", set()),
@@ -38,16 +39,16 @@ CHANGES = [
     ("measure.training_frames=50", set()),
     ("measure.enabled=false", set()),
     ("memory.mean_inputs=0.5", {"memory"}),
-    ("memory.network.skip_gain=true", {"memory"}),
+    ("+memory.network.skip_gain=true", {"memory"}),
     ("vae.network.latent_size=16", {"vision", "encode"}),
     ("vae.loss=sigma", {"vision"}),
     ("vae=vae_gan", {"vision"}),
-    ("vae.perceptual_weight=0.1", set()),  # of another loss
-    ("vae.gan_gamma=2", set()),
-    ("vae.perceptual_run=nowhere", set()),
+    ("trainer.accelerator=auto", set()),
+    ("reuse=any", set()),
+    ("allow=[mypackage]", set()),
     ("memory.cached_rollouts=3", set()),
     ("controller.patience=50", {"controller"}),
-    ("controller.search.sigma=0.2", {"controller"}),
+    ("+controller.search.sigma=0.2", {"controller"}),
     ("evaluate.episodes=3", {"evaluate"}),
     ("executor=serial", set()),
     ("executor.workers=1", set()),
@@ -80,7 +81,6 @@ def test_every_run_of_a_task_is_judged_on_the_same_rollouts(inputs):
 def test_settings_of_policies_that_are_not_used_do_not_count(inputs):
     settings = inputs("collect.policy=uniform")["collect"]["collect"]
     assert set(settings) == {"rollouts", "frames", "max_steps", "policy", "seed"}  # as before there were others
-    assert inputs("collect.policy=biased", "collect.bias=0.1") != inputs("collect.policy=biased")
 
 
 def test_probes_are_made_after_what_they_probe_and_only_if_wanted(inputs):
@@ -98,16 +98,40 @@ def test_measures_are_made_only_if_wanted(inputs):
 
 
 @pytest.mark.parametrize(
-    ("loss", "key"), [("perceptual", "perceptual_weight"), ("gan", "gan_gamma"), ("gan", "gan_learning_rate")]
+    ("loss", "setting"),
+    [("salient", "weight"), ("perceptual", "weight"), ("gan", "gamma"), ("gan", "learning_rate")],
 )
-def test_a_losss_own_settings_count_with_it(inputs, loss, key):
-    before, after = inputs(f"vae.loss={loss}"), inputs(f"vae.loss={loss}", f"vae.{key}=0.125")
+def test_a_losss_own_settings_count_with_it(inputs, loss, setting):
+    value = "0.125" if loss != "salient" else "7"
+    before, after = inputs(f"vae.loss={loss}"), inputs(f"vae.loss={{_target_: {loss}, {setting}: {value}}}")
     assert {stage for stage in STAGES if before[stage] != after[stage]} == {"vision"}
+    assert not any(key.startswith(loss) for key in inputs()["vision"]["vae"])  # and with no other
 
 
-def test_features_must_be_of_a_finished_run(inputs):
+def test_persistence_counts_with_the_policies_that_have_it(inputs):
+    for policy in ("sticky", "biased"):
+        before, after = (
+            inputs(f"collect.policy={{_target_: {policy}, persistence: {value}}}")["collect"] for value in (0.5, 0.6)
+        )
+        assert before != after
+    assert "persistence" not in str(inputs("collect.policy=uniform")["collect"])
+
+
+def test_a_controller_that_sees_z_alone_does_not_depend_on_m(made):
+    before, after = (
+        made("controller.inputs=[z]", f"memory.learning_rate={rate}", "vae=cvae") for rate in (0.001, 0.002)
+    )
+    assert before.keys["memory"] != after.keys["memory"]
+    assert [before.keys[stage] for stage in ("controller", "evaluate")] == [
+        after.keys[stage] for stage in ("controller", "evaluate")
+    ]
+    reading = [made(f"memory.learning_rate={rate}") for rate in (0.001, 0.002)]
+    assert reading[0].keys["controller"] != reading[1].keys["controller"]
+
+
+def test_features_must_be_of_a_finished_run(made):
     with pytest.raises(ConfigError, match=r"nowhere is no run"):
-        inputs("vae.loss=perceptual", "vae.perceptual_run=nowhere")
+        made("vae.loss={_target_: perceptual, run: nowhere}")
 
 
 @pytest.mark.parametrize(
@@ -129,10 +153,10 @@ def test_old_artifacts_outlive_new_options(inputs, strategy, vision, memory):
     assert set(made["controller"]) == {"format", "env", "controller", "seed", "precision"}
 
 
-def test_an_unusual_budget_is_in_the_name_of_what_it_made(notes):
-    labels = notes("transfer.budget=0.5", "transfer.budgeted=[vision]").labels
+def test_an_unusual_budget_is_in_the_name_of_what_it_made(made):
+    labels = made("transfer.budget=0.5", "transfer.budgeted=[vision]").labels
     assert labels["vision"] == labels["evaluate"] == "car_racing-scratch-budget0.5-vision-smoke-seed0"
-    assert labels["memory"] == notes().labels["vision"] == "car_racing-scratch-smoke-seed0"
+    assert labels["memory"] == made().labels["vision"] == "car_racing-scratch-smoke-seed0"
 
 
 def test_frames_count_where_they_are_not_real(inputs):
@@ -150,6 +174,9 @@ def test_frames_count_where_they_are_not_real(inputs):
         (["transfer=pretrained_vision", "transfer.unfreeze=[vision]"], "leaves nothing of vision to train"),
     ],
 )
-def test_a_path_to_nothing_is_refused_before_any_work(inputs, overrides, message):
+def test_a_path_to_nothing_is_refused_before_any_work(compose, overrides, message):
+    def source() -> Pipeline:
+        return Pipeline(compose("env=bipedal_walker", "vae=cvae"), None, None, None, source)
+
     with pytest.raises(ConfigError, match=message):
-        inputs(*overrides)
+        Pipeline(compose("scale=smoke", "trainer=cpu", *overrides), None, None, None, source)

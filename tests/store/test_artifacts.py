@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from worldmodels.store.artifacts import Artifact, Store, load_artifact
+from worldmodels.store.fingerprint import digest
 
 INPUTS = {"size": 3, "nested": {"a": [1, 2]}}
 
@@ -110,7 +111,8 @@ def test_the_manifest_says_where_an_artifact_comes_from(store):
     assert manifest["seconds"] >= 0
     assert manifest["created"].endswith("+00:00")
     assert "git" in manifest
-    assert made.name == f"thing-{manifest['key'][:10]}"
+    assert manifest["code"] == {"files": {}, "versions": {}}
+    assert made.name == f"thing-{manifest['key'][:10]}-{digest(manifest['code'])}"
     assert made.path.parent.name == "vision"
 
 
@@ -132,7 +134,7 @@ def test_failed_work_is_kept_and_gone_on_with(store):
         assert not (folder / "manifest.json").exists()
     made = build(store, work, label="asked for under another name")
     assert seen == [[], ["part1"], ["part1", "part2"]]
-    assert [path.name for path in (store.root / "vision").glob("*-*")] == [made.name]
+    assert [path.name for path in (store.root / "vision").glob("[!.]*")] == [made.name]
     assert set(made.manifest["files"]) == {"part1", "part2", "part3"}
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from worldmodels.config import STAGES, config_from_json
+from worldmodels.config import STAGES, Config, config_from_json
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.store.artifacts import Store
@@ -53,7 +53,7 @@ def results(store, compose):
     stages = []
     for stage in pipeline.run():
         stages.append(stage)
-        partial = assemble(config, pipeline.artifacts, {}, "artifacts", judged=pipeline.judged)
+        partial = assemble(config, pipeline.artifacts, {}, "artifacts", heldout_artifacts=pipeline.heldout_artifacts)
         assert list(partial["stages"]) == stages
     assert tuple(stages) == STAGES
     return json.loads(json.dumps(partial))
@@ -73,7 +73,8 @@ def test_the_top_says_what_was_run(results, compose):
 def test_every_stage_names_its_artifact(results, store):
     assert tuple(results["stages"]) == STAGES
     for stage, facts in results["stages"].items():
-        assert set(facts) == {"artifact", "cached", "seconds"}
+        assert set(facts) == {"artifact", "cached", "seconds", "inputs"}
+        assert facts["inputs"]["format"]
         assert (store.root / stage / facts["artifact"] / "manifest.json").exists()
         assert facts["seconds"] >= 0
 
@@ -202,9 +203,23 @@ def test_the_stages_of_a_source_are_named_beside_the_targets(store, compose):
     assert results["source_stages"]["collect"]["artifact"] == artifact.name
 
 
+def test_what_was_made_by_other_code_is_told(store):
+    code = {"files": {"worldmodels.vision.losses.mse": "0"}, "versions": {}}
+    other = {"files": {"worldmodels.vision.losses.mse": "1"}, "versions": {}}
+    for stage in ("collect", "heldout"):
+        store.build(stage, "told", {"of": "other code"}, {}, lambda folder: {}, {}, code=code)
+    taken = [
+        store.build(stage, "told", {"of": "other code"}, {}, lambda folder: {}, {}, code=other, reuse="any")
+        for stage in ("collect", "heldout")
+    ]
+    results = assemble(Config(), {"collect": taken[0]}, {}, "artifacts", heldout_artifacts={"heldout": taken[1]})
+    assert results["stages"]["collect"]["other_code"] == ["worldmodels.vision.losses.mse"]
+    assert results["heldout_other_code"] == {"heldout": ["worldmodels.vision.losses.mse"]}
+
+
 def test_everything_is_reused_the_second_time(results, store, compose):
     pipeline = Pipeline(compose(*TINY), store, SerialExecutor(), None, no_source)
     list(pipeline.run())
-    again = assemble(pipeline.config, pipeline.artifacts, {}, "artifacts", judged=pipeline.judged)
+    again = assemble(pipeline.config, pipeline.artifacts, {}, "artifacts", heldout_artifacts=pipeline.heldout_artifacts)
     assert all(facts["cached"] for facts in again["stages"].values())
     assert {**again, "stages": None} == {**results, "stages": None}

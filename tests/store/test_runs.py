@@ -74,3 +74,47 @@ def test_a_stage_that_was_not_run_is_named(run, stage):
 def test_an_artifact_that_was_deleted_is_missed(run, tmp_path):
     shutil.rmtree(tmp_path / "outputs" / "artifacts" / "vision")
     assert "has no finished vision stage" in refusal(lambda: FinishedRun(run).vision)
+
+
+def named(run, key, value):
+    """The run, with a value in its config."""
+    results = json.loads((run / "results.json").read_text())
+    node = results["config"]
+    *path, last = key.split(".")
+    for name in path:
+        node = node[name]
+    node[last] = value
+    (run / "results.json").write_text(json.dumps(results))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "path"),
+    [
+        ("vae.network", {"_target_": "os.system"}, "os.system"),
+        ("vae.loss", "mypackage.losses.Huber", "mypackage.losses.Huber"),
+        ("collect.policy", {"_target_": "worldmodels_of_theirs.Policy"}, "worldmodels_of_theirs.Policy"),
+        ("env.id", "mypackage:Mine-v0", "mypackage"),
+        ("env.kwargs", {"deep": [{"_target_": "mypackage.Thing"}]}, "mypackage.Thing"),
+    ],
+)
+def test_code_that_a_run_names_is_run_only_if_it_is_allowed(run, key, value, path):
+    """Nothing is imported before: none of these but the first exists."""
+    named(run, key, value)
+    message = refusal(lambda: FinishedRun(run).config)
+    assert f"{run} names {path}, whose code would run" in message
+    module = path.split(".")[0]
+    assert message.endswith(f"add allow=[{module}]")
+    assert "whose code would run" in refusal(lambda: FinishedRun(run, ["mypack", "o"]).config)
+    assert FinishedRun(run, [module]).config.env.name == "lunar_lander"
+
+
+def test_our_own_classes_and_those_of_lightning_need_no_permission(run):
+    named(run, "vae.loss", {"_target_": "worldmodels.vision.losses.gan.Adversarial"})
+    named(run, "env.kwargs", {"logger": {"_target_": "lightning.pytorch.loggers.CSVLogger"}})
+    assert FinishedRun(run).config.env.kwargs["logger"]
+
+
+def test_what_a_run_allowed_itself_does_not_count(run):
+    named(run, "vae.loss", "mypackage.losses.Huber")
+    named(run, "allow", ["mypackage"])
+    assert "whose code would run" in refusal(lambda: FinishedRun(run).config)

@@ -48,6 +48,8 @@ def assemble(
         results["heldout_inputs"] = {
             name: artifact.manifest.get("inputs", {}) for name, artifact in heldout_artifacts.items()
         }
+        if other := {name: artifact.other_code for name, artifact in heldout_artifacts.items() if artifact.other_code}:
+            results["heldout_other_code"] = other
         probed = [part for part in ("vision", "memory") if f"probe_{part}" in heldout_artifacts]
         if probed:
             results["probes"] = {part: heldout_artifacts[f"probe_{part}"].summary for part in probed}
