@@ -239,3 +239,17 @@ def test_the_log_says_what_searches() -> None:
         """Says nothing of itself."""
 
     assert describe(Mine(), 1000, 4) == "Mine: 1,000 parameters, 4 individuals"
+
+
+class StartsAnywhere:
+    """A search of one's own, whose ``start`` has a default."""
+
+    def __init__(self, size: int, population: int, seed: int, start=None, rate: float = 0.5) -> None:
+        self.mean, self.rate = start, rate
+
+
+def test_a_search_of_ones_own_is_given_its_start() -> None:
+    config = ControllerConfig(search={"_target_": f"{__name__}.StartsAnywhere", "rate": 0.25})
+    search = make(config, SIZE, 0, OPTIMUM)
+    assert search.mean is OPTIMUM
+    assert search.rate == 0.25

@@ -219,9 +219,8 @@ def test_a_minari_data_set_gives_the_same_as_its_episodes_in_files(compose, mina
     make_data_set(minari, "mine/recorded-v0", episodes, wrap)
     key = ["collect.recorded_key=image"] if wrap else []
     folder = tmp_path / "minari" / "mine" / "recorded-v0"
-    expected = {
-        p.name: p.read_bytes() for p in files(written(compose, save(tmp_path / "npz", *episodes), tmp_path / "n"))
-    }
+    ours = files(written(compose, save(tmp_path / "npz", *episodes), tmp_path / "n"))
+    expected = {path.name: path.read_bytes() for path in ours}
     for number, name in enumerate(("mine/recorded-v0", folder, folder / "data")):
         found = written(compose, f"'minari:{name}'", tmp_path / str(number), *key)
         assert {path.name: path.read_bytes() for path in files(found)} == expected
@@ -234,9 +233,7 @@ def files(found):
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_wrong_with_a_minari_data_set_is_said_in_a_line(compose, minari, tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"minari:mine/none-v0 is no Minari data set in .*minari download mine/none-v0"
-    ):
+    with pytest.raises(ConfigError, match=r"is no Minari data set in .*minari download mine/none-v0"):
         written(compose, "'minari:mine/none-v0'", tmp_path / "a")
     make_data_set(minari, "mine/dict-v0", [episode(7, 0, extra=1)] * 2, wrap=True)
     for number, key in enumerate(("null", "picture")):
