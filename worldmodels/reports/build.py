@@ -72,6 +72,8 @@ class Report:
     def _lead(self) -> str:
         count, tasks = len(self.runs), ", ".join(sorted({run.results["env"] for run in self.runs}))
         lead = page.paragraph(f"{count} run{'s' if count > 1 else ''} on {tasks}.")
+        if count == 1:
+            lead += sections.film(self.runs[0])
         if self.problems:
             problems = "".join(page.paragraph(problem) for problem in self.problems)
             lead += Html(f'<div class="problem"><b>Left out or replaced</b>\n{problems}</div>\n')

@@ -1,6 +1,7 @@
 """Figures of runs and studies, readable in black and white. The same data give the same file, byte for byte."""
 
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,11 @@ matplotlib.use("agg")
 COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9", "#e69f00")  # Okabe & Ito 2008
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 MARKERS = "os^Dvx*P<>"
+KNOWN = (  # each with the same colour in every figure
+    *("scratch", "pretrained", "pretrained_vision", "pretrained_memory", "freeze2", "freeze_encoder", "freeze_lstm"),
+    *("freeze_mdn", "random_encoder", "random_lstm", "random_memory", "from_noise", "from_shuffled", "aligned"),
+    *("feature_extraction", "gradual_unfreezing", "fractional", "warm_controller"),
+)
 PANEL = (4.2, 3.1)  # inches
 SETTINGS: Any = {
     "svg.hashsalt": "worldmodels",
@@ -32,6 +38,32 @@ SETTINGS: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.5,
 }
+
+
+class Look(NamedTuple):
+    """How a line is drawn."""
+
+    colour: str
+    line: Any
+    marker: str
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each label, all different. A strategy, the first word of a label, has its own colour, scratch alone
+    black; names of which none is a strategy's are told apart by their order.
+    """
+    strategies = any(name.split()[0] in KNOWN for name in names)
+    found: dict[str, Look] = {}
+    styles: set[tuple[int, int]] = set()
+    for place, name in enumerate(names):
+        word = name.split()[0]
+        own = KNOWN.index(word) if word in KNOWN else len(KNOWN) + zlib.crc32(word.encode()) % 97
+        own = own if strategies else place
+        style = next(s for s in range(own, own + 70) if (s % len(LINES), s % len(MARKERS)) not in styles)
+        styles.add((style % len(LINES), style % len(MARKERS)))
+        colour = COLOURS[0] if own == 0 else COLOURS[1:][(own - 1) % (len(COLOURS) - 1)]
+        found[name] = Look(colour, LINES[style % len(LINES)], MARKERS[style % len(MARKERS)])
+    return found
 
 
 class Panel(NamedTuple):
@@ -71,14 +103,17 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
     the band the 95 % interval of the mean at each point. A label looks the same in every panel.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    given = looks(names)
+    written = [*names, *(each.label for panel in panels for each in panel.published)]
     with matplotlib.rc_context(SETTINGS):
-        columns = 4 if width * len(panels) > 2 * PANEL[0] else 3
-        rows = -(-(len(names) + max(len(panel.published) for panel in panels)) // columns)
+        cell = 0.85 + 0.075 * max(map(len, written))  # inches of an entry of the legend
+        columns = min(4, max(1, int(width * len(panels) / cell)))
+        rows = -(-len(written) // columns)
         figure = Figure((width * len(panels), PANEL[1] + 0.22 * rows), layout="constrained")
         drawn = figure.subplots(1, len(panels), squeeze=False, sharey=share_y)[0]
         for axes, panel in zip(drawn, panels, strict=True):
             for name, curves in panel.curves.items():
-                _draw(axes, name, curves, names.index(name))
+                _draw(axes, name, curves, given[name], names.index(name))
             for place, published in enumerate(panel.published):
                 line = (":", "-", "--")[place % 3]
                 axes.plot(published.x, published.y, color="0.6", linestyle=line, linewidth=1, label=published.label)
@@ -95,8 +130,8 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
     return figure
 
 
-def _draw(axes: Axes, name: str, curves: Curves, place: int) -> None:
-    colour, line, marker = (choice[place % len(choice)] for choice in (COLOURS, LINES, MARKERS))
+def _draw(axes: Axes, name: str, curves: Curves, look: Look, place: int) -> None:
+    colour, line, marker = look
     if len(curves.seeds) > 1:
         bounds = np.array([seed_estimate(column)["interval"] for column in curves.values.T])
         axes.fill_between(curves.x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.12, linewidth=0)

@@ -6,11 +6,13 @@ from typing import Any
 
 from worldmodels.reports import tidy
 from worldmodels.reports.groups import labels, settings_apart, strategy, written
-from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
+from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
+from worldmodels.store.results import score_line
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
 from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
+LARGEST_FILM = 4_000_000  # bytes
 PLACE = ("task", "strategy", "source", "settings")
 
 
@@ -115,7 +117,19 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
     )
     note = "total = copied + fresh = frozen + trainable. Copied: from the source; fresh: initialised at random."
     columns = ("task", "strategy", "source", "module", *kinds)
-    return Html(table(columns, rows, kinds) + paragraph(note, "note")) if rows else Html("")
+    whole = Html(table(columns, rows, kinds) + paragraph(note, "note"))
+    return folded(f"{len(rows)} modules", whole) if rows else Html("")
+
+
+def film(run: FinishedRun) -> Html:
+    """A run's score in a line, and the film of its first episode where it has one of a size for a page."""
+    score, path = run.results.get("evaluation"), run.folder / "episode.gif"
+    parts = [paragraph(score_line(score))] if score else []
+    if path.is_file() and path.stat().st_size <= LARGEST_FILM:
+        parts.append(
+            figure(path.read_bytes(), "gif", "an episode", "The task, what the agent sees, and V's reconstruction.")
+        )
+    return Html("".join(parts))
 
 
 def cost_table(runs: Sequence[FinishedRun]) -> Html:
