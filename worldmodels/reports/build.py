@@ -16,7 +16,10 @@ from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.store.runs import FinishedRun
 
-CAPTION = "Thick: mean over seeds; band: its 95 % interval at each point by itself; thin: single seeds."
+CAPTION = (
+    "Thick: mean over seeds; thin: single seeds; band: the mean's 95 % interval at each point by itself, cut at the edge "
+    "where it is wide."
+)
 CAPTIONS = {
     "vision": CAPTION,
     "memory": f"{CAPTION} NLLs are comparable only between runs with the same V.",

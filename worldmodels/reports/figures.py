@@ -26,6 +26,7 @@ KNOWN = (  # each with the same colour in every figure
     *("freeze_mdn", "random_encoder", "random_lstm", "random_memory", "from_noise", "from_shuffled", "aligned"),
     *("feature_extraction", "gradual_unfreezing", "fractional", "warm_controller"),
 )
+BEYOND = 0.25  # of the height of all lines, that a panel shows above and below them
 PANEL = (4.2, 3.1)  # inches
 SETTINGS: Any = {
     "svg.hashsalt": "worldmodels",
@@ -100,7 +101,8 @@ def save(figure: Figure, path: Path) -> bytes:
 
 def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float = PANEL[0]) -> Figure:
     """Panels side by side, ``width`` inches each. A thick line with markers is the mean over seeds, a thin one a seed,
-    the band the 95 % interval of the mean at each point. A label looks the same in every panel.
+    the band the 95 % interval of the mean at each point. A label looks the same in every panel. Bands
+    end at the panel's edge where they are far wider than the lines.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
     given = looks(names)
@@ -122,12 +124,25 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
                 axes.set_xscale("log")
             else:
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for together in [list(drawn)] if share_y else [[axes] for axes in drawn]:
+            _fit(together)
         shown = {
             label: handle for axes in drawn for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
         handles, columns = list(shown.values()), min(columns, len(shown))
         figure.legend(handles, list(shown), loc="outside lower center", ncols=columns, handlelength=3.5)
     return figure
+
+
+def _fit(panels: Sequence[Axes]) -> None:
+    """Let the lines fill panels of one scale: a band of few seeds that is far wider is cut at the edge."""
+    heights = np.concatenate([[], *(line.get_ydata() for axes in panels for line in axes.lines)])
+    if not len(heights):
+        return
+    low, high = heights.min(), heights.max()
+    if high > low:
+        bottom, top = panels[0].get_ylim()
+        panels[0].set_ylim(max(bottom, low - BEYOND * (high - low)), min(top, high + BEYOND * (high - low)))
 
 
 def _draw(axes: Axes, name: str, curves: Curves, look: Look, place: int) -> None:
