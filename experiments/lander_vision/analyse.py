@@ -12,39 +12,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from worldmodels.vision.objectives import relevant
 
 from worldmodels.diagnostics.probe_report import SHOWN
 from worldmodels.envs import TASKS, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
+from worldmodels.rollouts.config import POLICY
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils import parts
+from worldmodels.utils.settings import counted
+from worldmodels.vision.config import LOSS, NETWORK, VisionConfig
 from worldmodels.vision.scaling import to_pixels
 
 HERE = Path(__file__).parent
 
 
-def variant(config: dict[str, Any]) -> str:
+def variant(vae: VisionConfig) -> str:
     """What was compared: the network, its loss, and whether z is read out."""
-    vae = config["vae"]
-    network = vae["network"]["_target_"].rsplit(".", 1)[1]
-    readouts = vae["loss"] == "salient" and vae["salient_glimpse"] > 0
-    return f"{network} {vae['loss']}{' with readouts' if readouts else ''}"
+    network = parts.target(NETWORK, vae.network).rpartition(".")[2]
+    readouts = parts.complete(LOSS, vae.loss, "vae.loss").get("glimpse", 0) > 0
+    return f"{network} {parts.name(LOSS, vae.loss)}{' with readouts' if readouts else ''}"
 
 
 def row(run: FinishedRun) -> dict[str, Any]:
     """One run in one line. ``settings`` is a hash of all that V's training depends on besides data and seed."""
-    results, settings = run.results, json.dumps(relevant(run.config.vae), sort_keys=True)
+    results, settings = run.results, json.dumps(counted(run.config.vae), sort_keys=True)
     config, vision, probes = results["config"], results["vision"]["epochs"][-1], results["probes"]["vision"]
     values = {
         "env": results["env"],
-        "variant": variant(config),
+        "variant": variant(run.config.vae),
         "settings": hashlib.sha256(settings.encode()).hexdigest()[:6],
         "seed": results["seed"],
         "frames": results["collect"]["frames"],
-        "policy": config["collect"]["policy"],
+        "policy": parts.name(POLICY, run.config.collect.policy),
         "scatter": config["collect"]["scatter"],
         "max_steps": config["collect"]["max_steps"],
         "epochs": config["vae"]["epochs"],

@@ -18,13 +18,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from worldmodels.diagnostics.measures import rows
+from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils import parts
+from worldmodels.vision.config import NETWORK as VISION
 
 HERE = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker
     "memory": ("M", "-", "o"),
-    "swapped": ("M under other actions", "--", "v"),
+    "mismatched_actions": ("M under other actions", "--", "v"),
     "persistence": ("persistence", "-.", "x"),
     "reservoir": ("untrained reservoir", (0, (1, 3)), "+"),
 }
@@ -36,20 +39,21 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
     lines = []
     for run in runs:
         results, memory = run.results, run.config.memory
+        network = parts.complete(MEMORY, memory.network, "memory.network")
         facts = {
             "env": results["env"],
             "seed": results["seed"],
             "scale": results["scale"],
-            "vae": run.config.vae.network._target_.rsplit(".", 1)[1],
+            "vae": parts.target(VISION, run.config.vae.network).rpartition(".")[2],
             "steps": memory.steps,
             "sequence_length": memory.sequence_length,
             "frames": results["collect"]["frames"],
             "max_steps": run.config.collect.max_steps,
-            "carry": memory.network.carry,
+            "carry": network["skip_gain"],
             "mean_inputs": memory.mean_inputs,
             "decay": memory.decay,
             "samples": run.config.measure.samples,
-            "heads": memory.network.end_head or memory.network.reward_head != "none",
+            "heads": network["end_head"] or network["reward_head"] != "none",
         }
         lines += [{**facts, **row} for row in rows(results["measures"]["memory"])]
     return lines

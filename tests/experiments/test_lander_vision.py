@@ -16,7 +16,7 @@ def test_runs_become_tables_and_a_picture(commands: Commands, tmp_path: Path) ->
     commands.analyse("lander_vision", *runs, "--to", str(tmp_path))
     rows = {row["variant"]: row for row in csv.DictReader((tmp_path / "results.csv").open())}
     assert set(rows) == {"FovealVAE salient with readouts", "ConvVAE gan"}
-    results = {each["config"]["vae"]["loss"]: each for each in commands.results()}
+    results = {each["config"]["vae"]["loss"]["_target_"]: each for each in commands.results()}
     for row, loss in (("FovealVAE salient with readouts", "salient"), ("ConvVAE gan", "gan")):
         figure = results[loss]["probes"]["vision"]["z"]["x"]["linear"]["r2"]
         assert abs(float(rows[row]["x_linear"]) - figure) < 1e-3

@@ -9,6 +9,7 @@ from worldmodels.reports.groups import labels, settings_apart, strategy, written
 from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
 from worldmodels.store.results import score_line
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
+from worldmodels.utils.comparing import MANY, interquartile_mean
 from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
@@ -75,6 +76,12 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
     return estimate(seed_estimate(values)) if values else "–"
 
 
+def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The mean over seeds, and where there are many their interquartile mean, which a few failures do not move."""
+    middle = f"; IQM {estimate(interquartile_mean([row['mean'] for row in rows]))}" if len(rows) >= MANY else ""
+    return _over_seeds(rows, "mean") + middle
+
+
 def _limits(row: Mapping[str, Any]) -> list[float] | None:
     return None if row["low"] is None else [row["low"], row["high"]]
 
@@ -89,15 +96,16 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
         found.setdefault(line, {})[contestant] = scores
     rows = []
     for line, scores in found.items():
-        cells = (_over_seeds(scores.get(contestant, []), "mean") for contestant in tidy.CONTESTANTS)
+        cells = (_scores(scores.get(contestant, [])) for contestant in tidy.CONTESTANTS)
         each = (
             f"{row['seed']}: {estimate({'value': row['mean'], 'interval': _limits(row)})}" for row in scores["mean"]
         )
         rows.append((*line, *cells, "; ".join(each)))
     columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")
     note = (
-        "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none. Agent: the "
-        "mean of the search's distribution. (cut): episodes were cut, no score."
+        "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none; IQM: their "
+        "interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. (cut): episodes were cut, "
+        "no score."
     )
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 
