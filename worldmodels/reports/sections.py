@@ -104,8 +104,8 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")
     note = (
         "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none; IQM: their "
-        "interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. (cut): episodes were cut, "
-        "no score."
+        "interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. (cut): episodes were "
+        "cut, no score."
     )
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 
