@@ -1,11 +1,12 @@
 """Finished runs that were never run: folders as training leaves them, with figures made up in closed form."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from worldmodels.config import STAGES, Config
 from worldmodels.pipeline.pipeline import DECLARED
@@ -17,6 +18,12 @@ from worldmodels.utils.statistics import describe
 
 SECONDS = {"collect": 10.0, "vision": 100.0, "encode": 5.0, "memory": 50.0, "controller": 200.0, "evaluate": 20.0}
 FRAMES = {"target": 1000, "source": 700}
+
+
+def t_limits(values: Sequence[float] | np.ndarray) -> list[float]:
+    """The 95 % interval of the mean of a few values, of another hand."""
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    return [float(limit) for limit in stats.t.interval(0.95, len(values) - 1, mean, error)]
 
 
 def counts(total: int, copied: int = 0, frozen: int = 0) -> dict[str, int]:

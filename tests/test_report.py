@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import Commands, Finished
+from PIL import Image
 from synthetic import write_run
 
 from worldmodels.reports.build import Report
@@ -58,7 +59,7 @@ def checked(page: Path) -> Reader:
     """Read a page that has nothing missing: pictures inside it, links that exist, nothing from the network."""
     reader = Reader(page)
     assert reader.loaded
-    assert all(re.match(r"data:image/(svg\+xml|png);base64,[A-Za-z0-9+/=]+$", source) for source in reader.loaded)
+    assert all(re.match(r"data:image/(svg\+xml|png|gif);base64,[A-Za-z0-9+/=]+$", source) for source in reader.loaded)
     for link in reader.links:
         if link.startswith("#"):
             assert link[1:] in reader.ids
@@ -91,7 +92,10 @@ def test_the_page_has_everything_and_says_what_to_use(outputs):
     for section in SECTIONS:
         assert section in reader.text
     assert "use freeze2: better than scratch." in reader.text
-    assert "freeze2 from bipedal_walker: better, gain +3 [3, 3] return, 3 seeds (p 0" in reader.text
+    assert (
+        "freeze2 from bipedal_walker: better, by less than the margin, gain +3 [3, 3] return, 3 seeds (p 0"
+        in reader.text
+    )
     assert "M learns the latents of another V: freeze2" in reader.text
     assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 16 × 2" in reader.text
     assert "34,400" in reader.text
@@ -153,6 +157,30 @@ def test_what_is_missing_or_damaged_is_named(outputs):
     text = checked(written(outputs)).text
     assert f"{broken / 'results.json'} is no JSON" in text
     assert "Reconstructions" not in text
+
+
+def test_the_page_of_one_run_begins_with_its_score_and_its_film(tmp_path, compose):
+    folder = write_run(tmp_path, compose("vae.epochs=2"))
+    Image.new("RGB", (8, 8)).save(folder / "episode.gif")
+    page = written(tmp_path)
+    assert "300.0 ± 1.0, 95 % [297.5, 302.5], 3 episodes; random -30.0" in checked(page).text
+    assert page.read_text().count("data:image/gif") == 1
+
+
+def test_jobs_that_were_killed_are_named_unless_they_went_on(tmp_path, compose):
+    def job(name, overrides, config="env: x\ncontroller:\n  a: 1\n"):
+        hydra = tmp_path / "runs" / name / ".hydra"
+        hydra.mkdir(parents=True)
+        (hydra / "overrides.yaml").write_text(overrides)
+        (hydra / "config.yaml").write_text(config)
+
+    write_run(tmp_path, compose("vae.epochs=2"), stages=2, name="done")
+    job("done", "- seed=0")
+    job("went on as done", "- seed=0")
+    job("killed", "- seed=1")
+    job("a report", "- runs=x", config="runs: x\n")
+    _, (problem,) = find_runs(f"{tmp_path}/**")
+    assert problem.startswith(f"{tmp_path / 'runs' / 'killed'} has no results.json: the job was interrupted")
 
 
 def test_names_from_results_cannot_break_the_page(tmp_path, compose):

@@ -4,7 +4,6 @@ What the columns and figures show is in the README. The runs may be any part of 
 ``--from-csv`` gains, verdicts and figures are made again from the committed curves.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,9 +55,9 @@ class Agent(NamedTuple):
     curves: dict[str, Curves]
 
 
-def read(given: argparse.Namespace) -> Sequence[FinishedRun]:
+def read(patterns: Sequence[str], tables: Path | None = None) -> Sequence[FinishedRun]:
     """The runs. One whose C sees z alone, to which no M matters, or with another step size is a strategy of its own."""
-    runs = studies.read(given, "controller")
+    runs = studies.read(patterns, "controller", tables)
     for run in runs:
         settings = migrated(run.results["config"])["controller"]
         if settings["inputs"] == ["z"]:
@@ -248,7 +247,7 @@ def gains_figure(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    runs = read(arguments)
+    runs = read(arguments.runs, arguments.from_csv)
     groups = [group for group, _ in studies.write_tables(to, runs, "controller")]
     found = agents(groups)
     if not arguments.from_csv:

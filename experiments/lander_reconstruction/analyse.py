@@ -54,7 +54,7 @@ def constants(run: FinishedRun) -> dict[str, float]:
 
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
-    runs = [run for run in studies.read(arguments, "vision") if run.results["env"] == ENV]
+    runs = [run for run in studies.read(arguments.runs, "vision", arguments.from_csv) if run.results["env"] == ENV]
     if not runs:
         raise SystemExit(f"error: expected runs on {ENV}: got none")
     judged = [group for group, _ in studies.write_tables(arguments.to, runs, "vision")]

@@ -18,10 +18,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from worldmodels.diagnostics.measures import rows
-from worldmodels.memory.config import NETWORK
+from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils import parts
+from worldmodels.vision.config import NETWORK as VISION
 
 HERE = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker
@@ -38,12 +39,12 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
     lines = []
     for run in runs:
         results, memory = run.results, run.config.memory
-        network = parts.complete(NETWORK, memory.network, "memory.network")
+        network = parts.complete(MEMORY, memory.network, "memory.network")
         facts = {
             "env": results["env"],
             "seed": results["seed"],
             "scale": results["scale"],
-            "vae": run.config.vae.network["_target_"].rsplit(".", 1)[1],
+            "vae": parts.target(VISION, run.config.vae.network).rpartition(".")[2],
             "steps": memory.steps,
             "sequence_length": memory.sequence_length,
             "frames": results["collect"]["frames"],

@@ -262,7 +262,10 @@ def gains_figure(path: Path, rows: Sequence[Row]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments, "memory"), "memory")]
+    groups = [
+        group
+        for group, _ in studies.write_tables(to, studies.read(arguments.runs, "memory", arguments.from_csv), "memory")
+    ]
     if len(groups) != 1:
         raise SystemExit("error: expected runs of one task and settings")
     group = groups[0]

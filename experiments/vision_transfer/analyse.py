@@ -177,7 +177,10 @@ def seconds_figure(path: Path, groups: Sequence[Group]) -> None:
 def main() -> None:
     arguments = studies.arguments(__doc__ or "", Path(__file__).parent)
     to = arguments.to
-    groups = [group for group, _ in studies.write_tables(to, studies.read(arguments, "vision"), "vision")]
+    groups = [
+        group
+        for group, _ in studies.write_tables(to, studies.read(arguments.runs, "vision", arguments.from_csv), "vision")
+    ]
     groups.sort(key=lambda group: (group.env != "car_racing", group.env))
     if len({group.env for group in groups}) < len(groups):
         raise SystemExit("error: expected runs with the same settings on each task, such as one vae")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from worldmodels.reports import figures
-from worldmodels.reports.figures import Bar, Panel, gains, learning_curves
+from worldmodels.reports.figures import Bar, Look, Panel, gains, learning_curves, looks
 from worldmodels.reports.published import car_racing
 from worldmodels.transfer.metrics import Curves
 
@@ -44,6 +44,22 @@ def test_lines_differ_in_more_than_colour():
     drawn = [line for line in axes.lines if line.get_label() in names]
     looks = {(str(line.get_linestyle()), line.get_marker()) for line in drawn}
     assert len(drawn) == len(looks) == 8
+
+
+def test_a_strategy_has_its_colour_in_every_figure():
+    alone, among = looks(["scratch", "freeze_encoder ×0.5"]), looks(["aligned", "freeze_encoder", "scratch", "mine"])
+    assert alone["freeze_encoder ×0.5"].colour == among["freeze_encoder"].colour != "#000000"
+    assert {alone["scratch"], among["scratch"]} == {Look("#000000", "-", "o")}
+    assert looks(["mine", "scratch"])["mine"].colour == among["mine"].colour
+    assert len(set(looks(["best", "mean", "worst"]).values())) == 3
+
+
+def test_a_legend_of_long_labels_stays_on_the_figure():
+    shown = panel(ours=curves(2))._replace(published=car_racing(), log=True)
+    figure = learning_curves([shown], width=8)
+    figure.draw_without_rendering()
+    box, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1
 
 
 def test_the_mean_the_seeds_and_the_interval_are_drawn():

@@ -1,4 +1,4 @@
-"""How good are M's heads, on held-out rollouts? With 95 % bootstrap intervals over rollouts."""
+"""How good are M's heads, on held-out rollouts? With 95 % intervals over rollouts."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -32,9 +32,8 @@ def measure(
     horizons: Sequence[int] = HORIZONS,
     samples: int = 8,
 ) -> Figures:
-    """All measures of M, as plain JSON. A figure is ``{"value", "interval"}``: a 95 % bootstrap interval over held-out
-    rollouts, None of a single one. Both are None where the rollouts do not give it. Differences are paired: of the same
-    resamples.
+    """All measures of M, as plain JSON. A figure is ``{"value", "interval"}``: a 95 % interval over held-out rollouts,
+    None of a single one. Both are None where the rollouts do not give it. Differences are paired by rollout.
 
     ``training``: rollouts to fit the baselines to, read once. ``seed``: of z ~ N(μ, σ²) and of the reservoir.
     ``samples``: futures whose expectation is M's forecast, two or more; with 0 its mean is fed back. ``moving_share``

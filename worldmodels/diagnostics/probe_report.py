@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from worldmodels.diagnostics.config import ProbeConfig
-from worldmodels.diagnostics.probes import Samples, interval, linear, mlp, r_squared
+from worldmodels.diagnostics.probes import Samples, linear, mlp, r_squared
 from worldmodels.envs.task import Task
 from worldmodels.rollouts.storage import split
-from worldmodels.utils.statistics import resampled_sums
+from worldmodels.utils.statistics import ratio_estimates
 
 TUNED = 0.2  # share of the fitting rollouts that ends the MLP's training
 FEWEST = 10  # frames to fit, tune or score with; below, there are no figures
@@ -135,7 +135,6 @@ def _share(counts: np.ndarray) -> dict[str, Any]:
     hits, frames = counts.sum(axis=0)
     if frames == 0:
         return {"recall": None, "interval": [None, None], "frames": 0}
-    showing = counts[counts[:, 1] > 0]
-    totals = resampled_sums(showing)
-    limits = interval((totals[:, 0] / totals[:, 1])[:, None], len(showing))[0]
-    return {"recall": _figure(hits / frames), "interval": [_figure(limit) for limit in limits], "frames": int(frames)}
+    (found,) = ratio_estimates(counts[:, :1], counts[:, 1:])
+    limits = [None, None] if found["interval"] is None else [_figure(min(max(0.0, x), 1.0)) for x in found["interval"]]
+    return {"recall": _figure(hits / frames), "interval": limits, "frames": int(frames)}

@@ -1,4 +1,4 @@
-"""Linear and small-MLP probes, and R² with an interval that resamples whole rollouts.
+"""Linear and small-MLP probes, and R² with an interval over whole rollouts.
 
 Alain & Bengio 2017 read a representation with linear probes; the MLP tells what is there but not linearly. Whoever
 calls a probe scores it on rollouts that it was neither fitted nor tuned on.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodels.utils.statistics import resampled_sums
+from worldmodels.utils.statistics import ratios, t_interval
 
 PENALTIES = 10.0 ** np.arange(-5, 4)  # of the ridge, on standardised inputs
 FOLDS = 5
@@ -127,30 +127,16 @@ def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: 
 
 
 def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² of each target, and its 95 % percentile bootstrap interval, which resamples
-    rollouts, since frames of one are alike (Efron & Tibshirani 1993, section 13.3).
+    """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)² of each target, and its 95 % interval over rollouts, since frames of one are
+    alike: that of a ratio of sums, see `worldmodels.utils.statistics`.
 
     targets, predictions: (N, K), rollout: (N,) -> (K,), (K, 2). NaN where a target does not vary, and as the interval
     of a single rollout.
     """
-    _, index = np.unique(rollout, return_inverse=True)
-    y = targets - targets.mean(axis=0)
-    sums = np.zeros((index.max() + 1, 1 + 3 * y.shape[1]))
-    np.add.at(sums, index, np.hstack([np.ones((len(y), 1)), y, y**2, (targets - predictions) ** 2]))
-
-    def score(totals: np.ndarray) -> np.ndarray:
-        count, (total, squares, residual) = totals[..., :1], np.split(totals[..., 1:], 3, axis=-1)
-        varies = squares - total**2 / count
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(varies > 1e-9 * count, 1 - residual / varies, np.nan)
-
-    return score(sums.sum(axis=0)), interval(score(resampled_sums(sums)), len(sums))
-
-
-def interval(values: np.ndarray, members: int) -> np.ndarray:
-    """The middle 95 % of bootstrap values: (B, K) -> (K, 2). NaN where most samples have none, and where all are of a
-    single member.
-    """
-    few = (np.isnan(values).mean(axis=0) > 0.5) | (members < 2)
-    limits = np.nanquantile(np.where(few, 0, values), [0.025, 0.975], axis=0).T
-    return np.where(few[:, None], np.nan, limits)
+    _, place = np.unique(rollout, return_inverse=True)
+    sums = np.zeros((2, place.max() + 1, targets.shape[1]))
+    np.add.at(sums[0], place, (targets - predictions) ** 2)
+    np.add.at(sums[1], place, (targets - targets.mean(axis=0)) ** 2)
+    varies = sums[1].sum(axis=0) > 1e-9 * len(targets)
+    found = ratios(sums[0], np.where(varies, sums[1], 0.0))
+    return 1 - found.value, 1 - t_interval(found)[:, ::-1]

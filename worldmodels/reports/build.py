@@ -16,7 +16,10 @@ from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.store.runs import FinishedRun
 
-CAPTION = "Thick: mean over seeds; band: its 95 % interval at each point by itself; thin: single seeds."
+CAPTION = (
+    "Thick: mean over seeds; thin: single seeds; band: the mean's 95 % interval at each point by itself, cut at the "
+    "edge where it is wide."
+)
 CAPTIONS = {
     "vision": CAPTION,
     "memory": f"{CAPTION} NLLs are comparable only between runs with the same V.",
@@ -72,6 +75,8 @@ class Report:
     def _lead(self) -> str:
         count, tasks = len(self.runs), ", ".join(sorted({run.results["env"] for run in self.runs}))
         lead = page.paragraph(f"{count} run{'s' if count > 1 else ''} on {tasks}.")
+        if count == 1:
+            lead += sections.film(self.runs[0])
         if self.problems:
             problems = "".join(page.paragraph(problem) for problem in self.problems)
             lead += Html(f'<div class="problem"><b>Left out or replaced</b>\n{problems}</div>\n')

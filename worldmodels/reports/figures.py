@@ -1,6 +1,7 @@
 """Figures of runs and studies, readable in black and white. The same data give the same file, byte for byte."""
 
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,12 @@ matplotlib.use("agg")
 COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9", "#e69f00")  # Okabe & Ito 2008
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 MARKERS = "os^Dvx*P<>"
+KNOWN = (  # each with the same colour in every figure
+    *("scratch", "pretrained", "pretrained_vision", "pretrained_memory", "freeze2", "freeze_encoder", "freeze_lstm"),
+    *("freeze_mdn", "random_encoder", "random_lstm", "random_memory", "from_noise", "from_shuffled", "aligned"),
+    *("feature_extraction", "gradual_unfreezing", "fractional", "warm_controller"),
+)
+BEYOND = 0.25  # of the height of all lines, that a panel shows above and below them
 PANEL = (4.2, 3.1)  # inches
 SETTINGS: Any = {
     "svg.hashsalt": "worldmodels",
@@ -32,6 +39,32 @@ SETTINGS: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.5,
 }
+
+
+class Look(NamedTuple):
+    """How a line is drawn."""
+
+    colour: str
+    line: Any
+    marker: str
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each label, all different. A strategy, the first word of a label, has its own colour, scratch alone
+    black; names of which none is a strategy's are told apart by their order.
+    """
+    strategies = any(name.split()[0] in KNOWN for name in names)
+    found: dict[str, Look] = {}
+    styles: set[tuple[int, int]] = set()
+    for place, name in enumerate(names):
+        word = name.split()[0]
+        own = KNOWN.index(word) if word in KNOWN else len(KNOWN) + zlib.crc32(word.encode()) % 97
+        own = own if strategies else place
+        style = next(s for s in range(own, own + 70) if (s % len(LINES), s % len(MARKERS)) not in styles)
+        styles.add((style % len(LINES), style % len(MARKERS)))
+        colour = COLOURS[0] if own == 0 else COLOURS[1:][(own - 1) % (len(COLOURS) - 1)]
+        found[name] = Look(colour, LINES[style % len(LINES)], MARKERS[style % len(MARKERS)])
+    return found
 
 
 class Panel(NamedTuple):
@@ -68,17 +101,21 @@ def save(figure: Figure, path: Path) -> bytes:
 
 def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float = PANEL[0]) -> Figure:
     """Panels side by side, ``width`` inches each. A thick line with markers is the mean over seeds, a thin one a seed,
-    the band the 95 % interval of the mean at each point. A label looks the same in every panel.
+    the band the 95 % interval of the mean at each point. A label looks the same in every panel. Bands
+    end at the panel's edge where they are far wider than the lines.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    given = looks(names)
+    written = [*names, *(each.label for panel in panels for each in panel.published)]
     with matplotlib.rc_context(SETTINGS):
-        columns = 4 if width * len(panels) > 2 * PANEL[0] else 3
-        rows = -(-(len(names) + max(len(panel.published) for panel in panels)) // columns)
+        cell = 0.85 + 0.075 * max(map(len, written))  # inches of an entry of the legend
+        columns = min(4, max(1, int(width * len(panels) / cell)))
+        rows = -(-len(written) // columns)
         figure = Figure((width * len(panels), PANEL[1] + 0.22 * rows), layout="constrained")
         drawn = figure.subplots(1, len(panels), squeeze=False, sharey=share_y)[0]
         for axes, panel in zip(drawn, panels, strict=True):
             for name, curves in panel.curves.items():
-                _draw(axes, name, curves, names.index(name))
+                _draw(axes, name, curves, given[name], names.index(name))
             for place, published in enumerate(panel.published):
                 line = (":", "-", "--")[place % 3]
                 axes.plot(published.x, published.y, color="0.6", linestyle=line, linewidth=1, label=published.label)
@@ -87,6 +124,8 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
                 axes.set_xscale("log")
             else:
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for together in [list(drawn)] if share_y else [[axes] for axes in drawn]:
+            _fit(together)
         shown = {
             label: handle for axes in drawn for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
@@ -95,8 +134,19 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
     return figure
 
 
-def _draw(axes: Axes, name: str, curves: Curves, place: int) -> None:
-    colour, line, marker = (choice[place % len(choice)] for choice in (COLOURS, LINES, MARKERS))
+def _fit(panels: Sequence[Axes]) -> None:
+    """Let the lines fill panels of one scale: a band of few seeds that is far wider is cut at the edge."""
+    heights = np.concatenate([[], *(line.get_ydata() for axes in panels for line in axes.lines)])
+    if not len(heights):
+        return
+    low, high = heights.min(), heights.max()
+    if high > low:
+        bottom, top = panels[0].get_ylim()
+        panels[0].set_ylim(max(bottom, low - BEYOND * (high - low)), min(top, high + BEYOND * (high - low)))
+
+
+def _draw(axes: Axes, name: str, curves: Curves, look: Look, place: int) -> None:
+    colour, line, marker = look
     if len(curves.seeds) > 1:
         bounds = np.array([seed_estimate(column)["interval"] for column in curves.values.T])
         axes.fill_between(curves.x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.12, linewidth=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from worldmodels.utils.comparing import ROUNDING
 
-KINDS = {"svg": "image/svg+xml", "png": "image/png"}
+KINDS = {"svg": "image/svg+xml", "png": "image/png", "gif": "image/gif"}
 STYLE = """
 :root { color-scheme: light; }
 body { margin: 0 auto; max-width: 1216px; padding: 0 24px 48px; background: #fff; color: #1a1a1a;
@@ -30,7 +30,9 @@ figure img { max-width: 100%; height: auto; display: block; }
 .strip img { max-width: 820px; }
 figcaption, .note { color: #444; font-size: 13px; max-width: 860px; }
 .problem { border-left: 4px solid #b00; padding: 2px 12px; margin: 10px 0; }
-nav a { margin-right: 14px; }
+nav { display: flex; flex-wrap: wrap; gap: 2px 14px; }
+@media (max-width: 700px) { body { padding: 0 12px 32px; overflow-wrap: anywhere; }
+  .pairs { grid-template-columns: 1fr; } .strip img { max-width: 100%; } }
 a { color: #00509e; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; } table { font-size: 9px; }
   .wide { overflow: visible; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; } }
@@ -83,7 +85,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterab
 
 
 def figure(data: bytes, kind: str, text: str, caption: str, strip: bool = False) -> Html:
-    """A picture (svg or png) inside the page. ``text`` says what it shows to who cannot see it; ``strip``: one of
+    """A picture (svg, png or gif) inside the page. ``text`` says what it shows to who cannot see it; ``strip``: one of
     many, so smaller.
     """
     source = f"data:{KINDS[kind]};base64,{base64.b64encode(data).decode()}"

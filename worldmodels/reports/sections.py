@@ -6,11 +6,14 @@ from typing import Any
 
 from worldmodels.reports import tidy
 from worldmodels.reports.groups import labels, settings_apart, strategy, written
-from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
+from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
+from worldmodels.store.results import score_line
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
+from worldmodels.utils.comparing import MANY, interquartile_mean
 from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
+LARGEST_FILM = 4_000_000  # bytes
 PLACE = ("task", "strategy", "source", "settings")
 
 
@@ -73,6 +76,12 @@ def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
     return estimate(seed_estimate(values)) if values else "–"
 
 
+def _scores(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The mean over seeds, and where there are many their interquartile mean, which a few failures do not move."""
+    middle = f"; IQM {estimate(interquartile_mean([row['mean'] for row in rows]))}" if len(rows) >= MANY else ""
+    return _over_seeds(rows, "mean") + middle
+
+
 def _limits(row: Mapping[str, Any]) -> list[float] | None:
     return None if row["low"] is None else [row["low"], row["high"]]
 
@@ -87,15 +96,16 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
         found.setdefault(line, {})[contestant] = scores
     rows = []
     for line, scores in found.items():
-        cells = (_over_seeds(scores.get(contestant, []), "mean") for contestant in tidy.CONTESTANTS)
+        cells = (_scores(scores.get(contestant, [])) for contestant in tidy.CONTESTANTS)
         each = (
             f"{row['seed']}: {estimate({'value': row['mean'], 'interval': _limits(row)})}" for row in scores["mean"]
         )
         rows.append((*line, *cells, "; ".join(each)))
     columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")
     note = (
-        "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none. Agent: the "
-        "mean of the search's distribution. (cut): episodes were cut, no score."
+        "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none; IQM: their "
+        "interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. (cut): episodes were "
+        "cut, no score."
     )
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 
@@ -115,7 +125,19 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
     )
     note = "total = copied + fresh = frozen + trainable. Copied: from the source; fresh: initialised at random."
     columns = ("task", "strategy", "source", "module", *kinds)
-    return Html(table(columns, rows, kinds) + paragraph(note, "note")) if rows else Html("")
+    whole = Html(table(columns, rows, kinds) + paragraph(note, "note"))
+    return folded(f"{len(rows)} modules", whole) if rows else Html("")
+
+
+def film(run: FinishedRun) -> Html:
+    """A run's score in a line, and the film of its first episode where it has one of a size for a page."""
+    score, path = run.results.get("evaluation"), run.folder / "episode.gif"
+    parts = [paragraph(score_line(score))] if score else []
+    if path.is_file() and path.stat().st_size <= LARGEST_FILM:
+        parts.append(
+            figure(path.read_bytes(), "gif", "an episode", "The task, what the agent sees, and V's reconstruction.")
+        )
+    return Html("".join(parts))
 
 
 def cost_table(runs: Sequence[FinishedRun]) -> Html:

@@ -30,14 +30,14 @@ def arguments(description: str, here: Path) -> argparse.Namespace:
     return given
 
 
-def read(given: argparse.Namespace, part: str) -> Sequence[FinishedRun]:
-    """The runs that went as far as ``part`` (vision, memory or controller), or those of the tables; what is no run is
-    told. Exits where there are none, or those of several scales.
+def read(patterns: Sequence[str], part: str, tables: Path | None = None) -> Sequence[FinishedRun]:
+    """The runs that went as far as ``part`` (vision, memory or controller), or those of a folder of ``tables``; what is
+    no run is told. Exits where there are none, or those of several scales.
     """
-    if given.from_csv:
-        return committed.read(given.from_csv, part)
+    if tables is not None:
+        return committed.read(tables, part)
     try:
-        runs, problems = tidy.find_runs(given.runs)
+        runs, problems = tidy.find_runs(patterns)
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
     print(*problems, sep="\n", end="\n" if problems else "")

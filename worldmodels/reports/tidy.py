@@ -43,7 +43,28 @@ def find_runs(patterns: str | Sequence[str], allow: Collection[str] = ()) -> tup
             f"runs={' '.join(given)} matches no finished run{damaged}: expected folders that hold {RESULTS}; "
             "use for example runs='outputs/**'"
         )
-    return runs, problems
+    return runs, problems + _interrupted(given, runs)
+
+
+def _interrupted(patterns: Sequence[str], runs: Sequence[FinishedRun]) -> list[str]:
+    """A line for each job of a training that began under the patterns and has not ended, nor has its like."""
+
+    def asked(folder: Path) -> str:
+        path = folder / ".hydra" / "overrides.yaml"
+        return path.read_text() if path.is_file() else ""
+
+    done = {asked(run.folder) for run in runs}
+    started = {Path(path).parent for given in patterns for path in glob.glob(f"{given}/.hydra", recursive=True)}
+    return [
+        f"{folder} has no {RESULTS}: the job was interrupted or still runs; the same command goes on"
+        for folder in sorted(started)
+        if not (folder / RESULTS).exists() and asked(folder) not in done and _trains(folder)
+    ]
+
+
+def _trains(folder: Path) -> bool:
+    path = folder / ".hydra" / "config.yaml"
+    return path.is_file() and "\ncontroller:\n" in path.read_text()
 
 
 def _checked(run: FinishedRun) -> FinishedRun:
