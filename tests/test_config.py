@@ -104,7 +104,7 @@ def test_the_promised_defaults_hold(compose):
     assert config.memory.network._target_.endswith("MDNLSTM")
     assert config.controller.inputs == ["z", "h"]
     assert (config.transfer.name, config.transfer.source_env) == ("scratch", None)
-    assert (config.env.renderer, config.env.action_repeat, config.controller.patience) == ("fast", 1, None)
+    assert (config.env.renderer, config.env.action_repeat, config.controller.patience) == ("auto", 1, None)
     assert (config.trainer.accelerator, config.scale, config.stage, config.seed) == ("auto", "quick", "all", 0)
     assert config.paths.outputs == "outputs"
     assert compose("transfer=pretrained").transfer.budget == 0.5
@@ -273,7 +273,7 @@ def test_a_value_of_the_wrong_kind_is_an_error(override, compose):
 REFUSED = [
     ("stage=fly", "stage=fly", "collect, vision, encode, memory, controller, evaluate"),
     ("seed=-1", "seed=-1", "expected 0 or more"),
-    ("env.renderer=ascii", "env.renderer=ascii", "expected one of gymnasium, exact, fast"),
+    ("env.renderer=ascii", "env.renderer=ascii", "expected one of auto, gymnasium, exact, fast"),
     ("env.action_repeat=0", "env.action_repeat=0", "expected 1 or more"),
     ("collect.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "collect.max_steps=8: expected a smaller"),
     ("controller.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "controller.max_steps=8: expected a smaller"),
