@@ -5,13 +5,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
+from gymnasium.spaces import Box
 from warm import Command, Warm
+
+from worldmodels.envs import TaskSpec, action_codec
+from worldmodels.envs.config import EnvConfig
 
 ROOT = Path(__file__).parents[1]
 Process = subprocess.Popen[str] | Command
@@ -123,6 +128,12 @@ def _end(process: Process, expect: int) -> str:
     output, _ = process.communicate(timeout=600)
     assert process.returncode == expect, output
     return output
+
+
+def box_spec(name: str, low: Sequence[float], high: Sequence[float], squash: Sequence[str] = ()) -> TaskSpec:
+    """Of a task with continuous actions and no state."""
+    space = Box(np.float32(low), np.float32(high))  # type: ignore[arg-type]
+    return TaskSpec(name, action_codec(space, EnvConfig(name=name, squash=list(squash))), (), 50)
 
 
 def wait_for(condition: Callable[[], Any], process: Process) -> None:

@@ -125,7 +125,7 @@ def test_the_promised_defaults_hold(compose):
     assert config.memory.network["_target_"].endswith("MDNLSTM")
     assert config.controller.inputs == ["z", "h"]
     assert (config.transfer.name, config.transfer.source_env) == ("scratch", None)
-    assert (config.env.renderer, config.env.action_repeat, config.controller.patience) == ("fast", 1, None)
+    assert (config.env.renderer, config.env.action_repeat, config.controller.patience) == ("auto", 1, None)
     assert (config.trainer.accelerator, config.scale, config.stage, config.seed) == ("auto", "quick", "all", 0)
     assert config.paths.outputs == "outputs"
     assert compose("transfer=pretrained").transfer.budget == 0.5
@@ -296,7 +296,7 @@ def test_a_value_of_the_wrong_kind_is_an_error(override, compose):
 # What is asked for, and words of the answer: what was got, and what was expected or how to mend it.
 REFUSED = [
     ("stage=fly", "stage=fly", "collect, vision, encode, memory, controller, evaluate"),
-    ("env.renderer=ascii", "env.renderer=ascii", "expected one of gymnasium, exact, fast"),
+    ("env.renderer=ascii", "env.renderer=ascii", "expected one of auto, gymnasium, exact, fast"),
     ("collect.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "collect.max_steps=8: expected a smaller"),
     ("controller.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "controller.max_steps=8: expected a smaller"),
     ("env.crop_bottom=1", "env.crop_bottom=1.0", "expected 0 to 0.9"),

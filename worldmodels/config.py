@@ -144,7 +144,8 @@ def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
     schema = OmegaConf.structured(node)
     for key in part_keys(node):
-        OmegaConf.select(schema, key)._set_flag("struct", False)  # takes whatever settings the chosen class has
+        if (chosen := OmegaConf.select(schema, key)) is not None:
+            chosen._set_flag("struct", False)  # takes whatever settings the chosen class has
     ConfigStore.instance().store(name=name, node=schema)
 
 
@@ -163,7 +164,7 @@ def check_parts(config: Config) -> None:
         if not isinstance(node, Settings):
             continue
         for name, each in declared(type(node)).items():
-            if isinstance(each.setting, Part):
+            if isinstance(each.setting, Part) and getattr(node, name) is not None:
                 parts.complete(each.setting, getattr(node, name), f"{node.node}.{name}")
 
 

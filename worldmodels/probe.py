@@ -77,15 +77,21 @@ def probe(composed: DictConfig) -> None:
         def journal(name: str) -> Journal:
             return Journal(folder / name, writer, name)
 
-        probes = {"vision": stage.vision(config, heldout, encoded, vision, journal("probe_vision"))}
-        if memory is not None:
+        probes = {}
+        if stage.shows(config):
+            probes["vision"] = stage.vision(config, heldout, encoded, vision, journal("probe_vision"))
+        if memory is not None and stage.moves(config):
             probes["memory"] = stage.memory(config, heldout, encoded, memory, journal("probe_memory"))
+        if memory is not None:
             trained_on = run.artifact("encode").path
             measures["memory"] = measure.memory(config, encoded, trained_on, memory, journal("measure_memory"))
     facts = {"run": str(run.folder.resolve()), "env": config.env.name}
     write_json(folder / "probes.json", {**facts, **probes, "measures": measures})
     console = make_console()
-    print_probes(probes, console)
+    if probes:
+        print_probes(probes, console)
+    else:
+        console.print(f"{config.env.name} declares no places, objects or motions to probe for", soft_wrap=True)
     if measures:
         print_measures(measures, console)
     console.print(f"results: {folder / 'probes.json'}", soft_wrap=True)

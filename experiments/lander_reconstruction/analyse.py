@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels.envs import TASKS, task_spec
+from worldmodels.envs import task_class, task_spec
 from worldmodels.reports import studies, tidy
 from worldmodels.reports.groups import Group, Strategy
 from worldmodels.rollouts.storage import RolloutStore, split
@@ -35,7 +35,7 @@ def constants(run: FinishedRun) -> dict[str, float]:
     heldout = run.judged("heldout")
     if heldout is None:
         return {}
-    store, config, task = RolloutStore(heldout), run.config, TASKS[ENV]
+    store, config, task = RolloutStore(heldout), run.config, task_class(run.config.env)
     fps = task_spec(config.env).fps
 
     def targets(rollouts: list[int]) -> np.ndarray:

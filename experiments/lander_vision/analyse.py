@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from worldmodels.diagnostics.probe_report import SHOWN
-from worldmodels.envs import TASKS, task_spec
+from worldmodels.envs import task_class, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
@@ -75,7 +75,7 @@ def least_drawn(run: FinishedRun, thing: str) -> dict[str, float | int | None]:
     """
     heldout, encoded = run.judged("heldout"), run.judged("heldout_encode")
     assert heldout is not None and encoded is not None, f"{run.folder} was not probed"
-    task, fps = TASKS[run.config.env.name], task_spec(run.config.env).fps
+    task, fps = task_class(run.config.env), task_spec(run.config.env).fps
     network, colour = make_vision(run.config, run.vision.weights).eval(), task.objects[thing]
     frames, latents = RolloutStore(heldout), RolloutStore(encoded)
     shares = []

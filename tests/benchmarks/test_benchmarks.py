@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from worldmodels.benchmarks import agents, models, rendering, summary, turns
-from worldmodels.envs import task_spec
-from worldmodels.envs.env import TASKS
+from worldmodels.envs import TASKS, task_spec
 from worldmodels.envs.renderers import RENDERERS
 from worldmodels.pipeline.estimate import Rates, stage_seconds
 from worldmodels.rollouts.executor import SerialExecutor
@@ -45,6 +44,15 @@ def test_stepping_times_the_steps_alone(compose, task):
     started = time.perf_counter()
     rate = rendering.stepping(config, "fast", steps=20)
     assert rate >= 20 / (time.perf_counter() - started)
+
+
+@pytest.mark.parametrize("task", ["lunar_lander", "cart_pole"])
+def test_a_task_is_drawn_in_the_ways_it_has(compose, task, monkeypatch):
+    monkeypatch.setattr(rendering, "STEPS", 3)
+    monkeypatch.setattr(rendering, "QUICK_REPEATS", 1)
+    found = rendering.renderers(compose(f"env={task}"))
+    assert set(found) == {"gymnasium", "physics"} | ({"exact", "fast"} if task == "lunar_lander" else set())
+    assert min(found.values()) > 0
 
 
 def test_agents_play_what_is_counted(compose, tmp_path, monkeypatch):

@@ -10,10 +10,11 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from helpers import box_spec
 
 from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, controller_size
-from worldmodels.envs import TaskSpec, make_env
+from worldmodels.envs import make_env, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.engine import Episode
@@ -24,7 +25,7 @@ from worldmodels.vision.network import ConvVAE
 from worldmodels.vision.scaling import to_unit
 
 LATENT, HIDDEN, ACTIONS = 4, 6, 2
-SPEC = TaskSpec("lunar_lander", np.full(ACTIONS, -1, np.float32), np.full(ACTIONS, 1, np.float32), (), 50)
+SPEC = box_spec("lunar_lander", [-1] * ACTIONS, [1] * ACTIONS, ["tanh"] * ACTIONS)
 INPUTS = [["z"], ["z", "h"], ["z", "h", "c"]]
 PRECISIONS = ["32-true", "bf16-mixed"]
 Compose = Callable[..., Config]
@@ -324,3 +325,29 @@ def test_same_weights_and_seed_give_the_same_episode(compose: Compose, weights: 
     assert returns[0] == returns[2] != returns[1], "an agent kept between episodes plays like a new one"
     [other] = play(Episode("any", 5, -parameters))
     assert other != returns[0], "the parameters handed over must be the ones that play"
+
+
+@pytest.mark.parametrize(("rule", "outputs"), [("argmax", 4), ("threshold", 1)])
+def test_an_agent_chooses_among_discrete_actions_and_m_reads_them_one_hot(
+    compose: Compose, tmp_path: Path, rule: str, outputs: int
+) -> None:
+    config = small(compose, ["z", "h"], "env.kwargs.continuous=false", f"env.discrete={rule}")
+    spec = task_spec(config.env)
+    assert (spec.action_size, spec.outputs) == (4, outputs)
+    save_weights(make_vision(config), tmp_path / "vision.safetensors")
+    save_weights(make_memory(config, spec.action_size), tmp_path / "memory.safetensors")
+    agent = Agent(config, spec, tmp_path / "vision.safetensors", tmp_path / "memory.safetensors")
+    parameters = np.random.default_rng(3).normal(size=controller_size(config, outputs)) * 3
+    assert parameters.size == outputs * (LATENT + HIDDEN + 1)
+    frames = random_frames(12)
+    actions = act_alone(agent, parameters, frames)
+    weights, bias = parameters[:-outputs].reshape(outputs, -1), parameters[-outputs:]
+    assert agent.memory is not None
+    with torch.no_grad():
+        state = agent.memory.initial_state(1)
+        for frame, action in zip(frames, actions, strict=True):
+            z = agent.vision.encode(to_unit(torch.from_numpy(frame[None]))).mu
+            found = weights @ torch.cat([z, state.h], dim=1)[0].numpy() + bias
+            index = found.argmax() if rule == "argmax" else min(int((np.tanh(found[0]) + 1) / 2 * 4), 3)
+            np.testing.assert_array_equal(action, np.eye(4, dtype=np.float32)[index])
+            state = agent.memory.step(z, torch.from_numpy(action[None]), state)

@@ -5,11 +5,11 @@ import pytest
 
 from worldmodels.diagnostics.config import ProbeConfig
 from worldmodels.diagnostics.probe_report import HeldOut, recall, report
-from worldmodels.envs import TASKS
+from worldmodels.envs.lunar_lander import LunarLander as LANDER
+from worldmodels.envs.task import Task
 from worldmodels.rollouts.storage import split
 
 SETTINGS = ProbeConfig(epochs=15)
-LANDER = TASKS["lunar_lander"]
 
 
 @pytest.fixture
@@ -103,3 +103,9 @@ def test_recall_counts_the_frames_whose_ship_is_left(held):
     assert found["interval"] == pytest.approx([1 / 3] * 2, abs=1e-3)
     assert found["frames"] == 270
     assert recall(held, frames, frames, SETTINGS)["ship"]["recall"] == 1
+
+
+def test_a_task_that_declares_nothing_has_no_figures(held):
+    nothing = HeldOut(Task, [np.zeros((40, 0), np.float32)] * 30, held.shown, held.seeds)
+    assert report(nothing, {"z": held.states}, Task.places, SETTINGS) == {"z": {}, "frames": 360, "rollouts": 9}
+    assert recall(nothing, None, None, SETTINGS) == {}

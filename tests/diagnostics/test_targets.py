@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from worldmodels.envs import TASKS, make_env
+from worldmodels.envs import make_env
+from worldmodels.envs.bipedal_walker import BipedalWalker as WALKER
+from worldmodels.envs.car_racing import CarRacing as CAR
 from worldmodels.envs.lunar_lander import TOP
+from worldmodels.envs.lunar_lander import LunarLander as LANDER
 
-LANDER, CAR, WALKER = (TASKS[name] for name in ("lunar_lander", "car_racing", "bipedal_walker"))
+TASKS = {task.name: task for task in (LANDER, CAR, WALKER)}
 
 
 def states(task, rows, **values):

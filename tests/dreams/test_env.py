@@ -12,6 +12,7 @@ import torch
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
+from helpers import box_spec
 from torch import Tensor, nn
 
 import worldmodels  # noqa: F401 - registers the dream
@@ -21,8 +22,6 @@ from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel
 from worldmodels.dreams.env import DreamEnv, DreamVectorEnv
 from worldmodels.dreams.returns import dream_returns
-from worldmodels.envs import ActionMap
-from worldmodels.envs.env import TaskSpec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import split, write_index, write_rollout
@@ -61,7 +60,7 @@ def model(compose):
     memory.reward_head = RewardHead()
     rng = np.random.default_rng(0)
     first = rng.normal(size=(2, 5, Z)).astype(np.float32)
-    spec = TaskSpec("car_racing", np.float32([-1, 0, 0]), np.float32([1, 1, 1]), (), 50.0)
+    spec = box_spec("car_racing", [-1, 0, 0], [1, 1, 1], config.env.squash)
     return DreamModel(config, spec, vision, memory, *first)
 
 
@@ -233,7 +232,7 @@ def test_a_population_scores_as_each_would_alone(model, inputs):
     assert np.array_equal(dream_returns(model, population[1:2], [8], temperature=1.15), returns[1:2, 1:])
     for row, parameters in enumerate(population):
         for column, seed in enumerate([7, 8]):
-            linear, squash = LinearControllers(1, len(parameters) // A - 1, A), ActionMap(model.config.env, model.spec)
+            linear, squash = LinearControllers(1, len(parameters) // A - 1, A), model.spec.actions.decide
             linear.set(0, parameters)
             env = DreamEnv(model, temperature=1.15, observation="latent_hidden")
             seen, _ = env.reset(seed=seed)

@@ -3,7 +3,7 @@
 import pytest
 
 from worldmodels.config import STAGES
-from worldmodels.pipeline.estimate import describe_time, stage_seconds
+from worldmodels.pipeline.estimate import Rates, describe_time, stage_seconds
 
 GROWS = [
     ("collect", "collect.frames={}", (8000, 16000)),
@@ -60,6 +60,25 @@ def test_scales_are_ordered_and_paper_takes_days(compose):
 @pytest.mark.parametrize("last", STAGES)
 def test_only_the_stages_of_the_run_count(last, compose):
     assert list(stage_seconds(compose(f"stage={last}"), 2)) == list(STAGES[: STAGES.index(last) + 1])
+
+
+@pytest.mark.parametrize("renderer", ["auto", "gymnasium", "exact"])
+def test_a_task_that_was_not_measured_has_an_expected_time_too(renderer, compose):
+    config = compose("trainer=cpu", "env=cart_pole", f"env.renderer={renderer}")
+    assert all(0 < seconds < 3600 for seconds in stage_seconds(config, 2).values())
+    assert list(stage_seconds(config, 2)) == list(STAGES)
+
+
+def test_measured_rates_of_a_task_of_ones_own_are_used(compose):
+    rates = Rates()
+    slow, fast = (
+        Rates(
+            drawn={**rates.drawn, "cart_pole": {"gymnasium": speed}}, physics={**rates.physics, "cart_pole": 10 * speed}
+        )
+        for speed in (100, 1000)
+    )
+    config = compose("trainer=cpu", "env=cart_pole")
+    assert stage_seconds(config, 2, slow)["collect"] > 2 * stage_seconds(config, 2, fast)["collect"]
 
 
 def test_the_time_is_told_in_a_line():

@@ -2,22 +2,26 @@
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete
+from helpers import box_spec
 
-from worldmodels.envs import TaskSpec
+from worldmodels.envs import TaskSpec, action_codec
+from worldmodels.envs.config import EnvConfig
 from worldmodels.rollouts.config import CollectConfig
 from worldmodels.rollouts.engine import NO_FRAMES
 from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
 
-SPEC = TaskSpec("car_racing", np.array([-1, 0, 0], np.float32), np.array([1, 1, 2], np.float32), (), 50)
+SPEC = box_spec("car_racing", [-1, 0, 0], [1, 1, 2])
 POLICIES = ("uniform", "sticky", "brownian", "biased")
 
 
-def make_policy(name, seed=0, **settings):
-    return random_policy(CollectConfig(rollouts=2, policy=name, seed=0, **settings), SPEC, np.random.default_rng(seed))
+def make_policy(name, seed=0, spec=SPEC, **settings):
+    config = CollectConfig(rollouts=2, policy={"_target_": name, **settings}, seed=0)
+    return random_policy(config, spec, np.random.default_rng(seed))
 
 
-def actions(name, count=4000, seed=0, **settings):
-    policy = make_policy(name, seed, **settings)
+def actions(name, count=4000, seed=0, spec=SPEC, **settings):
+    policy = make_policy(name, seed, spec, **settings)
     return np.stack([policy.act() for _ in range(count)])
 
 
@@ -57,7 +61,7 @@ def test_uniform_never_repeats_and_is_not_correlated():
 
 
 def test_brownian_walks():
-    chosen = actions("brownian", brownian_std=0.1)
+    chosen = actions("brownian", std=0.1)
     assert correlation(chosen).min() > 0.9
     inside = ((chosen > SPEC.action_low) & (chosen < SPEC.action_high))[1:]
     half = (SPEC.action_high - SPEC.action_low) / 2
@@ -98,10 +102,55 @@ def test_each_slot_follows_its_own_stream_whoever_plays_beside_it(name):
 @pytest.mark.parametrize("name", ["sticky", "brownian"])
 def test_an_episode_does_not_go_on_with_the_last_ones_action(name):
     rng = np.random.default_rng(0)
-    config = CollectConfig(rollouts=2, policy=name, seed=0, persistence=0.999, brownian_std=1e-6)
+    setting = {"persistence": 0.999} if name == "sticky" else {"std": 1e-6}
+    config = CollectConfig(rollouts=2, policy={"_target_": name, **setting}, seed=0)
     players = RandomPlayers(1, lambda player: random_policy(config, SPEC, rng))
     players.begin(0, None)
     first = players.act([0], NO_FRAMES)
     np.testing.assert_allclose(players.act([0], NO_FRAMES), first, atol=1e-4)
     players.begin(0, None)
     assert np.abs(players.act([0], NO_FRAMES) - first).max() > 1e-2
+
+
+def choosing(space):
+    return TaskSpec("toy", action_codec(space, EnvConfig(name="toy")), (), 50)
+
+
+CHOICES = {"discrete": Discrete(4, start=2), "several": MultiDiscrete([2, 3]), "switches": MultiBinary(3)}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("kind", CHOICES)
+def test_choices_are_valid_and_all_of_them_are_made(name, kind):
+    space, spec = CHOICES[kind], choosing(CHOICES[kind])
+    seeds = range(20 if name == "biased" else 1)
+    chosen = np.concatenate([actions(name, 2000 // len(seeds), seed, spec) for seed in seeds])
+    assert (chosen.shape, chosen.dtype) == ((2000, spec.action_size), np.float32)
+    assert set(np.unique(chosen)) == {0.0, 1.0}
+    assert all(space.contains(spec.actions.decode(action)) for action in chosen[:50])
+    assert (chosen.mean(axis=0) > 0.1).all()
+
+
+def test_uniform_choices_are_equally_frequent():
+    shares = actions("uniform", spec=choosing(CHOICES["several"])).mean(axis=0)
+    np.testing.assert_allclose(shares, [1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3], atol=0.03)
+
+
+def test_sticky_choices_repeat_with_their_probability():
+    chosen = actions("sticky", spec=choosing(Discrete(4)), persistence=0.5)
+    repeated = (chosen[1:] == chosen[:-1]).all(axis=1).mean()
+    assert repeated == pytest.approx(0.5 + 0.5 / 4, abs=0.025)
+
+
+def test_a_walk_over_choices_stays_a_while():
+    chosen = actions("brownian", spec=choosing(Discrete(4)), std=0.05).argmax(axis=1)
+    assert (chosen[1:] == chosen[:-1]).mean() > 0.9
+
+
+def test_a_biased_policy_prefers_one_choice_another_one_in_each_rollout():
+    preferred = []
+    for seed in range(40):
+        shares = actions("biased", 300, seed, choosing(Discrete(4)), bias=1.0, persistence=0.0).mean(axis=0)
+        assert shares.max() > 0.95
+        preferred.append(int(shares.argmax()))
+    assert set(preferred) == {0, 1, 2, 3}

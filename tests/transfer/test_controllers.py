@@ -24,5 +24,5 @@ def test_rows_and_columns_go_to_their_place_and_the_others_are_zero(inputs, acti
 
 
 def test_a_vector_of_another_length_is_refused():
-    with pytest.raises(ConfigError, match="8 parameters: expected a multiple of its 3 actions"):
+    with pytest.raises(ConfigError, match="8 parameters: expected a multiple of its 3 outputs"):
         warm_start(SOURCE, 3, 3, 2)

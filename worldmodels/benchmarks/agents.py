@@ -11,7 +11,7 @@ import torch
 from worldmodels.benchmarks.turns import alternately
 from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import AgentEpisodes, controller_size
-from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
+from worldmodels.envs import TaskSpec, make_env, task_spec
 from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import encode
@@ -62,8 +62,7 @@ def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, 
     """
     network, recurrent = make_vision(config, vision).eval(), make_memory(config, spec.action_size, memory).eval()
     weights = _controllers(config, spec, 1)[0]
-    bias, weights = weights[-spec.action_size :], weights[: -spec.action_size].reshape(spec.action_size, -1)
-    to_action = ActionMap(config.env, spec)
+    bias, weights = weights[-spec.outputs :], weights[: -spec.outputs].reshape(spec.outputs, -1)
     started = time.perf_counter()
     env = make_env(replace(config.env, renderer="gymnasium"), max_steps=steps)
     frame, _ = env.reset(seed=0)
@@ -72,7 +71,7 @@ def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, 
     while not done:
         with torch.no_grad():
             z = network.encode(to_unit(torch.from_numpy(frame)[None]).contiguous()).mu
-            action = to_action(weights @ torch.cat([z, state.h], dim=1)[0].numpy() + bias)
+            action = spec.actions.decide(weights @ torch.cat([z, state.h], dim=1)[0].numpy() + bias)
             state = recurrent.step(z, torch.from_numpy(action)[None], state)
         frame, _, terminated, truncated, _ = env.step(action)
         done = terminated or truncated
@@ -112,5 +111,5 @@ def fresh_weights(config: Config, spec: TaskSpec, folder: Path) -> tuple[Path, P
 
 def _controllers(config: Config, spec: TaskSpec, count: int) -> np.ndarray:
     """Random controllers as a search draws them first, (count, parameters)."""
-    size = controller_size(config, spec.action_size)
+    size = controller_size(config, spec.outputs)
     return np.random.default_rng(0).normal(0, SIGMA, (count, size))

@@ -8,7 +8,7 @@ import numpy as np
 
 from worldmodels.benchmarks.turns import alternately
 from worldmodels.config import Config
-from worldmodels.envs import make_env
+from worldmodels.envs import make_env, task_class
 from worldmodels.rollouts.executor import one_thread
 
 STEPS = 200
@@ -17,13 +17,13 @@ PERSISTENCE = 0.9  # of the random actions that tasks are stepped with
 
 
 def renderers(config: Config) -> dict[str, float]:
-    """Steps per second of one task on one core: drawn by each renderer, and ``physics``, not drawn at all."""
-    ways = {
-        "gymnasium": functools.partial(stepping, config, "gymnasium", STEPS),
-        "exact": functools.partial(stepping, config, "exact", STEPS),
-        "fast": functools.partial(stepping, config, "fast", STEPS, QUICK_REPEATS),
-        "physics": functools.partial(stepping, config, "physics", STEPS, QUICK_REPEATS),
-    }
+    """Steps per second of one task on one core: drawn by each renderer that it has, and ``physics``, not drawn at
+    all.
+    """
+    repeats = {"gymnasium": 1, "exact": 1, "fast": QUICK_REPEATS, "physics": QUICK_REPEATS}
+    if task_class(config.env).scene is None:
+        repeats = {name: repeats[name] for name in ("gymnasium", "physics")}
+    ways = {name: functools.partial(stepping, config, name, STEPS, repeats[name]) for name in repeats}
     with one_thread():
         return alternately(ways)
 
@@ -32,22 +32,23 @@ def stepping(config: Config, renderer: str, steps: int, repeats: int = 1) -> flo
     """Steps per second over the same ``steps`` with sticky random actions, whoever draws; played ``repeats`` times, so
     that a quick way takes long enough. An episode is played in a task of its own; resets do not count.
     """
-    env_config = replace(config.env, renderer="fast" if renderer == "physics" else renderer)
+    drawn = renderer != "physics"
+    env_config = replace(config.env, renderer=renderer) if drawn else config.env
     spent = 0.0
     for _ in range(repeats):
         rng = np.random.default_rng(0)
         done, env, action = True, None, None
         for step in range(steps):
             if done or env is None:
-                env = make_env(env_config)
+                env = make_env(env_config, drawn=drawn)
                 env.begin(seed=step)
-                env.look()
-            low, high = env.task_spec.action_low, env.task_spec.action_high
+                if drawn:
+                    env.look()
             if action is None or rng.random() >= PERSISTENCE:
-                action = rng.uniform(low, high).astype(np.float32)
+                action = env.task_spec.actions.sample(rng)
             started = time.perf_counter()
             _, terminated, truncated, _ = env.advance(action)
-            if renderer != "physics":
+            if drawn:
                 env.look()
             spent += time.perf_counter() - started
             if done := terminated or truncated:

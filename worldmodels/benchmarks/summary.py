@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from worldmodels.benchmarks.agents import rollouts
 from worldmodels.benchmarks.models import data, encoding, memory_training, vision_training
 from worldmodels.benchmarks.rendering import renderers
 from worldmodels.config import Config
-from worldmodels.envs.env import TASKS
+from worldmodels.envs import TASKS
 from worldmodels.envs.renderers import RENDERERS
 from worldmodels.pipeline.estimate import Rates, duration, stage_seconds
 from worldmodels.rollouts.executor import SerialExecutor, one_thread
@@ -51,16 +51,24 @@ class Figure:
         return (self.ratio or self.rate) >= self.goal
 
 
-def measure(config: Callable[..., Config], workers: int, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Everything, as JSON. ``config`` composes overrides; ``folder`` is for files; ``say`` is told of each step."""
+def measure(
+    config: Callable[..., Config], workers: int, folder: Path, say: Callable[[str], None], more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Everything, as JSON. ``config`` composes overrides; ``folder`` is for files; ``say`` is told of each step.
+    ``more``: options of ``env`` to draw and to tell the time of beside our tasks.
+    """
+    chosen = {config(f"env={task}").env.name: task for task in (*TASKS, *more)}  # options, by the names of tasks
     figures: list[Figure] = []
     drawn: dict[str, dict[str, float]] = {}
-    for task in TASKS:
+    for task, option in chosen.items():
         say(f"drawing: {task}")
-        drawn[task] = rates = renderers(config(f"env={task}"))
+        drawn[task] = rates = renderers(config(f"env={option}"))
         stock, physics = rates["gymnasium"], rates["physics"]
-        figures.append(Figure(f"{task}, fast", "steps/s", rates["fast"], stock, FAST_GOALS[task], physics))
-        figures.append(Figure(f"{task}, exact", "steps/s", rates["exact"], stock, EXACT_GOALS.get(task), physics))
+        for name, goals in (("fast", FAST_GOALS), ("exact", EXACT_GOALS)):
+            if name in rates:
+                figures.append(Figure(f"{task}, {name}", "steps/s", rates[name], stock, goals.get(task), physics))
+        if "fast" not in rates:
+            figures.append(Figure(f"{task}, its own drawing", "steps/s", stock, ceiling=physics))
 
     say("rollouts: car_racing")
     base = config("collect.policy=sticky")
@@ -94,8 +102,8 @@ def measure(config: Callable[..., Config], workers: int, folder: Path, say: Call
 
     fast = drawn["car_racing"]["fast"]
     rates = Rates(
-        drawn={task: {name: drawn[task][name] for name in RENDERERS} for task in TASKS},
-        physics={task: drawn[task]["physics"] for task in TASKS},
+        drawn={task: {name: rates[name] for name in RENDERERS if name in rates} for task, rates in drawn.items()},
+        physics={task: rates["physics"] for task, rates in drawn.items()},
         agent=_without(agent["one"], fast),
         stored=_without(collected, fast),
         vision=vision["ours"],
@@ -103,7 +111,10 @@ def measure(config: Callable[..., Config], workers: int, folder: Path, say: Call
         encode=encode_rate,
     )
     estimates = {
-        scale: {task: stage_seconds(config(f"env={task}", f"scale={scale}"), workers, rates) for task in TASKS}
+        scale: {
+            task: stage_seconds(config(f"env={option}", f"scale={scale}"), workers, rates)
+            for task, option in chosen.items()
+        }
         for scale in SCALES
     }
     return {
@@ -140,10 +151,10 @@ def tables(measured: Mapping[str, Any]) -> list[Table]:
         )
     times = Table(title="expected time with nothing cached")
     times.add_column("scale")
-    for task in TASKS:
+    for task in measured["rates"]["drawn"]:
         times.add_column(task, justify="right")
     for scale, tasks in measured["estimates"].items():
-        times.add_row(scale, *(duration(sum(tasks[task].values())) for task in TASKS))
+        times.add_row(scale, *(duration(sum(tasks[task].values())) for task in measured["rates"]["drawn"]))
     return [rates, times]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from worldmodels.config import Config, config_from_json
 from worldmodels.controller.policy import LinearControllers, parameter_count
-from worldmodels.envs import ActionMap, TaskSpec, make_env, task_spec
+from worldmodels.envs import TaskSpec, make_env, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.memory.interface import Memory, State, put, rebuilt, take
@@ -27,9 +27,9 @@ from worldmodels.vision.inference import FrameEncoder
 ROWS = 16  # of a batch of V and M; part of what a return depends on, to float rounding
 
 
-def controller_size(config: Config, action_size: int) -> int:
+def controller_size(config: Config, outputs: int) -> int:
     """Parameters of C for the inputs that ``controller.inputs`` names."""
-    return parameter_count(input_size(config), action_size)
+    return parameter_count(input_size(config), outputs)
 
 
 def input_size(config: Config) -> int:
@@ -91,8 +91,8 @@ class Agent:
         self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval() if remembers(config) else None
         self.inputs = list(config.controller.inputs)
-        self.controllers = LinearControllers(slots, input_size(config), spec.action_size)
-        self.action_map = ActionMap(config.env, spec)
+        self.controllers = LinearControllers(slots, input_size(config), spec.outputs)
+        self.actions = spec.actions
         if self.memory is not None:
             check_inputs(config, self.memory)
         with torch.inference_mode():
@@ -107,8 +107,8 @@ class Agent:
 
     @torch.inference_mode()
     def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
-        """frames: (n, 64, 64, 3) uint8 -> actions (n, A) float32. C sees h of the frames before these; then M takes the
-        step.
+        """frames: (n, 64, 64, 3) uint8 -> actions (n, A) float32, as `ActionCodec` has them. C sees h of the frames
+        before these; then M takes the step.
         """
         self.z = self.encode(frames).mu
         if self.state is None:
@@ -121,7 +121,7 @@ class Agent:
 
     def _decide(self, slots: Sequence[int], x: torch.Tensor) -> np.ndarray:
         """x: (n, D), what C sees in these slots -> actions (n, A)."""
-        return self.action_map(self.controllers(slots, x.numpy().astype(np.float64)))
+        return self.actions.decide(self.controllers(slots, x.numpy().astype(np.float64)))
 
     def _remember(self, z: torch.Tensor, actions: torch.Tensor, state: State) -> State:
         """M's step, in batches of one shape."""

@@ -61,6 +61,8 @@ def report(
 def _probe(
     held: HeldOut, inputs: Sequence[np.ndarray], targets: Sequence[str], settings: ProbeConfig
 ) -> dict[str, Any]:
+    if not targets:
+        return {}
     values = [np.stack([held.task.target(states, name) for name in targets], axis=1) for states in held.states]
     samples = Samples(
         np.concatenate([x[shown] for x, shown in zip(inputs, held.shown, strict=True)]).astype(np.float64),

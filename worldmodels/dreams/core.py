@@ -135,7 +135,7 @@ class Dreams:
 
     @torch.inference_mode()
     def step(self, slots: Sequence[int] | np.ndarray, actions: np.ndarray) -> Outcome:
-        """One step in ``slots``, under actions (n, A), which are clipped to the task's bounds."""
+        """One step in ``slots``, under the actions that come nearest to (n, A)."""
         numbers = list(slots)
         size = self.model.memory.latent_size
         uniform, noise = np.empty((2, len(numbers), size), np.float32)
@@ -147,7 +147,7 @@ class Dreams:
             stream.random(out=uniform[i], dtype=np.float32)
             stream.standard_normal(out=noise[i], dtype=np.float32)
             fates[i] = stream.random()
-        clipped = np.clip(np.asarray(actions, np.float32), self.model.spec.action_low, self.model.spec.action_high)
+        clipped = self.model.spec.actions.nearest(np.asarray(actions, np.float32))
         rows = torch.tensor(numbers, dtype=torch.long)
         drawn = [torch.from_numpy(array) for array in (clipped, uniform, noise)]
         following = in_batches(self._advance, ROWS, self.z[numbers], *drawn, *take(self.state, rows))

@@ -12,7 +12,6 @@ from gymnasium.utils import seeding
 from worldmodels.controller.agent import controller_input, controller_size
 from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel, Dreams
-from worldmodels.envs import ActionMap
 from worldmodels.utils.checks import require
 
 
@@ -32,7 +31,7 @@ def dream_returns(
     Raises `ConfigError` where M has no reward head.
     """
     config, spec = model.config, model.spec
-    size = controller_size(config, spec.action_size)
+    size = controller_size(config, spec.outputs)
     require(model.reward_head is not None, "this M predicts no reward: expected a run whose M has a reward head")
     require(
         controllers.ndim == 2 and controllers.shape[1] == size,
@@ -40,15 +39,14 @@ def dream_returns(
     )
     count = len(controllers) * len(seeds)
     dreams = Dreams(model, count, temperature, max_steps, end_threshold)
-    linear = LinearControllers(count, size // spec.action_size - 1, spec.action_size)
+    linear = LinearControllers(count, size // spec.outputs - 1, spec.outputs)
     for slot in range(count):
         linear.set(slot, controllers[slot // len(seeds)])
-    action_map = ActionMap(config.env, spec)
     dreams.begin(range(count), [seeding.np_random(seed)[0] for _ in controllers for seed in seeds])
     returns, active = np.zeros(count), np.arange(count)
     while active.size:
         x = controller_input(config.controller.inputs, dreams.z, dreams.state)[active]
-        outcome = dreams.step(active, action_map(linear(active.tolist(), x.numpy().astype(np.float64))))
+        outcome = dreams.step(active, spec.actions.decide(linear(active.tolist(), x.numpy().astype(np.float64))))
         returns[active] += outcome.rewards
         active = active[~(outcome.terminated | outcome.truncated)]
     return returns.reshape(len(controllers), len(seeds))

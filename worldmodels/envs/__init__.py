@@ -1,16 +1,21 @@
 """Gymnasium tasks seen from 64×64 pixels."""
 
-import gymnasium
+from worldmodels.envs.actions import ActionCodec, action_codec
+from worldmodels.envs.config import TASKS, task_path
+from worldmodels.envs.env import FRAME_SHAPE, PixelEnv, TaskSpec, checked_spec, make_env, task_spec
+from worldmodels.envs.task import Task, task_class
 
-from worldmodels.utils.errors import ConfigError
-
-try:
-    from worldmodels.envs.actions import ActionMap
-    from worldmodels.envs.env import FRAME_SHAPE, TASKS, PixelEnv, TaskSpec, make_env, task_spec
-except gymnasium.error.DependencyNotInstalled as error:
-    raise ConfigError(
-        f"the tasks need a package that is missing ({' '.join(str(error).split())}): "
-        "expected Box2D; run pip install 'gymnasium[box2d]'"
-    ) from error
-
-__all__ = ["FRAME_SHAPE", "TASKS", "ActionMap", "PixelEnv", "TaskSpec", "make_env", "task_spec"]
+__all__ = [
+    "FRAME_SHAPE",
+    "TASKS",
+    "ActionCodec",
+    "PixelEnv",
+    "Task",
+    "TaskSpec",
+    "action_codec",
+    "checked_spec",
+    "make_env",
+    "task_class",
+    "task_path",
+    "task_spec",
+]

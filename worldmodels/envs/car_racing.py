@@ -56,15 +56,18 @@ class CarRacing(Task):
     motions = ("speed", "angular_velocity")
     objects = {"car": red_of_car}  # noqa: RUF012
 
-    def __init__(self, config: EnvConfig, pictures: bool) -> None:
-        super().__init__(config, pictures)
-        if self.draws_only_what_shows:
+    def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:
+        super().__init__(config, pictures, drawn)
+        if drawn and self.draws_only_what_shows:
             self._draw = self.world._render
             self.world._render = self._draw_later
 
-    @staticmethod
-    def render_mode(pictures: bool) -> str | None:
-        return "rgb_array" if pictures else None  # the 96×96 observation is drawn in any mode
+    def render_mode(self, config: EnvConfig, pictures: bool) -> str | None:
+        # The 96×96 observation is drawn in any mode.
+        return super().render_mode(config, pictures) if pictures or config.picture == "render" else None
+
+    def undrawn(self) -> None:
+        self.world._render = lambda mode: None
 
     def scatter(self) -> Any:
         """Put the car on a random point of the track: a random driver hardly leaves the straight at the start."""
@@ -92,16 +95,13 @@ class CarRacing(Task):
 
     def picture(self, observation: np.ndarray) -> np.ndarray:
         if not self.draws_only_what_shows:
-            return observation
+            return super().picture(observation)
         world, reward = self.world, self.world.reward
         world.reward = self._score
         try:
             return self._draw("state_pixels")
         finally:
             world.reward = reward
-
-    def large_picture(self) -> np.ndarray:
-        return np.asarray(self.env.render())
 
     def state(self, observation: np.ndarray) -> np.ndarray:
         car = self.world.car

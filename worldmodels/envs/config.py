@@ -3,11 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.settings import Setting, Settings
+from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
-RENDERERS = ("gymnasium", "exact", "fast")
+RENDERERS = ("auto", "gymnasium", "exact", "fast")
+TASKS = {  # imported only where they are used, so that the code of one does not count for another
+    "car_racing": "worldmodels.envs.car_racing.CarRacing",
+    "lunar_lander": "worldmodels.envs.lunar_lander.LunarLander",
+    "bipedal_walker": "worldmodels.envs.bipedal_walker.BipedalWalker",
+}
+ANY_TASK = "worldmodels.envs.task.Task"
+TASK = Part(
+    "What a task tells beside its environment: its true state, targets of probes, a scene; null takes the class of "
+    "that env.name, or one that tells nothing.",
+    names=TASKS,
+    when=lambda env: env.task is not None,
+)
 AGENTS = ("controller", "evaluate")  # stages in which an agent acts
 
 
@@ -17,24 +30,31 @@ def _heuristic(env: "EnvConfig") -> bool:
 
 @dataclass
 class EnvConfig(Settings):
-    """A task. ``id`` and ``kwargs`` go to `gymnasium.make`."""
+    """A task. ``id`` and ``kwargs`` go to `gymnasium.make`; any environment does whose actions `ActionCodec` knows."""
 
     node: ClassVar[str] = "env"
 
-    name: Annotated[str, Setting("The task's name in folders and tables; a task of ours is chosen by it.")] = (
-        "car_racing"
-    )
-    id: Annotated[str, Setting("Gymnasium id.")] = "CarRacing-v3"
+    name: Annotated[str, Setting("The task's name in folders and tables.")] = "car_racing"
+    id: Annotated[str, Setting("Gymnasium id; package:id imports the package that registers it.")] = "CarRacing-v3"
     kwargs: Annotated[dict[str, Any], Setting("Arguments of gymnasium.make.")] = field(default_factory=dict)
     renderer: Annotated[
         str,
         Setting(
             "Who draws: fast, our rasteriser; exact, Gymnasium's pixels without hidden work; gymnasium, the task as it "
-            "comes.",
+            "comes; auto, fast where the task has a scene, else gymnasium.",
             options=RENDERERS,
-            counts_as=lambda renderer: "gymnasium" if renderer == "exact" else renderer,
+            counts_as=lambda renderer: {"exact": "gymnasium", "auto": "fast"}.get(renderer, renderer),
         ),
-    ] = "fast"
+    ] = "auto"
+    task: Annotated[Any, TASK] = None
+    picture: Annotated[
+        str,
+        Setting(
+            "Where the agent's picture comes from: render, the observation, or a key of a Dict observation; auto takes "
+            "an observation that is a picture, else render.",
+            counts="unless default",
+        ),
+    ] = "auto"
     action_repeat: Annotated[int, Setting("Steps of the task for which each action is repeated.", at_least=1)] = 1
     crop_bottom: Annotated[
         float, Setting("Share of the picture's height that is cut off at its bottom.", at_least=0, at_most=0.9)
@@ -46,8 +66,21 @@ class EnvConfig(Settings):
         ),
     ] = 1000
     squash: Annotated[
-        list[str], Setting("How each output of C becomes an action: tanh, tanh01, relu_tanh, clip.", stages=AGENTS)
+        list[str],
+        Setting(
+            "How an output of C becomes a continuous action: tanh, tanh01, relu_tanh, clip; none: tanh to the bounds.",
+            stages=AGENTS,
+        ),
     ] = field(default_factory=list)
+    discrete: Annotated[
+        str,
+        Setting(
+            "How C chooses: argmax of an output for each option, or threshold, intervals of one output's tanh.",
+            options=("argmax", "threshold"),
+            counts="unless default",
+            stages=AGENTS,
+        ),
+    ] = "argmax"
     heuristic: Annotated[
         bool, Setting("CarRacing: the source study's hand-made rules for the pedals.", stages=AGENTS)
     ] = False
@@ -69,3 +102,9 @@ class EnvConfig(Settings):
             not self.heuristic or self.name == "car_racing",
             f"env.heuristic=true is CarRacing's own: got env={self.name}; set env.heuristic=false or env=car_racing",
         )
+
+
+def task_path(env: EnvConfig) -> str:
+    """Dotted path of the task's class."""
+    named = TASKS.get(env.name, ANY_TASK)
+    return named if env.task is None else parts.target(TASK, env.task, "env.task")

@@ -1,20 +1,21 @@
 """`make_env`: a Gymnasium task whose observation is its picture, 64×64×3 uint8, and never its state vector."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from worldmodels.envs.bipedal_walker import BipedalWalker
-from worldmodels.envs.car_racing import CarRacing
-from worldmodels.envs.config import EnvConfig
-from worldmodels.envs.lunar_lander import LunarLander
-from worldmodels.envs.renderers import FRAME_SHAPE, RENDERERS
-from worldmodels.envs.task import Task
+from worldmodels.envs.actions import ActionCodec, action_codec
+from worldmodels.envs.config import ANY_TASK, TASKS, EnvConfig, task_path
+from worldmodels.envs.renderers import FRAME_SHAPE, FastRenderer, make_renderer
+from worldmodels.envs.task import make_task
+from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (CarRacing, LunarLander, BipedalWalker)}
+FPS = 50.0  # of a task that does not tell
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,27 @@ class TaskSpec:
     """What the models need to know of a task."""
 
     name: str
-    action_low: np.ndarray
-    action_high: np.ndarray
+    actions: ActionCodec
     state_names: tuple[str, ...]
     fps: float  # of what an agent sees
 
     @property
     def action_size(self) -> int:
-        return len(self.action_low)
+        """Numbers of an action as M reads it."""
+        return self.actions.size
+
+    @property
+    def action_low(self) -> np.ndarray:
+        return self.actions.low
+
+    @property
+    def action_high(self) -> np.ndarray:
+        return self.actions.high
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that C gives."""
+        return self.actions.outputs
 
 
 class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -37,8 +51,9 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     Observations are (64, 64, 3) uint8: the task's picture without its lowest ``crop_bottom`` share, scaled by area
     averaging, as ``env.renderer`` draws it. Rewards, ends and random streams are the wrapped task's own, whoever draws.
-    An action is repeated for ``action_repeat`` steps of the task, or to the episode's end; the rewards are summed and
-    the last picture is shown. ``max_steps`` truncates earlier than the task would; None leaves the task as it is.
+    Actions are vectors, whatever the task's own are: ``task_spec.actions`` says how (one-hot for a choice). An action
+    is repeated for ``action_repeat`` steps of the task, or to the episode's end; the rewards are summed and the last
+    picture is shown. ``max_steps`` truncates earlier than the task would; None leaves the task as it is.
 
     With ``scatter`` an episode begins anywhere, in a task that can do so.
 
@@ -46,27 +61,30 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """
 
     def __init__(
-        self, config: EnvConfig, max_steps: int | None = None, pictures: bool = False, scatter: bool = False
+        self,
+        config: EnvConfig,
+        max_steps: int | None = None,
+        pictures: bool = False,
+        scatter: bool = False,
+        drawn: bool = True,
     ) -> None:
-        self.task = _task(config)(config, pictures)
-        self.env = self.task.env
+        self._config = config
+        with self._suited():
+            self.task = make_task(config, pictures, drawn)
+            self.env = self.task.env
+            self._renderer = make_renderer(self.task, config) if drawn else None
+        actions = action_codec(self.env.action_space, config)
+        self._decode = actions.decode
         self.observation_space = gymnasium.spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
-        self.action_space = self.env.action_space
+        self.action_space = gymnasium.spaces.Box(actions.low, actions.high, dtype=np.float32)
         self.metadata = {**self.env.metadata, "render_modes": ["rgb_array"]}
         self.render_mode = "rgb_array" if pictures else None
         self.max_steps = max_steps
         self._scatter = scatter and self.task.scatters
-        self._repeat, self._id = config.action_repeat, config.id
+        self._repeat = config.action_repeat
         self._looked = False
-        self._renderer = RENDERERS[config.renderer](self.task, config)
-        box = self.action_space
-        if not isinstance(box, gymnasium.spaces.Box):
-            raise ConfigError(
-                f"env.id={config.id} with env.kwargs={dict(config.kwargs)} has actions {box}: expected a continuous "
-                "(Box) action space; CarRacing and LunarLander have one with env.kwargs.continuous=true"
-            )
-        fps = int(self.env.metadata.get("render_fps", 50)) / self._repeat
-        self.task_spec = TaskSpec(config.name, box.low, box.high, self.task.state_names, fps)
+        fps = (self.env.metadata.get("render_fps") or FPS) / self._repeat
+        self.task_spec = TaskSpec(config.name, actions, self.task.names, fps)
 
     def begin(self, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
         """`reset` without a picture. Returns the task's info."""
@@ -76,37 +94,54 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             self._observation = self.task.scatter()
         self.steps = 0  # of the task since the last reset
         self._looked = False
-        try:
+        with self._suited():
             self.task.begin()
-            self._renderer.reset()
-        except AttributeError as error:
-            raise ConfigError(
-                f"env.name={self.task.name} cannot draw env.id={self._id} ({error}): expected an id of that task; "
-                "use env.renderer=gymnasium, or an env.name that suits the id"
-            ) from error
+            if self._renderer is not None:
+                self._renderer.reset()
         return info
+
+    @contextmanager
+    def _suited(self) -> Iterator[None]:
+        """What a task class of ours does not find in an environment is a mistake in the request."""
+        try:
+            yield
+        except AttributeError as error:
+            path = task_path(self._config)
+            if path not in TASKS.values():
+                raise
+            raise ConfigError(
+                f"env.name={self._config.name} is {path.rpartition('.')[2]} and cannot draw env.id={self._config.id} "
+                f"({error}): expected an id of that task; give env.name another name, or set env.task={ANY_TASK}"
+            ) from error
 
     def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
         """`step` without a picture. Returns (reward, terminated, truncated, info)."""
-        action = np.asarray(action, dtype=np.float32)
+        given = self._decode(np.asarray(action, dtype=np.float32))
         total, terminated, truncated, info = 0.0, False, False, {}
         for _ in range(self._repeat):
-            self._observation, reward, terminated, truncated, info = self.env.step(action)
+            self._observation, reward, terminated, truncated, info = self.env.step(given)
             total += float(reward)
             self.steps += 1
             truncated = truncated or (self.max_steps is not None and self.steps >= self.max_steps and not terminated)
             if terminated or truncated:
                 break
-        return total, terminated, truncated, info
+        return total, bool(terminated), bool(truncated), info
 
     def look(self) -> np.ndarray:
         """The frame of now, (64, 64, 3) uint8. At most once after `begin` and after each `advance`."""
+        if self._renderer is None:
+            raise RuntimeError("there is nothing to look at: expected make_env(…) without drawn=False")
         self._looked = True
         return self._renderer.frame(self._observation)
 
     def state(self) -> np.ndarray:
         """The true state, (S,) float32, named by ``task_spec.state_names``. Agents never see it."""
         return self.task.state(self._observation).astype(np.float32)
+
+    @property
+    def draws_slowly(self) -> bool:
+        """Whether the task itself draws, rather than its scene."""
+        return self._renderer is not None and not isinstance(self._renderer, FastRenderer)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -120,7 +155,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def render(self) -> np.ndarray:
         """The last frame looked at as people see it, (H, W, 3) uint8; needs ``pictures=True``."""
-        if self.render_mode is None or not self._looked:
+        if self.render_mode is None or not self._looked or self._renderer is None:
             raise RuntimeError("there is no picture: expected make_env(…, pictures=True), and a look after the reset")
         return self._renderer.picture()
 
@@ -131,37 +166,66 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.env.close()
 
 
-def _task(config: EnvConfig) -> type[Task]:
-    try:
-        return TASKS[config.name]
-    except KeyError:
-        raise ConfigError(
-            f"env.name={config.name} has no code: expected one of {', '.join(TASKS)}; add a Task to worldmodels/envs"
-        ) from None
-
-
 def make_env(
-    config: EnvConfig, *, max_steps: int | None = None, pictures: bool = False, scatter: bool = False
+    config: EnvConfig,
+    *,
+    max_steps: int | None = None,
+    pictures: bool = False,
+    scatter: bool = False,
+    drawn: bool = True,
 ) -> PixelEnv:
-    """Make a task. Raises `ConfigError` where Gymnasium lacks it or what it needs."""
-    try:
-        return PixelEnv(config, max_steps, pictures, scatter)
-    except TypeError as error:  # Gymnasium's own answer to an argument that the task does not take
-        raise ConfigError(
-            f"env.kwargs={dict(config.kwargs)} does not suit env.id={config.id} ({' '.join(str(error).split())}): "
-            "expected arguments of that task; remove the one it does not take"
-        ) from error
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        raise ConfigError(
-            f"env.id={config.id} is no task of Gymnasium {gymnasium.__version__} ({' '.join(str(error).split())}): "
-            "expected a registered id; see gymnasium.pprint_registry()"
-        ) from error
+    """Make a task. Without ``drawn`` it cannot be looked at, which spares it the work. Raises `ConfigError` where
+    Gymnasium lacks it or what it needs.
+    """
+    return PixelEnv(config, max_steps, pictures, scatter, drawn)
 
 
 def task_spec(config: EnvConfig) -> TaskSpec:
     """Facts of a task, from the task itself."""
-    env = make_env(config)
+    env = make_env(config, drawn=False)
     try:
         return env.task_spec
     finally:
         env.close()
+
+
+def checked_spec(config: EnvConfig) -> TaskSpec:
+    """Facts of a task, which is begun and looked at once. Raises `ConfigError` where that, or what its class declares,
+    does not suit the environment.
+    """
+    env = make_env(config)
+    try:
+        spec = env.env.spec
+        limit = spec.max_episode_steps if spec is not None else None
+        require(
+            limit is None or limit > config.action_repeat,
+            f"env.id={config.id} ends its episodes after {limit} steps, which is one frame with "
+            f"env.action_repeat={config.action_repeat}: expected two frames at least; set "
+            f"env.kwargs.max_episode_steps to {config.action_repeat + 1} or more",
+        )
+        env.begin(seed=0)
+        _check_state(env, config)
+        if env.draws_slowly:
+            env.look()
+        return env.task_spec
+    finally:
+        env.close()
+
+
+def _check_state(env: PixelEnv, config: EnvConfig) -> None:
+    task, names = env.task, env.task_spec.state_names
+    what = f"the state of {task_path(config)}"
+    state = env.state()
+    require(
+        state.shape == (len(names),),
+        f"{what} has {state.size} values with env.id={config.id} and env.kwargs={dict(config.kwargs)}: expected "
+        f"{len(names)}, one for each of its state_names; set env.name=… to a name of its own, or change env.kwargs",
+    )
+    for target in (*task.places, *task.motions):
+        try:
+            task.target(state[None], target)
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                f"{what} has no target {target} ({error}): expected one of {', '.join(names)}, or a value from its own "
+                "target method"
+            ) from error

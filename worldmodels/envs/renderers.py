@@ -1,7 +1,7 @@
 """The three ways to draw a task: Gymnasium's own, the same pixels sooner, and straight from the physics."""
 
 import functools
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ class Renderer(Protocol):
         """Follow the task's reset."""
         ...
 
-    def frame(self, observation: np.ndarray) -> np.ndarray:
+    def frame(self, observation: Any) -> np.ndarray:
         """What the agent sees now, (64, 64, 3) uint8. At most once a step: a drawing also ages what is only for show,
         such as particles.
         """
@@ -36,21 +36,42 @@ class Renderer(Protocol):
 
 
 class GymnasiumRenderer:
-    """Gymnasium's picture without its lowest ``crop_bottom`` share, scaled by area averaging."""
+    """The task's picture without its lowest ``crop_bottom`` share, scaled by area averaging; grey becomes RGB."""
 
     def __init__(self, task: Task, config: EnvConfig) -> None:
-        self._task = task
+        self._task, self._config = task, config
         self._crop_bottom = config.crop_bottom
 
     def reset(self) -> None: ...
 
-    def frame(self, observation: np.ndarray) -> np.ndarray:
+    def frame(self, observation: Any) -> np.ndarray:
         picture = self._task.picture(observation)
+        _check(picture, self._task.source, self._config)
         picture = picture[: round(len(picture) * (1 - self._crop_bottom))]
-        return cv2.resize(picture, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA)
+        return _rgb(cv2.resize(picture, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA))
 
     def picture(self) -> np.ndarray:
-        return self._task.large_picture()
+        return _rgb(self._task.large_picture())
+
+
+def _check(picture: np.ndarray, source: str, config: EnvConfig) -> None:
+    """Raise `ConfigError` unless it is (H, W, 3), (H, W, 1) or (H, W) uint8."""
+    channels = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (1, 3))
+    if picture.dtype == np.uint8 and channels and picture.size:
+        return
+    got = "nothing" if picture.ndim == 0 else f"{picture.dtype} of shape {picture.shape}"
+    raise ConfigError(
+        f"env.picture={config.picture} takes the picture from {source}, which is {got} with env.id={config.id}: "
+        "expected uint8 of shape (H, W, 3), (H, W, 1) or (H, W); set env.picture to render, observation or a key of "
+        "the observation, or have the task's render() give rgb_array"
+    )
+
+
+def _rgb(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3), (H, W, 1) or (H, W) -> (H, W, 3)."""
+    if picture.ndim == 3 and picture.shape[2] == 3:
+        return picture
+    return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
 
 
 class FastRenderer:
@@ -60,7 +81,12 @@ class FastRenderer:
         if task.scene is None:
             raise ConfigError(
                 f"env.renderer=fast has no scene for env.name={config.name}: expected a task with one; "
-                "use env.renderer=gymnasium, or add a scene to worldmodels/envs/scenes"
+                "use env.renderer=auto, or give env.task a class with a scene"
+            )
+        if config.picture != "auto":
+            raise ConfigError(
+                f"env.renderer=fast draws its own picture and takes none from env.picture={config.picture}: expected "
+                "env.picture=auto; or use env.renderer=auto"
             )
         self._scene = task.scene(task.world)
         self._canvas = _canvas(*FRAME_SHAPE[:2], self._scene.samples, 1 - config.crop_bottom)
@@ -69,7 +95,7 @@ class FastRenderer:
     def reset(self) -> None:
         self._scene.reset()
 
-    def frame(self, observation: np.ndarray) -> np.ndarray:
+    def frame(self, observation: Any) -> np.ndarray:
         self._scene.update()
         return self._scene.draw(self._canvas, large=False)
 
@@ -88,3 +114,11 @@ RENDERERS: dict[str, type[Renderer]] = {
     "exact": GymnasiumRenderer,  # the task knows what it may leave out
     "fast": FastRenderer,
 }
+
+
+def make_renderer(task: Task, config: EnvConfig) -> Renderer:
+    """The renderer that ``env.renderer`` names. Raises `ConfigError`."""
+    name = config.renderer
+    if name == "auto":
+        name = "fast" if task.scene is not None and config.picture == "auto" else "gymnasium"
+    return RENDERERS[name](task, config)

@@ -5,16 +5,27 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Dict, Space
 
-from worldmodels.envs.config import EnvConfig
+from worldmodels.envs import registry
+from worldmodels.envs.config import TASK, EnvConfig, task_path
 from worldmodels.envs.scenes import Scene
+from worldmodels.utils import parts
+from worldmodels.utils.checks import require
+from worldmodels.utils.errors import ConfigError
+
+SMALLEST = 16  # pixels; an observation of fewer is taken for a map rather than for a picture
 
 
 class Task:
-    """Base of the tasks. ``env`` is the Gymnasium environment with its own wrappers (time limit, order enforcing)."""
+    """Any Gymnasium environment, and the base of tasks that tell more of theirs: a subclass says what it knows, which
+    may be ``state_names`` alone. ``env`` is the environment with its own wrappers (time limit, order enforcing).
 
-    name: ClassVar[str]
-    state_names: ClassVar[tuple[str, ...]]
+    The constructor is given ``config``, ``pictures`` and ``drawn``; other arguments are settings of ``env.task``.
+    """
+
+    name: ClassVar[str] = ""
+    state_names: ClassVar[tuple[str, ...]] = ()  # of `state`; without, a vector that is observed is the state
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
     scatters: ClassVar[bool] = False  # whether episodes can begin anywhere
     places: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
@@ -22,18 +33,23 @@ class Task:
     # What may be missing from a reconstruction: how much of it each pixel shows, (N, 64, 64, 3) uint8 -> (N, 64, 64).
     objects: ClassVar[Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {}
 
-    def __init__(self, config: EnvConfig, pictures: bool) -> None:
+    def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:
+        self.id = config.id
         # Gymnasium's picture, without the work that leaves nothing in it.
-        self.draws_only_what_shows = config.renderer == "exact"
-        self.env: gymnasium.Env[Any, Any] = gymnasium.make(
-            config.id, render_mode=self.render_mode(pictures), disable_env_checker=True, **config.kwargs
-        )
+        self.draws_only_what_shows = config.renderer == "exact" and config.picture == "auto"
+        self.env: gymnasium.Env[Any, Any] = registry.make(config, self.render_mode(config, pictures) if drawn else None)
         self.world: Any = self.env.unwrapped
+        self.source = picture_source(config, self.env.observation_space, self.env.render_mode is not None)
+        self.names = self.state_names or observed_names(self.env.observation_space)
+        if not drawn:
+            self.undrawn()
 
-    @staticmethod
-    def render_mode(pictures: bool) -> str | None:
+    def render_mode(self, config: EnvConfig, pictures: bool) -> str | None:
         """Gymnasium's render mode; ``pictures`` asks for the large picture as well as the agent's."""
-        return "rgb_array"
+        return registry.PICTURES if registry.gives_pictures(config) else None
+
+    def undrawn(self) -> None:
+        """Nobody is going to look: leave out what the task draws in its steps."""
 
     def scatter(self) -> Any:
         """Called after a reset, before `begin`, if the task ``scatters`` and is asked to. Returns the observation."""
@@ -42,18 +58,22 @@ class Task:
     def begin(self) -> None:
         """Called after each reset of ``env``."""
 
-    def picture(self, observation: np.ndarray) -> np.ndarray:
-        """Gymnasium's picture of now, (H, W, 3) uint8: the rendered one, unless the task observes pixels."""
-        self.drawn = np.asarray(self.env.render())
+    def picture(self, observation: Any) -> np.ndarray:
+        """The task's picture of now, uint8: (H, W, 3), or in grey (H, W) or (H, W, 1)."""
+        if self.source == "render":
+            self.drawn = np.asarray(self.env.render())
+        else:
+            self.drawn = np.asarray(observation if self.source == "observation" else observation[self.source])
         return self.drawn
 
     def large_picture(self) -> np.ndarray:
         """The picture people look at. Not drawn twice: drawing moves what is only for show, such as particles."""
-        return self.drawn
+        apart = self.source != "render" and self.env.render_mode is not None
+        return np.asarray(self.env.render()) if apart else self.drawn
 
-    def state(self, observation: np.ndarray) -> np.ndarray:
-        """The true state, (len(state_names),)."""
-        return np.asarray(observation)
+    def state(self, observation: Any) -> np.ndarray:
+        """The true state, a value for each of ``names``."""
+        return np.asarray(observation) if self.names else np.empty(0)
 
     @classmethod
     def column(cls, states: np.ndarray, name: str) -> np.ndarray:
@@ -74,3 +94,61 @@ class Task:
     def coverage(cls, rollouts: Sequence[np.ndarray]) -> dict[str, float]:
         """How much of the task random rollouts reach, in a few figures: states (T, S) of each rollout."""
         return {}
+
+
+def task_class(config: EnvConfig) -> type[Task]:
+    """The class of a task: that of ``env.task``, else the one of ours called ``env.name``, else `Task`. Raises
+    `ConfigError`.
+    """
+    path = task_path(config)
+    try:
+        found = parts.find(TASK, path, "env.task")
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ConfigError(
+            f"env.name={config.name} needs a package that is missing ({' '.join(str(error).split())}): "
+            "expected Box2D; run pip install 'gymnasium[box2d]'"
+        ) from error
+    require(
+        isinstance(found, type) and issubclass(found, Task),
+        f"env.task={path} is no task: expected a subclass of worldmodels.envs.Task",
+    )
+    return found
+
+
+def make_task(config: EnvConfig, pictures: bool, drawn: bool) -> Task:
+    """The task with the settings that ``env.task`` gives it. Raises `ConfigError`."""
+    task_class(config)
+    chosen = task_path(config) if config.task is None else config.task
+    return parts.make(TASK, chosen, "env.task", config=config, pictures=pictures, drawn=drawn)
+
+
+def is_picture(space: Space[Any]) -> bool:
+    """Whether observations may be taken for pictures: (H, W, 3), (H, W, 1) or (H, W) uint8."""
+    shape = space.shape or ()
+    channels = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+    return isinstance(space, Box) and space.dtype == np.uint8 and channels
+
+
+def picture_source(config: EnvConfig, space: Space[Any], renders: bool) -> str:
+    """Where the pictures of a task come from: ``render``, ``observation``, or a key of its observations. Raises
+    `ConfigError`.
+    """
+    asked = config.picture
+    if asked == "auto":
+        large = min((space.shape or (0,))[:2], default=0) >= SMALLEST
+        return "observation" if is_picture(space) and (large or not renders) else "render"
+    if asked in ("render", "observation"):
+        return asked
+    keys = list(space.spaces) if isinstance(space, Dict) else []
+    require(
+        asked in keys,
+        f"env.picture={asked} is no part of what env.id={config.id} observes ({space}): expected render, observation"
+        f"{''.join(f', {key}' for key in keys)}",
+    )
+    return asked
+
+
+def observed_names(space: Space[Any]) -> tuple[str, ...]:
+    """Names of an observation that is a vector; nothing for other observations."""
+    size = space.shape[0] if isinstance(space, Box) and len(space.shape) == 1 else 0
+    return tuple(f"observation{place}" for place in range(size))

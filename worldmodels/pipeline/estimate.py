@@ -47,13 +47,17 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     slowdown = 1.0 if rates or resolve_precision(config.trainer).startswith("bf16") else FLOAT32
     rates = rates or Rates()
     env, search, evaluation, transfer = config.env, config.controller, config.evaluate, config.transfer
-    name = env.name if env.name in rates.drawn else OTHER_TASK
+    known = env.name in rates.drawn
+    name = env.name if known else OTHER_TASK
     drawn, blind = rates.drawn[name], rates.physics[name]
+    random_episode = RANDOM_EPISODE.get(name, RANDOM_EPISODE[OTHER_TASK])
     seen = 1 / env.action_repeat  # of the task's steps
 
     def task_seconds(renderer: str) -> float:
         """Of a step of the task on one core, its share of a drawing included."""
-        return 1 / blind + seen * max(0.0, 1 / drawn[renderer] - 1 / blind)
+        if renderer == "auto":
+            renderer = "fast" if known and "fast" in drawn else "gymnasium"
+        return 1 / blind + seen * max(0.0, 1 / drawn.get(renderer, drawn["gymnasium"]) - 1 / blind)
 
     def step_seconds(renderer: str, episodes: int) -> float:
         """Of an agent, on all workers together; a batch that is not full takes as long as a full one."""
@@ -62,13 +66,13 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
 
     def collected(data: RolloutsConfig) -> float:
         """Frames of a data set."""
-        frames = data.rollouts * min(RANDOM_EPISODE[name], data.max_steps or env.max_steps) * seen
+        frames = data.rollouts * min(random_episode, data.max_steps or env.max_steps) * seen
         return min(frames, data.frames or frames)
 
     frames = collected(config.collect)
     played = frames if config.collect.recorded is None else 0.0
     held_out = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
-    search_steps = min(search.max_steps or env.max_steps, 2 * RANDOM_EPISODE[name])
+    search_steps = min(search.max_steps or env.max_steps, 2 * random_episode)
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
     budget = {part: transfer.budget_of(part) for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length

@@ -11,7 +11,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.config import STAGES, Config, plain
 from worldmodels.controller.agent import check_inputs, remembers
-from worldmodels.envs import ActionMap, task_spec
+from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stage import Stage, Work
 from worldmodels.pipeline.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
@@ -57,7 +57,7 @@ class Pipeline:
         self.executor = executor
         self.writer = writer
         self._make_source = make_source
-        self.spec = task_spec(config.env)
+        self.spec = checked_spec(config.env)
         self._made: dict[str, Artifact] = {}
         self._check()
         # At once, as what is imported: files may be edited while a run goes on.
@@ -109,16 +109,16 @@ class Pipeline:
         interrupts.check()
         config = self.config
         parents = {role: self.artifact(name) for role, name in stage.parents(config).items()}
-        source_actions = None
+        source_outputs = None
         if stage.loads in config.transfer.parts:
             parents["source"] = self.source.artifact(stage.loads)
             if stage.loads == "controller":
-                source_actions = task_spec(self.source.config.env).action_size
+                source_outputs = task_spec(self.source.config.env).outputs
         parents |= stage.extra(config)
 
         def work(folder: Path) -> Work:
             journal = Journal(folder, self.writer, stage.name)
-            return Work(config, self.spec, parents, self.executor, folder, journal, source_actions)
+            return Work(config, self.spec, parents, self.executor, folder, journal, source_outputs)
 
         artifact = self.store.build(
             stage.name,
@@ -155,11 +155,10 @@ class Pipeline:
 
     def _check(self) -> None:
         """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
-        ActionMap(self.config.env, self.spec)
         vision.check(self.config)
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
         if last >= STAGES.index("controller"):
-            controller.check(self.config, self.spec.action_size)
+            controller.check(self.config, self.spec.outputs)
         require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
         given = self.config.loaded if transfer.source_run is not None else []
         taken = {part: self.source.artifact(part).weights for part in given}

@@ -27,7 +27,7 @@ class Work:
     executor: "Executor"
     folder: Path
     journal: Journal
-    source_actions: int | None = None  # of the source task, where C starts from a source
+    source_outputs: int | None = None  # of the source's C, where C starts from it
 
     def path(self, role: str) -> Path:
         """The folder of a parent."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from worldmodels.envs import TASKS, task_spec
+from worldmodels.envs import task_class, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import write_bytes
@@ -32,7 +32,7 @@ def reconstructions(runs: Mapping[str, FinishedRun]) -> np.ndarray:
     if heldout is None or len({run.results["heldout"]["heldout"] for run in runs.values()}) > 1:
         raise ValueError("expected runs whose V was probed, all on the same held-out rollouts")
     store, config = RolloutStore(heldout), first.config
-    task, fps = TASKS[config.env.name], task_spec(config.env).fps
+    task, fps = task_class(config.env), task_spec(config.env).fps
     frames = []
     for i in np.linspace(0, len(store) - 1, FRAMES).astype(int):
         shown = np.flatnonzero(task.shown(store.read(int(i), "states"), fps))

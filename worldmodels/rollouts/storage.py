@@ -38,6 +38,9 @@ def write_rollout(path: Path, arrays: Mapping[str, np.ndarray], seed: int, total
     with h5py.File(partial, "w", libver="latest") as file:
         for name, array in arrays.items():
             assert len(array) == length
+            if array.size == 0:  # the state of a task that has none: no chunks
+                file.create_dataset(name, data=array)
+                continue
             rows = FRAMES_PER_CHUNK if array.ndim > 2 else length
             file.create_dataset(
                 name,

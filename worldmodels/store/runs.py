@@ -15,7 +15,7 @@ from worldmodels.utils.overrides import part_keys
 CHANGES_RESULTS = False
 
 RESULTS = "results.json"
-OURS = ("worldmodels.", "lightning.pytorch.loggers.", "lightning.pytorch.callbacks.")
+OURS = ("worldmodels.", "ale_py.", "lightning.pytorch.loggers.", "lightning.pytorch.callbacks.")
 
 
 class FinishedRun:
@@ -98,7 +98,7 @@ def foreign_code(config: Mapping[str, Any]) -> list[str]:
     paths = [*_targets(config), *(path for path in short if isinstance(path, str) and "." in path)]
     foreign = [path for path in dict.fromkeys(paths) if "." in path and not path.startswith(OURS)]
     module, colon, _ = str(_value(config, "env.id")).partition(":")
-    return [*foreign, module] if colon else foreign
+    return [*foreign, module] if colon and not f"{module}.".startswith(OURS) else foreign
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -5,7 +5,7 @@ import numpy as np
 from worldmodels.utils.errors import ConfigError
 
 
-def warm_start(source: np.ndarray, source_actions: int, input_size: int, action_size: int) -> np.ndarray:
+def warm_start(source: np.ndarray, source_outputs: int, input_size: int, outputs: int) -> np.ndarray:
     """C's parameters, W row by row and then b, with as much of a source's as there is a place for; zero elsewhere.
 
     Columns are C's inputs, z first, then h, then c: they mean the same on both sides as far as the axes of V's z and of
@@ -15,13 +15,13 @@ def warm_start(source: np.ndarray, source_actions: int, input_size: int, action_
 
     source: (A_source (D_source + 1),) -> (A (D + 1),). Raises `ConfigError` where the source is no such vector.
     """
-    if len(source) % source_actions:
+    if len(source) % source_outputs:
         raise ConfigError(
-            f"the source's controller has {len(source)} parameters: expected a multiple of its {source_actions} actions"
+            f"the source's controller has {len(source)} parameters: expected a multiple of its {source_outputs} outputs"
         )
-    weights = source[:-source_actions].reshape(source_actions, -1)
-    rows, columns = min(source_actions, action_size), min(weights.shape[1], input_size)
-    start, bias = np.zeros((action_size, input_size)), np.zeros(action_size)
+    weights = source[:-source_outputs].reshape(source_outputs, -1)
+    rows, columns = min(source_outputs, outputs), min(weights.shape[1], input_size)
+    start, bias = np.zeros((outputs, input_size)), np.zeros(outputs)
     start[:rows, :columns] = weights[:rows, :columns]
-    bias[:rows] = source[-source_actions:][:rows]
+    bias[:rows] = source[-source_outputs:][:rows]
     return np.concatenate([start.ravel(), bias])

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from worldmodels.config import Config, config_from_json, config_to_json
-from worldmodels.envs import TASKS, make_env, task_spec
+from worldmodels.envs import make_env, task_class, task_spec
+from worldmodels.envs.registry import task_parts
 from worldmodels.pipeline.stage import Stage, Work
 from worldmodels.rollouts.config import POLICY, CollectConfig, RolloutsConfig
 from worldmodels.rollouts.engine import Episode, Feed, play
@@ -99,7 +100,8 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
             settings.frames,
         )
     log.info("  %(rollouts)d rollouts, %(frames)d frames, return %(return_mean).1f ± %(return_std).1f", summary)
-    log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
+    if summary["coverage"]:
+        log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
     return summary
 
 
@@ -107,7 +109,7 @@ def _coverage(config: Config, folder: Path) -> dict[str, float]:
     """What the rollouts reach, by their states; of many, the first, which are as random as the rest."""
     store = RolloutStore(folder)
     states = [store.read(rollout, "states") for rollout in range(min(len(store), COVERED))]
-    return TASKS[config.env.name].coverage(states)
+    return task_class(config.env).coverage(states)
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -155,7 +157,7 @@ def _node(config: Config, node: str) -> RolloutsConfig:
 
 def _inputs(config: Config, node: str) -> dict[str, Any]:
     settings = counted(_node(config, node))
-    if not TASKS[config.env.name].scatters:
+    if not task_class(config.env).scatters:
         settings.pop("scatter", None)
     return {"env": counted(config.env, node), node: settings}
 
@@ -175,13 +177,18 @@ def _stage(node: str) -> Stage:
     def policy(config: Config) -> Any:
         return getattr(config, node).policy
 
+    def made_by(config: Config) -> list[str]:
+        if _recorded(config, node):
+            return [f"{RECORDED}.write"]
+        return [*task_parts(config.env), parts.target(POLICY, policy(config))]
+
     return Stage(
         name=node,
         parents=lambda config: {},
         inputs=lambda config: _inputs(config, node),
         build=lambda work: _build(work, node),
         label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
-        parts=lambda config: [f"{RECORDED}.write" if _recorded(config, node) else parts.target(POLICY, policy(config))],
+        parts=made_by,
         libraries=("gymnasium", "box2d"),
         seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )

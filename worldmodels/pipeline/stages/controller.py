@@ -20,6 +20,7 @@ from worldmodels.controller.agent import (
 )
 from worldmodels.controller.config import SEARCH
 from worldmodels.controller.search import describe, make_search
+from worldmodels.envs.registry import task_parts
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
@@ -36,17 +37,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """The weights of another search and the number of its task's actions."""
+    """The weights of another search and the number of its C's outputs."""
 
     weights: Path
-    action_size: int
+    outputs: int
 
 
 def run(
     config: Config,
     vision: Path,
     memory: Path | None,
-    action_size: int,
+    outputs: int,
     source: Source | None,
     executor: Executor,
     folder: Path,
@@ -58,9 +59,9 @@ def run(
     start = None
     if source:
         given = load_file(source.weights)["mean"]
-        start = warm_start(given, source.action_size, input_size(config), action_size)
+        start = warm_start(given, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    size = controller_size(config, action_size)
+    size = controller_size(config, outputs)
     search = make_search(config.controller, size, config.seed, start)
     log.info("  %s", describe(search, size, config.controller.population))
     journal.rewind(generations=config.controller.generations)
@@ -102,9 +103,9 @@ def run(
     return {"parameters": len(search.mean), "generations": journal.rows("generations")}
 
 
-def check(config: Config, action_size: int) -> None:
+def check(config: Config, outputs: int) -> None:
     """Raise `ConfigError` where the search cannot be made, before anything is trained for it."""
-    make_search(config.controller, controller_size(config, action_size), config.seed)
+    make_search(config.controller, controller_size(config, outputs), config.seed)
 
 
 def _seeds(config: Config, generation: int) -> list[int]:
@@ -137,9 +138,9 @@ def _inputs(config: Config) -> dict[str, Any]:
 
 
 def _build(work: Work) -> dict[str, Any]:
-    source = Source(work.parents["source"].weights, work.source_actions or 0) if "source" in work.parents else None
+    source = Source(work.parents["source"].weights, work.source_outputs or 0) if "source" in work.parents else None
     models = work.path("vision") / WEIGHTS, work.weights("memory")
-    return run(work.config, *models, work.spec.action_size, source, work.executor, work.folder, work.journal)
+    return run(work.config, *models, work.spec.outputs, source, work.executor, work.folder, work.journal)
 
 
 STAGE = Stage(
@@ -148,7 +149,11 @@ STAGE = Stage(
     inputs=_inputs,
     build=_build,
     label=strategy,
-    parts=lambda config: [*agent_parts(config), parts.target(SEARCH, config.controller.search)],
+    parts=lambda config: [
+        *task_parts(config.env),
+        *agent_parts(config),
+        parts.target(SEARCH, config.controller.search),
+    ],
     libraries=("torch", "gymnasium", "box2d"),
     loads="controller",
 )

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from worldmodels.config import Config, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
 from worldmodels.envs import make_env, task_spec
+from worldmodels.envs.registry import task_parts
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
@@ -45,7 +46,7 @@ class RandomEpisodes:
 
     def __call__(self, feed: Feed) -> Results:
         config = config_from_json(self.config)
-        env = functools.partial(make_env, dataclasses.replace(config.env, renderer="fast"), max_steps=self.max_steps)
+        env = functools.partial(make_env, config.env, max_steps=self.max_steps, drawn=False)
         spec = task_spec(config.env)
 
         def policy(number: int) -> Policy:
@@ -167,7 +168,7 @@ STAGE = Stage(
     },
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
-    parts=agent_parts,
+    parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
     libraries=("torch", "gymnasium", "box2d"),
     finish=_finish,
 )

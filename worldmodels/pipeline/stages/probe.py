@@ -10,7 +10,7 @@ from torch import nn
 
 from worldmodels.config import Config
 from worldmodels.diagnostics.probe_report import HeldOut, recall, report
-from worldmodels.envs import TASKS, task_spec
+from worldmodels.envs import task_class, task_path, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
 from worldmodels.memory.interface import Memory
@@ -26,6 +26,17 @@ from worldmodels.vision.scaling import to_pixels
 log = logging.getLogger(__name__)
 BATCH = 64
 TABLE = "r2"
+
+
+def shows(config: Config) -> bool:
+    """Whether the task tells what its pictures show, so that V can be probed."""
+    task = task_class(config.env)
+    return bool(task.places or task.objects)
+
+
+def moves(config: Config) -> bool:
+    """Whether the task tells what moves, so that M can be probed."""
+    return bool(task_class(config.env).motions)
 
 
 def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
@@ -78,7 +89,7 @@ def _padded(rollouts: list[np.ndarray]) -> torch.Tensor:
 
 
 def _held_out(config: Config, heldout: Path) -> HeldOut:
-    task, fps, states = TASKS[config.env.name], task_spec(config.env).fps, _all(heldout, "states")
+    task, fps, states = task_class(config.env), task_spec(config.env).fps, _all(heldout, "states")
     seeds = [entry.seed for entry in RolloutStore(heldout).entries]
     return HeldOut(task, states, [task.shown(rows, fps) for rows in states], seeds)
 
@@ -108,8 +119,11 @@ VISION = Stage(
         work.config, work.path("heldout"), work.path("encoded"), work.path("vision") / WEIGHTS, work.journal
     ),
     label=label_of("vision"),
-    parts=lambda config: parts.targets(VISION_NETWORK, config.vae.network, "vae.network"),
-    wanted=lambda config: config.probe.enabled,
+    parts=lambda config: [
+        task_path(config.env),
+        *parts.targets(VISION_NETWORK, config.vae.network, "vae.network"),
+    ],
+    wanted=lambda config: config.probe.enabled and shows(config),
 )
 MEMORY = Stage(
     name="probe_memory",
@@ -119,6 +133,9 @@ MEMORY = Stage(
         work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal
     ),
     label=label_of("memory"),
-    parts=lambda config: parts.targets(MEMORY_NETWORK, config.memory.network, "memory.network"),
-    wanted=lambda config: config.probe.enabled,
+    parts=lambda config: [
+        task_path(config.env),
+        *parts.targets(MEMORY_NETWORK, config.memory.network, "memory.network"),
+    ],
+    wanted=lambda config: config.probe.enabled and moves(config),
 )

@@ -15,7 +15,8 @@ class Biased(Sticky):
     """Prefers one action, which it draws at its beginning, so that rollouts differ: cars that drive, landers that
     hover. A new action is, with probability ``bias``, the preferred one give or take `BIAS_NOISE` of half the action
     range, else uniform; it is kept as by `Sticky`. The preferred action is drawn from twice the range and clipped, so
-    that each of its parts is at either bound in a quarter of the rollouts: no brake at all, full gas.
+    that each of its parts is at either bound in a quarter of the rollouts: no brake at all, full gas. Of choices, it is
+    one that is preferred.
     """
 
     def __init__(
@@ -38,11 +39,11 @@ class Biased(Sticky):
         super().__init__(spec, rng, persistence)
         self.bias = bias
         centre, half = (spec.action_high + spec.action_low) / 2, (spec.action_high - spec.action_low) / 2
-        self._preferred = np.clip(rng.uniform(centre - 2 * half, centre + 2 * half), spec.action_low, spec.action_high)
+        self._preferred = spec.actions.nearest(rng.uniform(centre - 2 * half, centre + 2 * half))
         self._noise = BIAS_NOISE * half
 
     def draw(self) -> np.ndarray:
         if self.rng.random() >= self.bias:
             return super().draw()
         action = self._preferred + self.rng.normal(size=self.spec.action_size) * self._noise
-        return np.clip(action, self.spec.action_low, self.spec.action_high).astype(np.float32)
+        return self.spec.actions.nearest(action).astype(np.float32)

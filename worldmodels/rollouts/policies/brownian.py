@@ -10,7 +10,9 @@ from worldmodels.utils.settings import Setting
 
 
 class Brownian(Uniform):
-    """A random walk of Gaussian steps, clipped at the bounds; ``std`` is a step's share of half the action range."""
+    """A random walk of Gaussian steps, clipped at the bounds; ``std`` is a step's share of half the action range. Of
+    choices, the one that the walk is nearest to.
+    """
 
     def __init__(
         self,
@@ -20,12 +22,13 @@ class Brownian(Uniform):
     ) -> None:
         super().__init__(spec, rng)
         self._step = std * (spec.action_high - spec.action_low) / 2
-        self._action: np.ndarray | None = None
+        self._place: np.ndarray | None = None
 
     def act(self) -> np.ndarray:
-        if self._action is None:
-            self._action = self.draw()
+        low, high = self.spec.action_low, self.spec.action_high
+        if self._place is None:
+            self._place = self.rng.uniform(low, high).astype(np.float32)
         else:
-            walked = self._action + self.rng.normal(size=self.spec.action_size) * self._step
-            self._action = np.clip(walked, self.spec.action_low, self.spec.action_high).astype(np.float32)
-        return self._action
+            walked = self._place + self.rng.normal(size=self.spec.action_size) * self._step
+            self._place = np.clip(walked, low, high).astype(np.float32)
+        return self.spec.actions.nearest(self._place)

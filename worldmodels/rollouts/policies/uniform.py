@@ -6,14 +6,14 @@ from worldmodels.envs import TaskSpec
 
 
 class Uniform:
-    """Every action drawn anew, uniformly within the bounds: the source study's policy."""
+    """Every action drawn anew, uniformly within the bounds or among the choices: the source study's policy."""
 
     def __init__(self, spec: TaskSpec, rng: np.random.Generator) -> None:
         self.spec, self.rng = spec, rng
 
     def draw(self) -> np.ndarray:
         """A new action, (A,) float32."""
-        return self.rng.uniform(self.spec.action_low, self.spec.action_high).astype(np.float32)
+        return self.spec.actions.sample(self.rng)
 
     def act(self) -> np.ndarray:
         return self.draw()
