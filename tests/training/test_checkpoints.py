@@ -228,3 +228,9 @@ def test_ms_dream_that_fails_costs_nothing_but_its_picture(
 def test_a_loss_without_training_frames_is_ready() -> None:
     for loss in LOSSES:
         VisionModule(config={"loss": loss}, context=TrainingContext(0))
+
+
+@pytest.mark.parametrize("target", ["antigravity.fly", "os.system", "worldmodels.utils.parts.find"])
+def test_a_checkpoint_runs_no_code_that_the_program_has_not_chosen(target: str) -> None:
+    with pytest.raises(ConfigError, match=r"^the checkpoint names vae\.network=.*: expected"):
+        VisionModule(config={"network": {"_target_": target}})

@@ -14,7 +14,7 @@ from worldmodels.memory import mixture
 from worldmodels.memory.config import NETWORK, MemoryConfig
 from worldmodels.memory.data import SequenceDataModule, Sequences
 from worldmodels.memory.interface import Memory, Prediction, heads_of, predict
-from worldmodels.training.checkpoints import as_checkpoint
+from worldmodels.training.checkpoints import as_checkpoint, require_imported
 from worldmodels.training.fit import adam
 from worldmodels.utils import parts
 from worldmodels.utils.settings import plain_value
@@ -49,7 +49,9 @@ class MemoryModule(lightning.LightningModule):
         sizes: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        config = config if isinstance(config, MemoryConfig) else MemoryConfig(**(config or {}))
+        if not isinstance(config, MemoryConfig):
+            config = MemoryConfig(**(config or {}))
+            require_imported(NETWORK, config.network, "memory.network")
         made: Memory = network or parts.make(NETWORK, config.network, "memory.network", **(sizes or {}))
         sizes = sizes_of(made)
         self.save_hyperparameters({"config": plain_value(asdict(config)), "persistence": persistence, "sizes": sizes})

@@ -67,6 +67,90 @@ class SkipGain(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(torch.zeros(latent_size))
 
+    def forward(self, z: Tensor) -> Tensor:
+        return self.PACE * self.gain * z
+
+
+def adapter(latent_size: int, action_size: int, width: int) -> nn.Linear:
+    """A layer [z, a] -> (``width``,) that at first lets z pass as it is, so that what reads z does so from the start;
+    the other outputs begin as a random mix of the actions.
+    """
+    layer = nn.Linear(latent_size + action_size, width)
+    with torch.no_grad():
+        layer.weight[:latent_size] = torch.eye(latent_size + action_size)[:latent_size][:width]
+        layer.weight[latent_size:, :latent_size] = 0
+        layer.bias.zero_()
+    return layer
+
+
+class MDNLSTM(Memory):
+    """P(z_{t+1} | z_t, a_t, h_t) as a mixture for each latent dimension. Inputs are z and a, in this order.
+
+    With ``skip_gain`` the means are those of the dense layer plus z_t times a learnt gain of each dimension: what stays
+    as it was does not have to pass through h, whose gates hand on no number exactly (a shortcut, He et al. 2016). The
+    paper's M is without, and so does M start.
+
+    Optional heads predict the reward of a_t (``gaussian``, ``categorical``, a class of one's own; ``none``) and the
+    end. Their weights are drawn last, so that with and without them everything else starts alike.
+
+    With an ``adapter_width``, the LSTM is that wide whatever the task's actions, and an `adapter` takes [z, a] there.
+    """
+
+    INPUT_LAYERS = ("lstm.weight_input",)
+    OPTIONAL = ("reward_head.", "end_head.")
+    ADDED = ("skip_gain.",)
+    ADAPTERS = ("adapter.",)
+    RENAMED = {"carry.": "skip_gain."}  # noqa: RUF012 - as `Memory` declares it
+
+    def __init__(
+        self,
+        latent_size: int,
+        action_size: int,
+        hidden_size: Annotated[int, Setting("Numbers in h, and as many in c.", at_least=1)] = 256,
+        mixtures: Annotated[int, Setting("Gaussians of each latent dimension.", at_least=1)] = 5,
+        reward_head: Annotated[Any, REWARD_HEAD] = "none",
+        end_head: Annotated[bool, Setting("Whether M also predicts the end of the episode.")] = False,
+        skip_gain: Annotated[
+            bool,
+            Setting(
+                "Whether the predicted mean starts from z times a learnt gain; not the paper's.",
+                counts="unless default",
+                key="carry",
+            ),
+        ] = False,
+        adapter_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.latent_size, self.action_size, self.hidden_size = latent_size, action_size, hidden_size
+        self.mixtures, self.adapter_width = mixtures, adapter_width
+        self.lstm = LSTM(adapter_width or latent_size + action_size, hidden_size)
+        self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
+        self.reward_head = parts.make(REWARD_HEAD, reward_head, "memory.network.reward_head", hidden_size=hidden_size)
+        self.end_head: End | None = End(hidden_size) if end_head else None
+        self.skip_gain: SkipGain | None = SkipGain(latent_size) if skip_gain else None
+        self.adapter = None if adapter_width is None else adapter(latent_size, action_size, adapter_width)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros: the state before the first step of a rollout."""
+        zeros = self.mdn.weight.new_zeros(batch_size, self.hidden_size)
+        return State(zeros, zeros)
+
+    def mixture(self, h: Tensor, z: Tensor) -> Mixture:
+        """h: (..., H) after the step that was given z: (..., Z) -> mixtures of the next z (..., Z, K), in float32
+        whatever the precision of the dense layer.
+        """
+        log_pi, mu, log_sigma = self.mdn(h).float().unflatten(-1, (3, self.latent_size, self.mixtures)).unbind(-3)
+        if self.skip_gain is not None:
+            mu = mu + self.skip_gain(z.float()).unsqueeze(-1)
+        return Mixture(log_pi.log_softmax(-1), mu, log_sigma)
+
+    def unroll(self, z: Tensor, actions: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """z: (B, T, Z), actions: (B, T, A) -> h after every step (B, T, H), and the last state."""
+        x = torch.cat([z, actions], dim=-1)
+        if self.adapter is not None:
+            x = self.adapter(x)
+        return self.lstm(x, state or self.initial_state(len(z)))
+
     def forward(self, z: Tensor, actions: Tensor, state: State | None = None) -> Prediction:
         """As `predict`."""
         return predict(self, z, actions, state)

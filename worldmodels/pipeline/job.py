@@ -4,7 +4,6 @@ import contextlib
 import logging
 from pathlib import Path
 
-
 from worldmodels.cli import prepare_process
 from worldmodels.config import Config, plain
 from worldmodels.objective import value_of

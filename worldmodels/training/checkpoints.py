@@ -9,16 +9,21 @@ by ``load_from_checkpoint(folder)``, or as a file, which any Lightning program l
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from torch import nn
 
 from worldmodels.store.artifacts import MANIFEST, WEIGHTS, load_artifact
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.transfer.weights import read_weights
+from worldmodels.utils import parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.settings import Part
 
 CHANGES_RESULTS = False
 HYPER_PARAMETERS = "hyper_parameters"  # in the summary of an artifact
@@ -41,6 +46,24 @@ def export(folder: str | Path, path: str | Path, module: Any) -> None:
     torch.save(_checkpoint(Path(folder), module), path)
 
 
+def require_imported(part: Part, value: Any, key: str) -> None:
+    """Raise `ConfigError` where a checkpoint names a class that is neither of this package nor imported already, or no
+    ``nn.Module``: loading a checkpoint runs no code that the program has not chosen.
+    """
+    path = parts.target(part, value, key)
+    module, _, name = path.rpartition(".")
+    require(
+        path.startswith("worldmodels.") or module in sys.modules,
+        f"the checkpoint names {key}={path}, whose code would run: expected a class of worldmodels, or one that is "
+        f"imported; if you trust it, import {module} first",
+    )
+    found = parts.find(part, value, key)
+    require(
+        isinstance(found, type) and issubclass(found, nn.Module),
+        f"the checkpoint names {key}={path}: expected an nn.Module",
+    )
+
+
 def _checkpoint(folder: Path, module: Any) -> dict[str, Any]:
     stage = module.stage
     if (folder / RESULTS).exists():
@@ -56,7 +79,7 @@ def _checkpoint(folder: Path, module: Any) -> dict[str, Any]:
         )
     values = json.loads(json.dumps(values))
     made = module(**values)
-    weights = {f"network.{name}": value for name, value in read_weights(found.weights).items()}
+    weights = {f"network.{name}": value for name, value in read_weights(found.weights, made.network).items()}
     return {
         "state_dict": made.state_dict() | weights,
         HYPER_PARAMETERS: values,

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from worldmodels.store.journal import Journal
-from worldmodels.training.checkpoints import as_checkpoint
+from worldmodels.training.checkpoints import as_checkpoint, require_imported
 from worldmodels.training.fit import adam
 from worldmodels.utils import media, parts
 from worldmodels.utils.seeds import torch_generator
@@ -46,7 +46,10 @@ class VisionModule(lightning.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        config = config if isinstance(config, VisionConfig) else VisionConfig(**(config or {}))
+        if not isinstance(config, VisionConfig):
+            config = VisionConfig(**(config or {}))
+            require_imported(NETWORK, config.network, "vae.network")
+            require_imported(LOSS, config.loss, "vae.loss")
         context = context or TrainingContext(seed)
         made: Vision = network or parts.make(NETWORK, config.network, "vae.network")
         self.save_hyperparameters({"config": plain_value(asdict(config)), "seed": context.seed})
