@@ -20,18 +20,21 @@ from omegaconf.errors import OmegaConfBaseException
 
 from worldmodels.config import conf_dir, register_schema
 from worldmodels.migrations import RENAMED
+from worldmodels.training.config import ELSEWHERE, TrainerConfig
 from worldmodels.utils import interrupts
 from worldmodels.utils.cores import usable_cores
-from worldmodels.utils.errors import ConfigError, DamagedFile
+from worldmodels.utils.errors import ConfigError, DamagedFile, TrainingDiverged
 from worldmodels.utils.help import settings_help
 from worldmodels.utils.orphans import leave_with_parent
 from worldmodels.utils.overrides import spelled_out
+from worldmodels.utils.settings import declared
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
+FAILURES = (DamagedFile, TrainingDiverged)  # told in a line, without a traceback
 
 
-def command(config_name: str, task: Callable[[DictConfig], None], schema_name: str, schema: type) -> NoReturn:
+def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: str, schema: type) -> NoReturn:
     """Run ``task`` as a Hydra application and exit: 0 done, 1 failed, 2 the request makes no sense, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
     register_schema(schema_name, schema)
@@ -49,20 +52,20 @@ def command(config_name: str, task: Callable[[DictConfig], None], schema_name: s
     sys.exit(0)
 
 
-def _guarded(task: Callable[[DictConfig], None], started: list[bool]) -> Callable[[DictConfig], None]:
+def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable[[DictConfig], Any]:
     """Explain a single job's failure while its log is open; a sweep goes on with its other jobs, and fails at its
     end.
     """
 
     @functools.wraps(task)
-    def guarded(composed: DictConfig) -> None:
+    def guarded(composed: DictConfig) -> Any:
         started.append(True)
         leave_with_parent()
         try:
-            task(composed)
+            return task(composed)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                if not isinstance(error, USAGE):
+                if not isinstance(error, (*USAGE, *FAILURES)):
                     log.critical("failed", exc_info=error)
                 raise
             code = _explain(error)
@@ -98,7 +101,7 @@ def _explain(error: BaseException, composing: bool = False) -> int:
     if composing or isinstance(error, USAGE):
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
-    if isinstance(error, DamagedFile):
+    if isinstance(error, FAILURES):
         print(f"error: {error}", file=sys.stderr)
     else:
         log.critical("failed", exc_info=error)
@@ -113,6 +116,8 @@ def one_line(error: BaseException) -> str:
         return f"{missing[1]} is not set: expected a value; add {missing[1]}=… to the command"
     if old := next((key for key in RENAMED if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", str(error))), None):
         return f"{old} is called {RENAMED[old]} now: expected the new name; write {RENAMED[old]}=…"
+    if flag := re.search(r"Key '(\w+)' (?:is not in|not in) 'TrainerConfig'", f"{error} {error.__cause__}"):
+        return _unknown_flag(flag[1])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)
@@ -120,6 +125,13 @@ def one_line(error: BaseException) -> str:
     if cause is not None and str(cause).splitlines()[0] not in text:
         text += f" ({str(cause).splitlines()[0]})"
     return f"{' '.join(text.split()).rstrip('.')}; --help lists the groups and --cfg job every key"
+
+
+def _unknown_flag(name: str) -> str:
+    if name in ELSEWHERE:
+        return f"trainer.{name} is set elsewhere here: expected {ELSEWHERE[name]}"
+    known = ", ".join(declared(TrainerConfig))
+    return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {known}"
 
 
 def prepare_process(threads: int | None = None) -> int:

@@ -18,6 +18,7 @@ from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
+from worldmodels.objective import require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
 from worldmodels.training.config import TrainerConfig
 from worldmodels.transfer.config import TransferConfig, strategy_label
@@ -69,9 +70,28 @@ class Config(Settings):
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     paths: PathsConfig = field(default_factory=PathsConfig)
+    logger: Annotated[
+        dict[str, Any],
+        Part("Loggers of Lightning's, by names of your own: logger.NAME={_target_: …}.", counts="never"),
+    ] = field(default_factory=dict)
+    callbacks: Annotated[
+        dict[str, Any],
+        Part(
+            "Lightning's callbacks, of V's and M's training: callbacks.NAME={_target_: …}; stages: [memory] among the "
+            "settings keeps one to M."
+        ),
+    ] = field(default_factory=dict)
     scale: Annotated[str, Setting("Name of the budgets, in folders and tables.", counts="never")] = "paper"
     stage: Annotated[str, Setting("The last stage to run.", options=("all", *STAGES), counts="never")] = "all"
     seed: Annotated[int, Setting("Seed of every random stream.", at_least=0)] = 0
+    objective: Annotated[
+        str | None,
+        Setting(
+            "What a sweeper optimises: a key of results.json, for example vision.val_reconstruction (of the last "
+            "epoch); null is evaluation.mean, where it was reached.",
+            counts="never",
+        ),
+    ] = None
     reuse: Annotated[
         str,
         Setting(
@@ -90,6 +110,7 @@ class Config(Settings):
     ] = field(default_factory=list)
 
     def check(self) -> None:
+        require_reached(self.objective, self.last_stage)
         for node in (self.collect, self.heldout, self.controller):
             limit = node.max_steps or self.env.max_steps
             require(
@@ -166,6 +187,9 @@ def check_parts(config: Config) -> None:
         for name, each in declared(type(node)).items():
             if isinstance(each.setting, Part) and getattr(node, name) is not None:
                 parts.complete(each.setting, getattr(node, name), f"{node.node}.{name}")
+    for key in ("logger", "callbacks"):
+        for name, value in getattr(config, key).items():
+            parts.find(Part("A class."), value, f"{key}.{name}")
 
 
 def plain(config: Any) -> Any:

@@ -36,7 +36,6 @@ def evaluate(composed: DictConfig) -> None:
     import dataclasses
 
     from hydra.core.hydra_config import HydraConfig
-    from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.controller.config import EvaluateConfig
     from worldmodels.pipeline.stages import evaluate as stage
@@ -44,6 +43,7 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.store.artifacts import write_json
     from worldmodels.store.journal import Journal
+    from worldmodels.store.loggers import tensorboard
     from worldmodels.store.results import keep_films, score_line
     from worldmodels.utils.console import make_console
 
@@ -55,9 +55,9 @@ def evaluate(composed: DictConfig) -> None:
     controller = run.controller
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
-        writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
+        loggers = stack.enter_context(contextlib.closing(tensorboard(folder)))
         agent = (controller.parent("vision").weights, controller.parent("memory").weights, controller.weights)
-        journal = Journal(folder, writer, "evaluate")
+        journal = Journal(folder, loggers, "evaluate")
         score = stage.run(config, *agent, executor, journal)
         if request.video:
             stage.film(config, *agent, journal)

@@ -42,7 +42,6 @@ def probe(composed: DictConfig) -> None:
     import dataclasses
 
     from hydra.core.hydra_config import HydraConfig
-    from torch.utils.tensorboard.writer import SummaryWriter
 
     from worldmodels.pipeline.stages import collect, encode, measure
     from worldmodels.pipeline.stages import probe as stage
@@ -50,6 +49,7 @@ def probe(composed: DictConfig) -> None:
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.store.artifacts import write_json
     from worldmodels.store.journal import Journal
+    from worldmodels.store.loggers import tensorboard
     from worldmodels.store.results import print_measures, print_probes
     from worldmodels.utils.console import make_console
 
@@ -62,7 +62,7 @@ def probe(composed: DictConfig) -> None:
     measures = {}
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
-        writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
+        loggers = stack.enter_context(contextlib.closing(tensorboard(folder)))
         heldout = run.judged("heldout")
         if heldout is None:
             heldout = folder / "heldout"
@@ -75,7 +75,7 @@ def probe(composed: DictConfig) -> None:
             encode.run(config, heldout, vision, encoded)
 
         def journal(name: str) -> Journal:
-            return Journal(folder / name, writer, name)
+            return Journal(folder / name, loggers, name)
 
         probes = {}
         if stage.shows(config):

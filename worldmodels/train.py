@@ -14,8 +14,10 @@ from worldmodels.config import Config, check_parts, to_config
 from worldmodels.pipeline.source import check_source
 
 
-def train(composed: DictConfig) -> None:
-    """One job. What takes long to import waits until the request has been checked."""
+def train(composed: DictConfig) -> float | None:
+    """One job. Returns its objective, for a sweeper (`worldmodels.objective`). What takes long to import waits until
+    the request has been checked.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     config = to_config(composed)
@@ -24,7 +26,7 @@ def train(composed: DictConfig) -> None:
 
     from worldmodels.pipeline.job import run_job
 
-    run_job(config, source, Path(HydraConfig.get().runtime.output_dir))
+    return run_job(config, source, Path(HydraConfig.get().runtime.output_dir))
 
 
 class _Command(ModuleType):

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.memory.network import LSTM, MDNLSTM, State, adapter
-from worldmodels.training.hardware import trains_lstm_in_bf16
 
 BATCHES_AND_LENGTHS = [(1, 1), (1, 6), (3, 1), (3, 6)]
 
@@ -190,7 +189,6 @@ def test_an_adapter_to_fewer_inputs_keeps_the_first() -> None:
     assert torch.equal(layer.weight, torch.eye(3, 6))
 
 
-@pytest.mark.skipif(not trains_lstm_in_bf16(), reason="this processor runs no LSTM in bf16")
 def test_the_mixture_is_float32_under_low_precision() -> None:
     network = make_memory()
     z, actions = random_inputs(2, 3)

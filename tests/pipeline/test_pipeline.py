@@ -12,7 +12,6 @@ PRECISE = "trainer.precision=32-true"
 @pytest.fixture
 def made(keys, monkeypatch):
     """What a run of all stages would build."""
-    monkeypatch.setattr("worldmodels.training.hardware.trains_lstm_in_bf16", lambda: True)  # whatever this can
     return lambda *overrides: keys("env=car_racing", "scale=smoke", "trainer=cpu", *overrides)
 
 

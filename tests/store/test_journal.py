@@ -1,14 +1,15 @@
 """What a stage tells people, as files and in TensorBoard."""
 
+import contextlib
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.store.journal import Journal
+from worldmodels.store.loggers import tensorboard
 
 PICTURE = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
 
@@ -110,22 +111,22 @@ def expect(folder, count):
 
 
 def test_tensorboard_shows_rows_and_pictures_as_they_come(tmp_path):
-    with SummaryWriter(str(tmp_path / "run")) as writer:
-        fill(Journal(tmp_path / "artifact", writer, "vision"))
+    with contextlib.closing(tensorboard(tmp_path / "run")) as loggers:
+        fill(Journal(tmp_path / "artifact", loggers, "vision"))
     expect(tmp_path / "run", 3)
 
 
 def test_a_run_that_reuses_an_artifact_shows_its_whole_history(journal, tmp_path):
     fill(journal)
-    with SummaryWriter(str(tmp_path / "second")) as writer:
-        Journal(tmp_path / "artifact", writer, "vision").show()
+    with contextlib.closing(tensorboard(tmp_path / "second")) as loggers:
+        Journal(tmp_path / "artifact", loggers, "vision").show()
     expect(tmp_path / "second", 3)
 
 
 def test_a_run_that_goes_on_shows_what_was_kept_and_what_is_new_once(journal, tmp_path):
     fill(journal, 3)
-    with SummaryWriter(str(tmp_path / "second")) as writer:
-        resumed = Journal(tmp_path / "artifact", writer, "vision")
+    with contextlib.closing(tensorboard(tmp_path / "second")) as loggers:
+        resumed = Journal(tmp_path / "artifact", loggers, "vision")
         resumed.rewind(epochs=2)
         for row in epochs(2, start=3):
             resumed.row("epochs", "epoch", row)
@@ -134,8 +135,8 @@ def test_a_run_that_goes_on_shows_what_was_kept_and_what_is_new_once(journal, tm
 
 
 def test_animations_reach_tensorboard_as_they_are(tmp_path):
-    with SummaryWriter(str(tmp_path / "run")) as writer:
-        journal = Journal(tmp_path / "artifact", writer, "memory")
+    with contextlib.closing(tensorboard(tmp_path / "run")) as loggers:
+        journal = Journal(tmp_path / "artifact", loggers, "memory")
         journal.animation("dream", 7, [PICTURE, PICTURE + 50], fps=10)
     scalars, images = shown(tmp_path / "run")
     assert scalars == {}

@@ -1,6 +1,5 @@
 """`fit`: freezing, the journal, resuming bit for bit, and being interrupted."""
 
-import contextlib
 import itertools
 import signal
 from collections.abc import Callable
@@ -11,186 +10,43 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from small_training import (
+    BATCHES,
+    CPU,
+    EPOCHS,
+    Interruption,
+    Raise,
+    Watch,
+    changed,
+    copy_of,
+    make_memory,
+    make_vision,
+    memory_config,
+    train_memory,
+    train_vision,
+    vision_config,
+    without_time,
+)
 from torch import Tensor, nn
-from worldmodels.vision.objectives import MODULES
 
-from worldmodels.config import MemoryNetworkConfig, VisionNetworkConfig
-from worldmodels.memory.config import MemoryConfig
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.module import MemoryModule
 from worldmodels.memory.network import MDNLSTM
-from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import CHECKPOINT
 from worldmodels.store.journal import Journal
-from worldmodels.training import fit as training
 from worldmodels.training.config import TrainerConfig
-from worldmodels.training.fit import CHECKPOINT, Recorder, adam, fit
-from worldmodels.training.hardware import device, require_hardware, resolve_precision
+from worldmodels.training.fit import adam
+from worldmodels.training.hardware import device, resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
-from worldmodels.transfer.weights import freeze
-from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.seeds import torch_generator
-from worldmodels.vision.config import VisionConfig
+from worldmodels.vision.config import LOSSES
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.foveal import FovealVAE
-from worldmodels.vision.losses.base import Given
-from worldmodels.vision.module import VisionPictures
-from worldmodels.vision.network import ConvVAE
 
-CPU = TrainerConfig(accelerator="cpu", precision="32-true", threads=1)
-BATCHES = 4  # an epoch
-EPOCHS = 3
-State = dict[str, Tensor]
+__all__ = ["train_memory", "train_vision"]  # fixtures
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-
-
-class Interruption(Exception):
-    """Stands for whatever ends a run in the middle."""
-
-
-class Raise(lightning.Callback):
-    """Raises at the start of batch ``batch``, counted from 0 over all epochs."""
-
-    def __init__(self, error: BaseException, batch: int) -> None:
-        self.error, self.batch = error, batch
-
-    def on_train_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.batch:
-            raise self.error
-
-
-class Watch(lightning.Callback):
-    """Notes what a training step sees."""
-
-    def __init__(self) -> None:
-        self.rates: list[float] = []
-        self.losses: list[float] = []
-        self.modes: list[dict[str, bool]] = []
-        self.optimised: set[int] = set()
-
-    def on_train_batch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: Any) -> None:
-        groups = trainer.optimizers[0].param_groups
-        self.rates.append(groups[0]["lr"])
-        self.optimised = {id(parameter) for group in groups for parameter in group["params"]}
-        self.modes.append({name: part.training for name, part in module.network.named_modules()})  # type: ignore
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, *_: Any) -> None:
-        self.losses.append(float(outputs["loss"]))
-
-
-def memory_store(folder: Path) -> RolloutStore:
-    rng = np.random.default_rng(0)
-    entries = []
-    for rollout, length in enumerate([9, 14, 6, 11, 3, 8]):
-        arrays = {
-            "mu": rng.normal(size=(length, 3)).astype(np.float32),
-            "log_var": rng.normal(-2, 0.5, (length, 3)).astype(np.float32),
-            "actions": rng.uniform(size=(length, 2)).astype(np.float32),
-            "rewards": np.arange(length, dtype=np.float32),
-            "terminated": np.arange(length) == length - 1,
-        }
-        entries.append(write_rollout(folder / f"{rollout:06d}.h5", arrays, seed=rollout, total_reward=0.0))
-    write_index(folder, entries)
-    return RolloutStore(folder)
-
-
-def memory_config(decay: float = 0.9) -> MemoryConfig:
-    return MemoryConfig(
-        network=MemoryNetworkConfig("worldmodels.memory.network.MDNLSTM"),
-        steps=BATCHES * EPOCHS,
-        batch_size=4,
-        sequence_length=6,
-        learning_rate=1e-2,
-        decay=decay,
-        validate_every=BATCHES,
-    )
-
-
-def make_memory(frozen: tuple[str, ...] = ()) -> MDNLSTM:
-    torch.manual_seed(0)
-    network = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4)
-    freeze(network, "memory", frozen)
-    return network
-
-
-@pytest.fixture
-def train_memory(tmp_path: Path) -> Callable[..., Journal]:
-    """Trains an M on a small data set, in a folder of a given name; returns its journal."""
-    store_folder = tmp_path / "encoded"
-    store_folder.mkdir()
-    memory_store(store_folder)
-
-    def train(
-        network: MDNLSTM, *callbacks: lightning.Callback, name: str = "run", epochs: int = EPOCHS, every: int = 1
-    ) -> Journal:
-        config, folder = memory_config(), tmp_path / name
-        folder.mkdir(exist_ok=True)
-        journal = Journal(folder, None, "memory")
-        data = SequenceDataModule(RolloutStore(store_folder), config, seed=0)
-        recorder = Recorder(journal, "steps", "step", units=BATCHES, every=every)
-        fit(MemoryModule(network, config, 1.5), data, folder, recorder, callbacks, CPU, epochs, gradient_clip=1.0)
-        return journal
-
-    return train
-
-
-def vision_config(**settings: Any) -> VisionConfig:
-    network = VisionNetworkConfig("worldmodels.vision.network.ConvVAE", 4)
-    return VisionConfig(network=network, epochs=2, batch_size=4, **settings)
-
-
-@pytest.fixture
-def train_vision(tmp_path: Path) -> Callable[..., Journal]:
-    """Trains a V on a small data set, in a folder of a given name; returns its journal."""
-    store_folder = tmp_path / "rollouts"
-    store_folder.mkdir()
-    rng = np.random.default_rng(0)
-    entries = []
-    for rollout in range(3):
-        frames = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
-        path = store_folder / f"{rollout:06d}.h5"
-        entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
-    write_index(store_folder, entries)
-
-    def train(
-        network: ConvVAE,
-        *callbacks: lightning.Callback,
-        name: str = "run",
-        epochs: int = 2,
-        trainer: TrainerConfig = CPU,
-        **settings: Any,
-    ) -> Journal:
-        config = vision_config(**settings)
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        journal = Journal(folder, None, "vision")
-        data = FrameDataModule(RolloutStore(store_folder), config, seed=0, budget=1.0)
-        recorder = Recorder(journal, "epochs", "epoch", units=1, every=1)
-        pictures = VisionPictures(journal, data.examples(2), seed=0)
-        module = MODULES[config.loss](network, config, Given(0, data.training_rollouts()), True)
-        fit(module, data, folder, recorder, [*callbacks, pictures], trainer, epochs)
-        return journal
-
-    return train
-
-
-def make_vision(frozen: tuple[str, ...] = (), kind: type[ConvVAE] = ConvVAE) -> ConvVAE:
-    torch.manual_seed(0)
-    network = kind(4)
-    freeze(network, "vision", frozen)
-    return network
-
-
-def copy_of(network: nn.Module) -> State:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-
-def changed(network: nn.Module, before: State) -> set[str]:
-    return {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
-
-
-def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
 @pytest.mark.parametrize("part", ["lstm", "mdn"])
@@ -253,7 +109,8 @@ def test_learning_rate_decays_with_every_step(train_memory: Callable[..., Journa
 
 def test_rows_count_from_one_and_hold_the_means_of_their_own_epoch(train_memory: Callable[..., Journal]) -> None:
     watch, network = Watch(), make_memory()
-    journal = train_memory(network, watch, every=2)
+    trainer = TrainerConfig(accelerator="cpu", precision="32-true", threads=1, log_every_n_steps=2)
+    journal = train_memory(network, watch, trainer=trainer)
     rows = journal.rows("steps")
     assert [row["step"] for row in rows] == [BATCHES * epoch for epoch in (1, 2, 3)]
     assert {"nll", "val_nll", "mixture_entropy", "val_mixture_entropy", "persistence_nll", "seconds"} <= set(rows[0])
@@ -331,7 +188,7 @@ def test_v_gets_new_noise_in_every_step_and_the_same_for_every_validation(train_
     assert not any(torch.isclose(validations[0], each).any() for each in steps)
 
 
-@pytest.mark.parametrize("loss", MODULES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable[..., Journal], loss: str) -> None:
     whole, second = make_vision(), make_vision()
     expected = train_vision(whole, name="whole", loss=loss)
@@ -344,7 +201,7 @@ def test_a_resumed_v_is_the_uninterrupted_one_bit_for_bit(train_vision: Callable
     assert [row["batch"] for row in got.rows("batches")] == [1, 2, 3, 4]
 
 
-READING = {"loss": "salient", "salient_glimpse": 1.0, "salient_place": 1.0, "min_learning_rate": 1e-4}
+READING = {"loss": {"_target_": "salient", "glimpse": 1.0, "place": 1.0}, "min_learning_rate": 1e-4}
 
 
 class Readouts(lightning.Callback):
@@ -421,7 +278,7 @@ def test_mse_trains_as_the_study_does_bit_for_bit(train_vision: Callable[..., Jo
     assert changed(trained, copy_of(expected)) == set()
 
 
-@pytest.mark.parametrize("loss", MODULES)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains_in_bf16_beside_a_frozen_part(train_vision: Callable[..., Journal], loss: str) -> None:
     network = make_vision(("vision.encoder",))
     before = copy_of(network)
@@ -459,11 +316,14 @@ def test_a_run_cut_off_after_its_last_epoch_keeps_its_weights(train_memory: Call
     assert [row["step"] for row in journal.rows("steps")] == [4, 8, 12]
 
 
-def test_a_finished_run_leaves_no_checkpoint(train_memory: Callable[..., Journal]) -> None:
-    journal = train_memory(make_memory(), epochs=1)
-    folder = journal.folder.parent
-    assert not (folder / CHECKPOINT).exists()
-    assert {path.name for path in folder.iterdir()} == {journal.folder.name}
+def test_a_training_that_is_over_is_not_repeated(train_memory: Callable[..., Journal]) -> None:
+    """Its checkpoint stays until the artifact has its name: what comes between may fail."""
+    network, again, watch = make_memory(), make_memory(), Watch()
+    folder = train_memory(network).folder.parent
+    assert {path.name for path in folder.iterdir()} == {"record", CHECKPOINT}
+    journal = train_memory(again, watch)
+    assert changed(again, copy_of(network)) == set() and watch.losses == []
+    assert [row["step"] for row in journal.rows("steps")] == [4, 8, 12]
 
 
 def test_ctrl_c_comes_out_as_ctrl_c(train_memory: Callable[..., Journal]) -> None:
@@ -475,15 +335,6 @@ def test_ctrl_c_comes_out_as_ctrl_c(train_memory: Callable[..., Journal]) -> Non
     train_memory(whole, name="whole")
     train_memory(network)
     assert changed(network, copy_of(whole)) == set(), "the same call again goes on"
-
-
-@pytest.mark.parametrize("possible", [True, False])
-def test_a_precision_that_is_not_to_be_had_is_refused(monkeypatch: pytest.MonkeyPatch, possible: bool) -> None:
-    monkeypatch.setattr(training, "trains_lstm_in_bf16", lambda: possible)
-    refused = contextlib.nullcontext() if possible else pytest.raises(ConfigError, match=r"bf16-mixed .*expected")
-    with refused:
-        require_hardware(TrainerConfig(accelerator="cpu", precision="bf16-mixed"))
-    require_hardware(TrainerConfig(accelerator="cpu", precision="32-true"))
 
 
 def test_precision_is_what_was_asked_for() -> None:

@@ -5,10 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodels.config import VisionNetworkConfig
 from worldmodels.utils.seeds import torch_generator
 from worldmodels.vision.config import VisionConfig
-from worldmodels.vision.losses.base import Given
+from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.losses.gan import AdversarialModule, Discriminator
 from worldmodels.vision.network import ConvVAE
 
@@ -16,9 +15,10 @@ from worldmodels.vision.network import ConvVAE
 @pytest.fixture
 def module() -> AdversarialModule:
     torch.manual_seed(0)
-    network = VisionNetworkConfig("worldmodels.vision.network.ConvVAE", 4)
-    config = VisionConfig(network=network, loss="gan", kl_floor=0.0, epochs=1, batch_size=2, gan_gamma=0.25)
-    return AdversarialModule(ConvVAE(4), config, Given(seed=0), channels_last=False)
+    network = {"_target_": "worldmodels.vision.network.ConvVAE", "latent_size": 4}
+    loss = {"_target_": "gan", "gamma": 0.25}
+    config = VisionConfig(network=network, loss=loss, kl_floor=0.0, epochs=1, batch_size=2)
+    return AdversarialModule(ConvVAE(4), config, TrainingContext(seed=0), channels_last=False)
 
 
 def frames(batch: int) -> Tensor:
@@ -37,6 +37,7 @@ def without_optimizer(module: AdversarialModule) -> None:
         def step(self) -> None: ...
 
     module.optimizers = Optimizer  # type: ignore[method-assign]
+    module.manual_backward = lambda loss, **named: loss.backward(**named)  # type: ignore[method-assign]
     module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
 
 
@@ -108,7 +109,7 @@ def test_the_discriminator_rests_while_it_is_ahead(module: AdversarialModule) ->
 
 def test_gradients_lie_in_memory_as_their_parameters_do(module: AdversarialModule) -> None:
     """A fused optimizer goes through both by address."""
-    module = AdversarialModule(module.network, module.config, Given(seed=0), channels_last=True)
+    module = AdversarialModule(module.network, module.config, TrainingContext(seed=0), channels_last=True)
     without_optimizer(module)
     module.RESTS_BELOW = 0.0
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,17 +1,17 @@
 """Sequences for M, cut from encoded rollouts; z is drawn anew from (μ, σ²) for every batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.training.loading import OrderedBatches, ResumableData
 from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import generator, torch_generator
 
@@ -97,26 +97,29 @@ class EncodedSequences(Dataset[Sequences]):
         return Sequences(z, actions, torch.from_numpy(mask), rewards, terminated, torch.from_numpy(rows), seen)
 
 
-class RandomWindows(Sampler[Windows]):
+class RandomWindows(OrderedBatches[Windows]):
     """``batches`` batches of random windows an epoch, the same for the same seed and epoch. A rollout is drawn with
     probability proportional to its transitions, and a window's place in it uniformly."""
 
-    def __init__(self, lengths: np.ndarray, rollouts: Sequence[int], config: MemoryConfig, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        rollouts: Sequence[int],
+        config: MemoryConfig,
+        seed: int,
+        overfit: int | float = 0,
+    ) -> None:
+        super().__init__(overfit)
         self.rollouts = np.asarray(rollouts)
         self.lengths, self.config, self.seed = lengths, config, seed
-        self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch, also after a resume."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
+    def count(self) -> int:
         return self.config.validate_every
 
-    def __iter__(self) -> Iterator[Windows]:
+    def batches(self, epoch: int) -> Iterator[Windows]:
         weights = self.lengths[self.rollouts] - 1
-        for batch in range(len(self)):
-            key = (0, self.epoch, batch)
+        for batch in range(self.count()):
+            key = (0, epoch, batch)
             rng = generator(self.seed, "memory", *key)
             chosen = rng.choice(self.rollouts, self.config.batch_size, p=weights / weights.sum())
             counts = np.minimum(self.lengths[chosen], self.config.sequence_length)
@@ -133,17 +136,21 @@ def training_and_validation(store: RolloutStore, config: MemoryConfig) -> tuple[
     return usable[training].tolist(), usable[validation].tolist()
 
 
-class SequenceDataModule(lightning.LightningDataModule):
-    """Training batches without end, and a fixed set of validation windows from held-out rollouts."""
+class SequenceDataModule(ResumableData[Windows]):
+    """Training batches without end, and a fixed set of validation windows from held-out rollouts. With ``overfit`` so
+    many batches, or that share of an epoch's, are trained on in every epoch and validated on.
+    """
 
-    def __init__(self, store: RolloutStore, config: MemoryConfig, seed: int) -> None:
-        super().__init__()
+    def __init__(
+        self, store: RolloutStore, config: MemoryConfig, seed: int, workers: int = 0, overfit: int | float = 0
+    ) -> None:
+        super().__init__(workers)
         self.config = config
         lengths = store.lengths
         self.length = min(config.sequence_length, int(lengths.max()))
         self.training, self.validation = training_and_validation(store, config)
         self.data = EncodedSequences(store, seed, self.length, config.cached_rollouts, config.mean_inputs)
-        self.sampler = RandomWindows(lengths, self.training, config, seed)
+        self.sampler = RandomWindows(lengths, self.training, config, seed, overfit)
         windows = [
             Window(rollout, start, min(self.length, int(lengths[rollout]) - start))
             for rollout in self.validation
@@ -153,17 +160,15 @@ class SequenceDataModule(lightning.LightningDataModule):
         chosen = [windows[i] for i in keep]
         size = config.batch_size
         self.validation_batches = [Windows(chosen[i : i + size], (2, i)) for i in range(0, len(chosen), size)]
+        if overfit:
+            self.validation_batches = self.sampler.overfitted()
 
     def training_rewards(self) -> np.ndarray:
         """Every reward of the training rollouts: (N,)."""
         return np.concatenate([self.data.store.read(rollout, "rewards") for rollout in self.training])
 
     def train_dataloader(self) -> DataLoader[Sequences]:
-        return self._loader(self.sampler)
+        return self.loader(self.data, self.sampler)
 
     def val_dataloader(self) -> DataLoader[Sequences]:
-        return self._loader(self.validation_batches)
-
-    def _loader(self, batches: Iterable[Windows]) -> DataLoader[Sequences]:
-        pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(self.data, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]
+        return self.loader(self.data, self.validation_batches)

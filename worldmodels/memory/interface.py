@@ -61,6 +61,20 @@ class Memory(nn.Module):
         raise NotImplementedError
 
 
+class Prediction(NamedTuple):
+    """What M predicts after every step: the mixture of the next z, (B, T, Z, K) each; h (B, T, H); the last `State`."""
+
+    mixture: Mixture
+    h: Tensor
+    state: Any
+
+
+def predict(network: Memory, z: Tensor, actions: Tensor, state: Any = None) -> Prediction:
+    """Steps in a row, from ``state`` or the initial one. z: (B, T, Z), actions: (B, T, A)."""
+    h, last = network.unroll(z, actions, state)
+    return Prediction(network.mixture(h, z), h, last)
+
+
 class Heads(NamedTuple):
     """M's predictions of the reward and of the end, None each where M has no such head."""
 

@@ -1,6 +1,9 @@
 """M's LightningModule, and the baseline M has to beat."""
 
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import lightning
 import torch
@@ -8,10 +11,19 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from worldmodels.memory import mixture
-from worldmodels.memory.config import MemoryConfig
+from worldmodels.memory.config import NETWORK, MemoryConfig
 from worldmodels.memory.data import SequenceDataModule, Sequences
-from worldmodels.memory.interface import Memory, heads_of
+from worldmodels.memory.interface import Memory, Prediction, heads_of, predict
+from worldmodels.training.checkpoints import as_checkpoint, require_imported
 from worldmodels.training.fit import adam
+from worldmodels.utils import parts
+from worldmodels.utils.settings import plain_value
+
+
+def sizes_of(network: Any) -> dict[str, int]:
+    """The sizes that an M is made with, as far as it tells them."""
+    sizes = {name: getattr(network, name, None) for name in ("latent_size", "action_size", "adapter_width")}
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -22,13 +34,39 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class MemoryModule(lightning.LightningModule):
     """Trains M on `Sequences`: from z and a of step t to the mixture of z at step t + 1, and with M's heads to the
     reward and end of step t, the rollout's last included. ``persistence`` is a line to beat.
+
+    Its hyper-parameters are ``config``, as plain values, and the ``sizes`` that a network is made with: from them
+    alone, without a ``network``, it is made anew, by `load_from_checkpoint` too.
     """
 
-    def __init__(self, network: Memory, config: MemoryConfig, persistence: float) -> None:
+    stage: ClassVar[str] = "memory"  # that trains it
+
+    def __init__(
+        self,
+        network: Memory | None = None,
+        config: MemoryConfig | Mapping[str, Any] | None = None,
+        persistence: float = math.nan,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
+        if not isinstance(config, MemoryConfig):
+            config = MemoryConfig(**(config or {}))
+            require_imported(NETWORK, config.network, "memory.network")
+        made: Memory = network or parts.make(NETWORK, config.network, "memory.network", **(sizes or {}))
+        sizes = sizes_of(made)
+        self.save_hyperparameters({"config": plain_value(asdict(config)), "persistence": persistence, "sizes": sizes})
         self.persistence = persistence
-        self.network = network
+        self.network = made
         self.config = config
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **named: Any) -> "MemoryModule":
+        """Lightning's, which also takes the folder of a finished M, or of the run that trained it."""
+        return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **named)
+
+    def forward(self, z: Tensor, actions: Tensor, state: Any = None) -> Prediction:
+        """z: (B, T, Z), actions: (B, T, A), from a state or from the beginning of a rollout."""
+        return predict(self.network, z, actions, state)
 
     def _step(self, batch: Sequences, stage: str) -> Tensor:
         heads = any(head is not None for head in heads_of(self.network))
@@ -38,7 +76,7 @@ class MemoryModule(lightning.LightningModule):
         loss = masked_mean(mixture.nll(predicted, batch.z[:, 1:]), batch.mask)
         entropy = masked_mean(mixture.entropy(predicted), batch.mask)
         values = {f"{stage}nll": loss, f"{stage}mixture_entropy": entropy}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()))
+        self.log_dict(values, on_step=False, on_epoch=True, logger=False, batch_size=int(batch.mask.sum()))
         return loss + self.config.head_weight * self._heads(hidden, batch, stage) if heads else loss
 
     def _heads(self, hidden: Tensor, batch: Sequences, stage: str) -> Tensor:
@@ -49,7 +87,7 @@ class MemoryModule(lightning.LightningModule):
         if heads.end is not None:
             values[f"{stage}end_nll"] = heads.end.nll(hidden, batch.terminated)
         values = {name: (value * batch.rows).sum() / batch.rows.sum() for name, value in values.items()}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=int(batch.rows.count_nonzero()))
+        self.log_dict(values, on_step=False, on_epoch=True, logger=False, batch_size=int(batch.rows.count_nonzero()))
         return torch.stack(list(values.values())).sum()
 
     def training_step(self, batch: Sequences, batch_index: int) -> Tensor:
@@ -57,7 +95,7 @@ class MemoryModule(lightning.LightningModule):
 
     def validation_step(self, batch: Sequences, batch_index: int) -> None:
         self._step(batch, "val_")
-        self.log("persistence_nll", self.persistence, batch_size=1)
+        self.log("persistence_nll", self.persistence, logger=False, batch_size=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = adam(self.network, self.config.learning_rate)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodels.memory.heads import REWARD_HEAD, End
-from worldmodels.memory.interface import Memory
+from worldmodels.memory.interface import Memory, Prediction, predict
 from worldmodels.memory.mixture import Mixture
 from worldmodels.utils import parts
 from worldmodels.utils.settings import Setting
@@ -25,6 +25,10 @@ class LSTM(nn.Module):
 
     PyTorch's own layer adds a second, redundant bias; here it is a constant zero. As there, weights and bias start
     uniform within ±1/√H, without a bonus for the forget gate. Gates are ordered input, forget, cell, output.
+
+    It runs in float32, also under autocast: cuDNN would take float16 whatever was asked for, and a step's small
+    gradients would be 0. A frozen layer has gradients to pass on too, for which cuDNN must be told that it trains; the
+    flag changes nothing else, since there is no dropout.
     """
 
     zero: Tensor
@@ -43,8 +47,10 @@ class LSTM(nn.Module):
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """x: (B, T, I) -> h of every step (B, T, H), and the state after the last."""
         weights = [self.weight_input, self.weight_hidden, self.bias, self.zero]
-        start = (state.h.unsqueeze(0), state.c.unsqueeze(0))
-        outputs, h, c = torch.lstm(x, start, weights, True, 1, 0.0, self.training, False, True)
+        start = (state.h.float().unsqueeze(0), state.c.float().unsqueeze(0))
+        train = self.training or torch.is_grad_enabled()
+        with torch.autocast(x.device.type, enabled=False):
+            outputs, h, c = torch.lstm(x.float(), start, weights, True, 1, 0.0, train, False, True)
         return outputs, State(h.squeeze(0), c.squeeze(0))
 
 
@@ -116,7 +122,7 @@ class MDNLSTM(Memory):
     ) -> None:
         super().__init__()
         self.latent_size, self.action_size, self.hidden_size = latent_size, action_size, hidden_size
-        self.mixtures = mixtures
+        self.mixtures, self.adapter_width = mixtures, adapter_width
         self.lstm = LSTM(adapter_width or latent_size + action_size, hidden_size)
         self.mdn = nn.Linear(hidden_size, 3 * mixtures * latent_size)
         self.reward_head = parts.make(REWARD_HEAD, reward_head, "memory.network.reward_head", hidden_size=hidden_size)
@@ -142,8 +148,12 @@ class MDNLSTM(Memory):
         """z: (B, T, Z), actions: (B, T, A) -> h after every step (B, T, H), and the last state."""
         x = torch.cat([z, actions], dim=-1)
         if self.adapter is not None:
-            x = self.adapter(x).float()  # what the LSTM is given without it, also under autocast
+            x = self.adapter(x)
         return self.lstm(x, state or self.initial_state(len(z)))
+
+    def forward(self, z: Tensor, actions: Tensor, state: State | None = None) -> Prediction:
+        """As `predict`."""
+        return predict(self, z, actions, state)
 
     def step(self, z: Tensor, action: Tensor, state: State) -> State:
         """One step: z: (B, Z), action: (B, A) -> the next state."""

@@ -4,14 +4,14 @@ import contextlib
 import logging
 from pathlib import Path
 
-from torch.utils.tensorboard.writer import SummaryWriter
-
 from worldmodels.cli import prepare_process
-from worldmodels.config import Config
+from worldmodels.config import Config, plain
+from worldmodels.objective import value_of
 from worldmodels.pipeline.estimate import describe_time, stage_seconds
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.store.artifacts import Store, write_json
+from worldmodels.store.loggers import make_loggers
 from worldmodels.store.results import (
     assemble,
     keep_films,
@@ -26,9 +26,10 @@ from worldmodels.utils.console import make_console
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, source: Config | None, folder: Path) -> None:
+def run_job(config: Config, source: Config | None, folder: Path) -> float | None:
     """Run the stages of one job, and leave in ``folder`` what a run leaves. ``results.json`` is written after each
-    stage, so a later failure loses nothing. ``source``: the config of the source task, if one is to be trained.
+    stage, so a later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns
+    the job's objective.
     """
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
@@ -41,8 +42,9 @@ def run_job(config: Config, source: Config | None, folder: Path) -> None:
 
         def pipeline(config: Config, folder: Path) -> Pipeline:
             log.info(describe_time(config.env.name, stage_seconds(config, workers), workers))
-            writer = stack.enter_context(contextlib.closing(SummaryWriter(str(folder))))
-            return Pipeline(config, store, executor, writer, make_source)
+            loggers = stack.enter_context(contextlib.closing(make_loggers(config.logger, folder)))
+            loggers.hyperparameters(plain(config))
+            return Pipeline(config, store, executor, loggers, make_source)
 
         def make_source() -> Pipeline:
             assert source is not None
@@ -65,3 +67,4 @@ def run_job(config: Config, source: Config | None, folder: Path) -> None:
         print_measures(results["measures"], console)
     print_summary(results, console)
     console.print(f"results: {folder / RESULTS}", soft_wrap=True)
+    return value_of(results, config.objective)

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.config import STAGES, Config, plain
 from worldmodels.controller.agent import check_inputs, remembers
@@ -19,6 +18,7 @@ from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import Artifact, Store
 from worldmodels.store.fingerprint import fingerprint
 from worldmodels.store.journal import Journal
+from worldmodels.store.loggers import Loggers
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import device, require_hardware
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
@@ -49,13 +49,13 @@ class Pipeline:
         config: Config,
         store: Store,
         executor: Executor,
-        writer: SummaryWriter | None,
+        loggers: Loggers | None,
         make_source: Callable[[], "Pipeline"],
     ) -> None:
         self.config = config
         self.store = store
         self.executor = executor
-        self.writer = writer
+        self.loggers = loggers
         self._make_source = make_source
         self.spec = checked_spec(config.env)
         self._made: dict[str, Artifact] = {}
@@ -117,7 +117,7 @@ class Pipeline:
         parents |= stage.extra(config)
 
         def work(folder: Path) -> Work:
-            journal = Journal(folder, self.writer, stage.name)
+            journal = Journal(folder, self.loggers, stage.name)
             return Work(config, self.spec, parents, self.executor, folder, journal, source_outputs)
 
         artifact = self.store.build(
@@ -136,7 +136,7 @@ class Pipeline:
             reuse=config.reuse,
         )
         if artifact.cached:
-            Journal(artifact.path, self.writer, stage.name).show()
+            Journal(artifact.path, self.loggers, stage.name).show()
         if stage.finish is not None:
             stage.finish(work(artifact.path))
         return artifact
@@ -159,7 +159,7 @@ class Pipeline:
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
         if last >= STAGES.index("controller"):
             controller.check(self.config, self.spec.outputs)
-        require_hardware(self.config.trainer, recurrent=last >= STAGES.index("memory"))
+        require_hardware(self.config.trainer)
         given = self.config.loaded if transfer.source_run is not None else []
         taken = {part: self.source.artifact(part).weights for part in given}
         networks = {

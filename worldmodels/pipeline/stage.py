@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from worldmodels.config import Config
 from worldmodels.store.artifacts import Artifact
 from worldmodels.store.journal import Journal
+from worldmodels.training.config import callbacks_of
 from worldmodels.transfer.config import strategy_label
+from worldmodels.utils.settings import counted
 
 if TYPE_CHECKING:
     from worldmodels.envs import TaskSpec
@@ -84,6 +86,8 @@ def training_inputs(config: Config, part: str, precision: str) -> dict[str, Any]
     """What the training of V or M depends on besides its own settings and its parents."""
     choices = config.transfer.choices(part)
     settings: dict[str, Any] = {"seed": config.seed, "precision": precision}
+    more = {"trainer": counted(config.trainer, part), "callbacks": callbacks_of(config.callbacks, part)}
+    settings |= {name: values for name, values in more.items() if values}
     return {**settings, "transfer": choices} if choices else settings
 
 

@@ -11,8 +11,10 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +34,7 @@ from worldmodels.utils.errors import DamagedFile
 log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 RECORD = "record"
+CHECKPOINT = "checkpoint"  # of an unfinished training; dropped when the artifact is finished
 BUILDING = ".building"
 HASH = 10  # digits of the key in a folder's name
 LISTED = 6  # changed files named in a line
@@ -138,6 +141,10 @@ class Store:
                     log.warning("%s: %s is damaged or missing and is made anew", stage, path)
                     (building / path.relative_to(folder)).unlink(missing_ok=True)
             building.mkdir(exist_ok=True)
+            if (building / MANIFEST).exists() and not _damaged(building):  # ended just before its folder was renamed
+                _finish(building, folder)
+                log.info("%s: reused %s", stage, folder.name)
+                return load_artifact(folder)
             (building / MANIFEST).unlink(missing_ok=True)
             log.info("%s: building %s", stage, folder.name)
             started = time.perf_counter()
@@ -162,13 +169,29 @@ class Store:
             files = {str(path.relative_to(building)): _digest(path) for path in _content_files(building)}
             manifest |= {"files": files, "content": _digest(json.dumps(files, sort_keys=True).encode())}
             write_json(building / MANIFEST, manifest)
-            building.rename(folder)
+            _finish(building, folder)
         return Artifact(folder, manifest, cached=False)
+
+
+def _finish(building: Path, folder: Path) -> None:
+    """Take away what only an unfinished artifact needs, and give it its name."""
+    shutil.rmtree(building / CHECKPOINT, ignore_errors=True)
+    building.rename(folder)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that ``path`` holds either the old or the new text, also after a crash."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null takes their place."""
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -190,7 +213,7 @@ def _digest(data: bytes | Path) -> str:
 
 def _content_files(folder: Path) -> list[Path]:
     paths = (path for path in folder.rglob("*") if path.is_file())
-    kept = (path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST))
+    kept = (path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST, CHECKPOINT))
     return sorted(path for path in kept if path.suffix != ".partial")
 
 

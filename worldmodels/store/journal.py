@@ -1,22 +1,24 @@
 """What a stage tells people while it works: rows of numbers, pictures and animations.
 
-Kept as plain files in the artifact's ``record/`` and shown in TensorBoard. Because TensorBoard is written from the
+Kept as plain files in the artifact's ``record/`` and shown by the run's loggers. Because these are written from the
 record, a run that resumes or reuses an artifact shows its whole history.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodels.store.artifacts import RECORD, write_bytes
+from worldmodels.store.loggers import Loggers, StageLogger
 from worldmodels.utils.media import gif_bytes, png_bytes
 
 CHANGES_RESULTS = False
+log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -24,11 +26,20 @@ class Journal:
     orders it.
     """
 
-    def __init__(self, folder: Path, writer: SummaryWriter | None, stage: str) -> None:
+    def __init__(self, folder: Path, loggers: Loggers | None, stage: str) -> None:
         self.folder = folder / RECORD
-        self.writer = writer
+        self.loggers = loggers
         self.stage = stage
         (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
+
+    @property
+    def logs(self) -> Path | None:
+        """Where Lightning's own files belong: the run's folder."""
+        return self.loggers.folder if self.loggers else None
+
+    def lightning_logger(self) -> StageLogger | bool:
+        """What a Lightning trainer is given as its logger."""
+        return StageLogger(self.loggers, self.stage) if self.loggers else False
 
     def row(self, table: str, axis: str, values: Mapping[str, Any]) -> None:
         """Append a row; ``values[axis]`` is its place, counted from 1."""
@@ -50,6 +61,14 @@ class Journal:
             except json.JSONDecodeError:
                 break
         return rows
+
+    @contextmanager
+    def drawing(self, what: str) -> Iterator[None]:
+        """What people look at is not worth a model: a failure in here is a warning."""
+        try:
+            yield
+        except Exception as error:
+            log.warning("  no picture of %s: %s: %s", what, type(error).__name__, str(error).split("\n")[0])
 
     def picture(self, tag: str, step: int, image: np.ndarray) -> None:
         """image: (H, W, 3) uint8."""
@@ -80,25 +99,22 @@ class Journal:
         return sorted((self.folder / "pictures").glob("*.[0-9][0-9][0-9][0-9][0-9][0-9]*.*"))
 
     def show(self) -> None:
-        """Write everything recorded so far to TensorBoard."""
+        """Write everything recorded so far to the loggers."""
         for path in sorted(self.folder.glob("*.jsonl")):
             for row in self._raw(path.stem):
                 self._show_row(path.stem, row)
         for path in self._pictures():
             self._show_picture(path)
-        if self.writer:
-            self.writer.flush()
+        if self.loggers:
+            self.loggers.flush()
 
     def _show_row(self, table: str, row: Mapping[str, Any]) -> None:
-        if self.writer:
-            for name, value in row.items():
-                if isinstance(value, int | float) and name != row["axis"]:
-                    self.writer.add_scalar(f"{self.stage}_{table}/{name}", value, row[row["axis"]])
+        if self.loggers:
+            numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
+            step = int(numbers.pop(row["axis"]))
+            self.loggers.metrics({f"{self.stage}_{table}/{name}": value for name, value in numbers.items()}, step)
 
     def _show_picture(self, path: Path) -> None:
-        if self.writer:
+        if self.loggers:
             tag, step, _ = path.name.rsplit(".", 2)
-            image = Summary.Image(encoded_image_string=path.read_bytes())
-            summary = Summary(value=[Summary.Value(tag=f"{self.stage}/{tag}", image=image)])
-            assert self.writer.file_writer is not None
-            self.writer.file_writer.add_summary(summary, int(step))
+            self.loggers.picture(f"{self.stage}/{tag}", int(step), path)

@@ -95,7 +95,8 @@ def foreign_code(config: Mapping[str, Any]) -> list[str]:
     (``vae.loss: mypackage.Huber``), and the module of a Gymnasium id (``mypackage:Mine-v0``).
     """
     short = (_value(config, key) for key in part_keys(Config))
-    paths = [*_targets(config), *(path for path in short if isinstance(path, str) and "." in path)]
+    used = {name: node for name, node in config.items() if name not in ("logger", "callbacks")}  # by training alone
+    paths = [*_targets(used), *(path for path in short if isinstance(path, str) and "." in path)]
     foreign = [path for path in dict.fromkeys(paths) if "." in path and not path.startswith(OURS)]
     module, colon, _ = str(_value(config, "env.id")).partition(":")
     return [*foreign, module] if colon and not f"{module}.".startswith(OURS) else foreign

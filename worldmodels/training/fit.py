@@ -1,29 +1,35 @@
-"""One way to train V and M with Lightning: resumes from the last epoch, records rows, and proves that what is frozen
-stayed.
+"""One way to train V and M with Lightning: goes on where it was interrupted, records rows, and proves that what is
+frozen stayed.
 """
 
 import logging
-import os
-import pickle
 import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
 
-from worldmodels.store.journal import Journal
-from worldmodels.training.config import TrainerConfig
+from worldmodels.store.artifacts import CHECKPOINT
+from worldmodels.store.loggers import instantiate
+from worldmodels.training.callbacks import Recorder, StopAfter, StopWhenDiverged
+from worldmodels.training.config import TrainerConfig, callbacks_of
 from worldmodels.training.hardware import resolve_precision
+from worldmodels.training.loading import ResumableData
+from worldmodels.training.progress import KEY, Progress, WholeFiles
 from worldmodels.utils import interrupts
+from worldmodels.utils.errors import ConfigError, TrainingDiverged
 
 log = logging.getLogger(__name__)
-CHECKPOINT = "checkpoint"
+FLAGS = ("limit_train_batches", "limit_val_batches", "accumulate_grad_batches", "log_every_n_steps", "detect_anomaly")
+FLAGS += ("deterministic", "benchmark", "enable_model_summary", "devices")  # Lightning's, handed on as they are
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
 def adam(network: nn.Module, learning_rate: float, fused: bool = False) -> torch.optim.Adam:
@@ -34,118 +40,122 @@ def adam(network: nn.Module, learning_rate: float, fused: bool = False) -> torch
     return torch.optim.Adam(trainable, lr=learning_rate, fused=fused)
 
 
-class Recorder(lightning.Callback):
-    """Writes what was logged to the journal: a row of ``table`` at the end of every epoch, which counts ``units`` on
-    ``axis``, and loss and learning rate every ``every`` batches.
-    """
-
-    def __init__(self, journal: Journal, table: str, axis: str, units: int, every: int) -> None:
-        self.journal, self.table, self.axis, self.units, self.every = journal, table, axis, units, every
-
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._started = time.perf_counter()
-
-    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module, batch, batch_idx) -> None:
-        self._rate = trainer.optimizers[0].param_groups[0]["lr"]  # at the batch's end it is the next one's
-
-    def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
-        interrupts.check()
-        if trainer.global_step % self.every == 0:
-            loss = float(outputs["loss"] if isinstance(outputs, Mapping) else outputs)
-            values = {"loss": loss, "learning_rate": self._rate}
-            self.journal.row("batches", "batch", {"batch": trainer.global_step, **values})
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        place = {self.axis: (trainer.current_epoch + 1) * self.units}
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row = {**place, **values, "seconds": round(time.perf_counter() - self._started, 2)}
-        self.journal.row(self.table, self.axis, row)
-        log.info("  %s", "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
-
-
-class SaveEveryEpoch(Checkpoint):
-    """Keeps the last epoch's checkpoint at ``path``, which holds either the old or the new one, also after a crash."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(self.path)
-
-    def finished(self) -> tuple[int, int]:
-        """Epochs and batches that the checkpoint has behind it; zeros where there is none, or none that can be read."""
-        if not self.path.exists():
-            return 0, 0
-        try:
-            state = torch.load(self.path, weights_only=True, map_location="cpu")
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            log.warning("%s is damaged (%s): training starts anew", self.path, str(error).split("\n")[0])
-            self.path.unlink()
-            return 0, 0
-        return state["epoch"] + 1, state["global_step"]
-
-
 def make_trainer(
-    config: TrainerConfig, callbacks: list[lightning.Callback], gradient_clip: float | None, **options: Any
+    config: TrainerConfig, callbacks: list[lightning.Callback], gradient_clip: float | None = None, **options: Any
 ) -> lightning.Trainer:
-    """Lightning's trainer on this hardware, each gradient clipped element by element to ±``gradient_clip``."""
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    return lightning.Trainer(
-        accelerator=config.accelerator,
-        devices=1,
-        precision=resolve_precision(config),  # type: ignore[arg-type]
-        gradient_clip_val=gradient_clip,
-        gradient_clip_algorithm="value",
-        callbacks=callbacks,
-        **(quiet | options),
-    )
+    """Lightning's trainer on this hardware, with the flags of ``config``. A gradient is clipped element by element to
+    ±``gradient_clip``, or as ``config`` says. Raises `ConfigError` for flags that Lightning refuses.
+
+    The processes of several devices are Lightning's own, on this machine: a scheduler's variables are not looked at.
+    """
+    flags: dict[str, Any] = {name: getattr(config, name) for name in FLAGS}
+    if config.fast_dev_run:
+        batches = int(config.fast_dev_run)
+        flags |= {"limit_train_batches": batches, "limit_val_batches": batches}
+    if config.max_time is not None:
+        flags["max_time"] = config.max_time if config.max_time.count(":") == 3 else f"00:{config.max_time}"
+    clip = {"gradient_clip_val": config.gradient_clip_val, "gradient_clip_algorithm": config.gradient_clip_algorithm}
+    if gradient_clip is not None:
+        clip = {"gradient_clip_val": gradient_clip, "gradient_clip_algorithm": "value"}
+    quiet = {"logger": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
+    if config.max_steps > 0:
+        callbacks = [StopAfter(config.max_steps), *callbacks]
+    try:
+        return lightning.Trainer(
+            accelerator=config.accelerator,
+            strategy="ddp_spawn" if config.strategy == "auto" and not config.one_device else config.strategy,
+            use_distributed_sampler=False,
+            precision=resolve_precision(config),  # type: ignore[arg-type]
+            callbacks=callbacks,
+            plugins=[LightningEnvironment(), WholeFiles()],
+            **(quiet | flags | clip | options),
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"Lightning refuses the trainer's flags: {error}") from error
+
+
+def make_callbacks(chosen: Mapping[str, Any], stage: str) -> list[lightning.Callback]:
+    """The callbacks that the config names for a stage's training (vision, memory). Raises `ConfigError`."""
+    return [instantiate(value, f"callbacks.{name}") for name, value in callbacks_of(chosen, stage).items()]
 
 
 def fit(
     module: lightning.LightningModule,
-    data: lightning.LightningDataModule,
+    data: ResumableData,
     folder: Path,
     recorder: Recorder,
     callbacks: Sequence[lightning.Callback],
     config: TrainerConfig,
     epochs: int,
     gradient_clip: float | None = None,
+    diverged: StopWhenDiverged | None = None,
 ) -> None:
     """Train for ``epochs``, each gradient clipped element by element to ±``gradient_clip``, as in
-    Ha's code. Goes on from ``folder/checkpoint`` where an earlier call was interrupted.
+    Ha's code. Goes on from ``folder/checkpoint`` where an earlier call was interrupted, in the middle of an epoch too;
+    a training that was over is not repeated.
 
-    The journal is taken back to the checkpoint, so that no row appears twice. Raises `KeyboardInterrupt` when
-    interrupted (Lightning alone would exit), and `RuntimeError` if a frozen weight changed by one bit.
+    The journal is taken back to the checkpoint, so that no row appears twice. SIGINT and SIGTERM wait for the end of
+    the batch, and for a checkpoint of it. Raises `KeyboardInterrupt` when interrupted (Lightning alone would exit),
+    `TrainingDiverged` where numbers are no longer finite, and `RuntimeError` if a frozen weight changed by one bit.
     """
-    saving = SaveEveryEpoch(folder / CHECKPOINT / "last.ckpt")
-    epoch, batch = saving.finished()
-    if epoch:
-        log.info("  going on after %d of %d epochs", epoch, epochs)
-    recorder.journal.rewind(**{recorder.table: epoch * recorder.units, "batches": batch})
-    trainer = make_trainer(
-        config,
-        [recorder, *callbacks, saving],
-        gradient_clip,
-        max_epochs=epochs,
-        enable_progress_bar=sys.stderr.isatty(),
-        default_root_dir=folder,
+    diverged = diverged or StopWhenDiverged("the model", "lower the learning rate", config.log_every_n_steps)
+    saving = Progress(
+        folder / CHECKPOINT / "last.ckpt", diverged, config.checkpoint_every_minutes, config.checkpoint_every_steps
     )
+    epochs = 1 if config.fast_dev_run else epochs
     before = {name: p.detach().cpu().clone() for name, p in module.named_parameters() if not p.requires_grad}
+    checkpoint = saving.found()
+    at = checkpoint["callbacks"][KEY] if checkpoint else {"epochs": 0, "batch": 0, "steps": 0, "batches": 0}
+    place = recorder.place(at["epochs"], at["steps"])
+    recorder.journal.rewind(**{recorder.table: place, "batches": at["batches"]})
+    if checkpoint and at["over"]:
+        log.info("  trained before")
+        module.load_state_dict(checkpoint["state_dict"])
+    else:
+        if checkpoint:
+            half = f" and {at['batch']} batches" if at["batch"] else ""
+            log.info("  going on after %d%s of %d epochs", at["epochs"], half, epochs)
+        logs = recorder.journal.logs or folder / CHECKPOINT
+        trainer = make_trainer(
+            config,
+            [diverged, recorder, *callbacks, saving],
+            gradient_clip,
+            max_epochs=epochs,
+            enable_progress_bar=sys.stderr.isatty(),
+            default_root_dir=logs,
+            logger=recorder.journal.lightning_logger(),
+            profiler=_profiler(config, logs, recorder.journal.stage),
+        )
+        data.begin(at["epochs"], at["batch"])
+        try:
+            _fit(trainer, module, data, saving.path if checkpoint else None)
+        except TrainingDiverged:
+            shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+            raise
+    for name, parameter in module.named_parameters():
+        if name in before and not torch.equal(parameter.detach().cpu(), before[name]):
+            raise RuntimeError(f"frozen weight {name} changed during training: this is a bug, please report it")
+
+
+def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, data: Any, checkpoint: Path | None) -> None:
     for part in module.modules():
         own = list(part.parameters())
         if own and not any(parameter.requires_grad for parameter in own):
             part.eval()  # Lightning keeps the modes it finds
     try:
-        trainer.fit(module, data, ckpt_path=str(saving.path) if epoch else None, weights_only=True)
+        with interrupts.deferred():
+            trainer.fit(module, data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
+    except MisconfigurationException as error:
+        raise ConfigError(f"Lightning refuses the trainer's flags: {error}") from error
     except SystemExit as exit_:
         if isinstance(exit_.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from exit_
         raise
-    for name, parameter in module.named_parameters():
-        if name in before and not torch.equal(parameter.detach().cpu(), before[name]):
-            raise RuntimeError(f"frozen weight {name} changed during training: this is a bug, please report it")
-    shutil.rmtree(saving.path.parent, ignore_errors=True)
+
+
+def _profiler(config: TrainerConfig, folder: Path, stage: str) -> Profiler | None:
+    """Lightning's, whose report goes to ``folder``."""
+    if config.profiler is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    return PROFILERS[config.profiler](dirpath=folder, filename=f"profile-{stage}")

@@ -1,9 +1,6 @@
 """The device and the precision that V and M are trained, and agents are played, with."""
 
-import functools
-
 import torch
-from torch import nn
 
 from worldmodels.training.config import TrainerConfig
 from worldmodels.utils.checks import require
@@ -28,29 +25,11 @@ def rollout_precision(config: TrainerConfig) -> str:
     return "bf16-mixed" if native else "32-true"
 
 
-@functools.cache
-def trains_lstm_in_bf16() -> bool:
-    """Whether this processor can: other layers are emulated where bf16 is not native, LSTMs are not."""
-    lstm, x = nn.LSTM(16, 16), torch.zeros(1, 1, 16)
-    try:
-        with torch.autocast("cpu", torch.bfloat16):
-            lstm(x)[0].sum().backward()
-    except RuntimeError:
-        return False
-    return True
-
-
-def require_hardware(config: TrainerConfig, recurrent: bool = True) -> None:
-    """Raise `ConfigError` where a GPU is asked for, or for M (``recurrent``) a precision, that is not to be had."""
+def require_hardware(config: TrainerConfig) -> None:
+    """Raise `ConfigError` where a GPU is asked for that is not to be had."""
     require(
         config.accelerator != "gpu" or torch.cuda.is_available() or torch.backends.mps.is_available(),
         f"trainer.accelerator=gpu finds none (torch {torch.__version__}): expected one; use trainer=auto or cpu",
-    )
-    on_cpu = device(config).type == "cpu"
-    require(
-        not (recurrent and on_cpu and resolve_precision(config) == "bf16-mixed") or trains_lstm_in_bf16(),
-        f"trainer.precision={config.precision} is not to be had: this processor trains no LSTM in bf16; expected "
-        "trainer.precision=32-true",
     )
 
 

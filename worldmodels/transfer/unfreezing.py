@@ -19,6 +19,9 @@ class GradualUnfreezing(lightning.Callback):
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self.modules = list(modules)
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)  # which is not called where training goes on in an epoch
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         for place, module in enumerate(self.modules):
             trains = place < trainer.current_epoch

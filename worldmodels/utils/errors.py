@@ -11,3 +11,7 @@ class DamagedFile(RuntimeError):
     """A file of the artifact store cannot be read. The same command builds it anew. Exit code
     1.
     """
+
+
+class TrainingDiverged(RuntimeError):
+    """Numbers that are not finite. The message is one line that names the place and the likely setting. Exit code 1."""

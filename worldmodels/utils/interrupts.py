@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 CHANGES_RESULTS = False  # shows what is done
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _requested = False
 
 
 def install() -> None:
     """From now on SIGINT and SIGTERM raise `KeyboardInterrupt`, at once and again at the next `check`."""
-    signal.signal(signal.SIGINT, _request)
-    signal.signal(signal.SIGTERM, _request)
+    for each in SIGNALS:
+        signal.signal(each, _request)
 
 
 @contextmanager
@@ -43,12 +44,41 @@ def requested() -> bool:
 
 
 def check() -> None:
-    """Raise `KeyboardInterrupt` if an earlier one was dropped. Called wherever work comes in steps."""
+    """Raise `KeyboardInterrupt` if an earlier one was dropped, or was deferred. Called wherever work comes in steps."""
     if _requested:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the next `check`, so that a step is done or not begun. A second one does not
+    wait. Without `install`, what was requested is forgotten at the end, after a `KeyboardInterrupt`.
+    """
+    global _requested
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    for each in SIGNALS:
+        signal.signal(each, _request_deferred)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        if _requested and before[signal.SIGINT] is not _request:
+            _requested = False
+            raise KeyboardInterrupt
 
 
 def _request(number: int, frame: FrameType | None) -> None:
     global _requested
     _requested = True
     raise KeyboardInterrupt
+
+
+def _request_deferred(number: int, frame: FrameType | None) -> None:
+    global _requested
+    if _requested:
+        raise KeyboardInterrupt
+    _requested = True

@@ -1,15 +1,15 @@
 """Frames for V, read from the rollouts as they are needed; the data set never has to fit in memory."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from worldmodels.rollouts.storage import RolloutStore, split
+from worldmodels.training.loading import OrderedBatches, ResumableData
 from worldmodels.utils.seeds import generator
 from worldmodels.vision.config import VisionConfig
 
@@ -49,7 +49,7 @@ class Rollouts:
         return (torch.from_numpy(self.store.read(rollout, "frames")) for rollout in self.rollouts)
 
 
-class ShuffledFrames(Sampler[Batch]):
+class ShuffledFrames(OrderedBatches[Batch]):
     """Batches of frames in random order, the same for the same seed and epoch.
 
     Rollouts are shuffled, taken in groups of about ``group_frames`` frames, and the frames of a group shuffled among
@@ -57,21 +57,23 @@ class ShuffledFrames(Sampler[Batch]):
     """
 
     def __init__(
-        self, lengths: np.ndarray, rollouts: Sequence[int], batch_size: int, group_frames: int, seed: int
+        self,
+        lengths: np.ndarray,
+        rollouts: Sequence[int],
+        batch_size: int,
+        group_frames: int,
+        seed: int,
+        overfit: int | float = 0,
     ) -> None:
+        super().__init__(overfit)
         self.lengths, self.rollouts = lengths, np.asarray(rollouts)
         self.batch_size, self.group_frames, self.seed = batch_size, group_frames, seed
-        self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch, also after a resume."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
+    def count(self) -> int:
         return -(-int(self.lengths[self.rollouts].sum()) // self.batch_size)
 
-    def __iter__(self) -> Iterator[Batch]:
-        rng = generator(self.seed, "vision", 2, self.epoch)
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        rng = generator(self.seed, "vision", 2, epoch)
         left = np.empty((0, 2), dtype=np.int64)
         order = rng.permutation(self.rollouts)
         groups = (np.cumsum(self.lengths[order]) - 1) // self.group_frames
@@ -94,30 +96,39 @@ def _by_rollout(pairs: np.ndarray) -> Batch:
     return [(int(rollout), np.sort(pairs[pairs[:, 0] == rollout, 1])) for rollout in np.unique(pairs[:, 0])]
 
 
-class FrameDataModule(lightning.LightningDataModule):
-    """Training and validation frames of a data set; ``budget`` is the share of training rollouts used."""
+class FrameDataModule(ResumableData[Batch]):
+    """Training and validation frames of a data set; ``budget`` is the share of training rollouts used. With ``overfit``
+    so many batches, or that share of them, are trained on in every epoch and validated on.
+    """
 
-    def __init__(self, store: RolloutStore, config: VisionConfig, seed: int, budget: float) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        store: RolloutStore,
+        config: VisionConfig,
+        seed: int,
+        budget: float,
+        workers: int = 0,
+        overfit: int | float = 0,
+    ) -> None:
+        super().__init__(workers)
         self.store = store
         self.cached = config.shuffle_frames + 2 * int(store.lengths.max())
         self.batch_size = config.batch_size
         seeds = [entry.seed for entry in store.entries]
         self.training, self.validation = split(seeds, config.validation_fraction, budget)
-        self.sampler = ShuffledFrames(store.lengths, self.training, config.batch_size, config.shuffle_frames, seed)
+        self.overfit = overfit
+        sizes = config.batch_size, config.shuffle_frames
+        self.sampler = ShuffledFrames(store.lengths, self.training, *sizes, seed, overfit)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        return self._loader(Frames(self.store, self.cached), self.sampler)
+        return self.loader(Frames(self.store, self.cached), self.sampler)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
+        if self.overfit:
+            return self.loader(Frames(self.store, self.cached), self.sampler.overfitted())
         pairs = np.concatenate([_pairs(rollout, self.store.lengths[rollout]) for rollout in self.validation])
         batches = [_by_rollout(pairs[i : i + self.batch_size]) for i in range(0, len(pairs), self.batch_size)]
-        return self._loader(Frames(self.store, 0), batches)
-
-    def _loader(self, frames: Frames, batches: Iterable[Batch]) -> DataLoader[Tensor]:
-        """Pinned memory lets a GPU fetch a batch, still in bytes, while it works on the last one."""
-        pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(frames, sampler=batches, batch_size=None, pin_memory=pinned)  # type: ignore[arg-type]
+        return self.loader(Frames(self.store, 0), batches)
 
     def training_rollouts(self) -> Rollouts:
         """The rollouts V trains on, for what a loss prepares from them."""

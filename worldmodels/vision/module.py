@@ -1,7 +1,9 @@
 """V's LightningModule, and the pictures V shows of itself after every epoch."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, NamedTuple
 
 import lightning
 import numpy as np
@@ -10,11 +12,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from worldmodels.store.journal import Journal
+from worldmodels.training.checkpoints import as_checkpoint, require_imported
 from worldmodels.training.fit import adam
 from worldmodels.utils import media, parts
 from worldmodels.utils.seeds import torch_generator
-from worldmodels.vision.config import LOSS, VisionConfig
-from worldmodels.vision.interface import Vision, reconstruct
+from worldmodels.utils.settings import plain_value
+from worldmodels.vision.config import LOSS, NETWORK, VisionConfig
+from worldmodels.vision.interface import Latent, Vision, reconstruct
 from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.scaling import to_pixels, to_unit
 
@@ -22,26 +26,49 @@ from worldmodels.vision.scaling import to_pixels, to_unit
 class VisionModule(lightning.LightningModule):
     """Trains V on uint8 frames (B, 64, 64, 3) with the loss that ``vae.loss`` names.
 
-    The noise of a step depends on the seed and the step's number alone, so that a resumed run repeats an undisturbed
+    The noise of a batch depends on the seed and the batch's number alone, so that a resumed run repeats an undisturbed
     one.
+
+    Its hyper-parameters are ``config``, as plain values, and the seed: from them alone, without a ``network``, it is
+    made anew, by `load_from_checkpoint` too. What a loss prepares from the training frames then comes from the
+    checkpoint; of a finished V, whose loss was thrown away, it is as before training.
     """
+
+    stage: ClassVar[str] = "vision"  # that trains it
 
     def __init__(
         self,
-        network: Vision,
-        config: VisionConfig,
-        context: TrainingContext,
+        network: Vision | None = None,
+        config: VisionConfig | Mapping[str, Any] | None = None,
+        context: TrainingContext | None = None,
         channels_last: bool = True,
         compiled: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        if not isinstance(config, VisionConfig):
+            config = VisionConfig(**(config or {}))
+            require_imported(NETWORK, config.network, "vae.network")
+            require_imported(LOSS, config.loss, "vae.loss")
+        context = context or TrainingContext(seed)
+        made: Vision = network or parts.make(NETWORK, config.network, "vae.network")
+        self.save_hyperparameters({"config": plain_value(asdict(config)), "seed": context.seed})
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        self.network = made.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         self._reconstruct = torch.compile(reconstruct) if compiled else reconstruct
         self.config = config
         self.seed = context.seed
-        facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": network.latent_size}
+        facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": made.latent_size}
         self.loss = parts.make(LOSS, config.loss, "vae.loss", **facts)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **named: Any) -> "VisionModule":
+        """Lightning's, which also takes the folder of a finished V, or of the run that trained it."""
+        return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **named)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Latent]:
+        """uint8 frames (B, 64, 64, 3) -> their reconstructions from μ (B, 3, 64, 64) in 0–1, and latents (B, Z)."""
+        return reconstruct(self.network, to_unit(frames).contiguous(memory_format=self.memory_format))
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
         """What is logged of frames (B, 3, 64, 64), by name; ``total`` is what a step returns."""
@@ -57,18 +84,29 @@ class VisionModule(lightning.LightningModule):
         frames = to_unit(batch).contiguous(memory_format=self.memory_format)
         losses = self._losses(frames, torch_generator(self.seed, "vision", *noise_key))
         values = {f"{stage}{name}": value for name, value in losses._asdict().items()}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(batch))
+        self.log_dict(values, on_step=False, on_epoch=True, logger=False, batch_size=len(batch))
         return losses
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        return self._step(batch, "", 0, self.global_step).total
+        return self._step(batch, "", 0, self.batch_number).total
+
+    @property
+    def batch_number(self) -> int:
+        """The number of the training batch, from 0 over all epochs and devices."""
+        trainer = self._trainer
+        return trainer.fit_loop.total_batch_idx * trainer.world_size + trainer.global_rank if trainer else 0
 
     def validation_step(self, batch: Tensor, batch_index: int) -> None:
         self._step(batch, "val_", 1, batch_index)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         trained = nn.ModuleList([self.network, self.loss])
-        return self._scheduled(adam(trained, self.config.learning_rate, fused=True))
+        return self._scheduled(adam(trained, self.config.learning_rate, fused=not self._clips))
+
+    @property
+    def _clips(self) -> bool:
+        """Whether Lightning clips gradients, which it does not for a fused optimizer."""
+        return self._trainer is not None and self._trainer.gradient_clip_val is not None
 
     def _scheduled(self, optimizer: torch.optim.Optimizer) -> OptimizerLRScheduler:
         """The rate of every group as it is, or down half a cosine (Loshchilov & Hutter 2017, eq. 5, one cycle)."""
@@ -95,7 +133,13 @@ class VisionPictures(lightning.Callback):
     @torch.no_grad()
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, VisionModule)
-        network, epoch = pl_module.network, trainer.current_epoch + 1
+        if not trainer.is_global_zero:
+            return
+        with self.journal.drawing("V's reconstructions"):
+            self._draw(pl_module, trainer.current_epoch + 1)
+
+    def _draw(self, pl_module: VisionModule, epoch: int) -> None:
+        network = pl_module.network
         latent = network.encode(to_unit(self.frames.to(pl_module.device)))
         size = (len(self.frames), latent.mu.shape[1])
         prior = torch.randn(size, generator=torch_generator(self.seed, "figures")).to(latent.mu)

@@ -17,13 +17,16 @@ from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
-from worldmodels.training.fit import Recorder, fit
+from worldmodels.training.callbacks import Recorder, StopWhenDiverged
+from worldmodels.training.checkpoints import HYPER_PARAMETERS
+from worldmodels.training.config import callback_targets
+from worldmodels.training.fit import fit, make_callbacks
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.utils import media, parts
 from worldmodels.utils.seeds import torch_generator
-from worldmodels.utils.settings import counted
+from worldmodels.utils.settings import counted, plain_value
 from worldmodels.vision.scaling import to_pixels
 
 log = logging.getLogger(__name__)
@@ -40,25 +43,44 @@ def run(
     transfer, epochs = config.transfer, config.epochs["memory"]
     columns = network.latent_size if transfer.input_layer == "keep_latent" else 0
     parameters = prepare(network, "memory", source, transfer, epochs, columns)
-    data = SequenceDataModule(RolloutStore(encoded), config.memory, config.seed)
+    trainer = config.trainer
+    reading = trainer.num_workers, trainer.overfit_batches
+    data = SequenceDataModule(RolloutStore(encoded), config.memory, config.seed, *reading)
     persistence = persistence_nll(data)
     _standardise(network, data)
+    module = MemoryModule(network, config.memory, persistence)
     if parameters["trainable"]:
         fit(
-            MemoryModule(network, config.memory, persistence),
+            module,
             data,
             folder,
-            Recorder(journal, "steps", "step", units=config.memory.validate_every, every=10),
-            [GradualUnfreezing(unfrozen_later(network, "memory", transfer, epochs))],
-            config.trainer,
+            Recorder(journal, "steps", "step", every=trainer.log_every_n_steps),
+            [
+                GradualUnfreezing(unfrozen_later(network, "memory", transfer, epochs)),
+                *make_callbacks(config.callbacks, "memory"),
+            ],
+            trainer,
             epochs,
             gradient_clip=config.memory.gradient_clip,
+            diverged=StopWhenDiverged(
+                "M",
+                f"memory.learning_rate={config.memory.learning_rate:g} is likely too high: lower it, or "
+                f"memory.gradient_clip={config.memory.gradient_clip:g}",
+                trainer.log_every_n_steps,
+                baselines=("persistence_nll",),
+            ),
         )
     else:
         log.info("  every parameter of M is frozen: its training is skipped")
     save_weights(network, folder / WEIGHTS)
-    _picture_dream(config, network.cpu().eval(), data, vision, journal)
-    return {"parameters": parameters, "persistence_nll": persistence, "steps": journal.rows("steps")}
+    with journal.drawing("a dream"):
+        _picture_dream(config, network.cpu().eval(), data, vision, journal)
+    return {
+        "parameters": parameters,
+        "persistence_nll": persistence,
+        "steps": journal.rows("steps"),
+        HYPER_PARAMETERS: plain_value(module.hparams),
+    }
 
 
 def _standardise(network: Memory, data: SequenceDataModule) -> None:
@@ -102,7 +124,10 @@ STAGE = Stage(
     },
     build=_build,
     label=label_of("memory"),
-    parts=lambda config: parts.targets(NETWORK, config.memory.network, "memory.network"),
+    parts=lambda config: [
+        *parts.targets(NETWORK, config.memory.network, "memory.network"),
+        *callback_targets(config.callbacks, "memory"),
+    ],
     libraries=("torch", "lightning"),
     loads="memory",
 )

@@ -10,13 +10,16 @@ from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
 from worldmodels.store.artifacts import WEIGHTS, Artifact
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
-from worldmodels.training.fit import Recorder, fit
+from worldmodels.training.callbacks import Recorder, StopWhenDiverged
+from worldmodels.training.checkpoints import HYPER_PARAMETERS
+from worldmodels.training.config import callback_targets
+from worldmodels.training.fit import fit, make_callbacks
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.settings import counted
+from worldmodels.utils.settings import counted, plain_value
 from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
@@ -36,31 +39,43 @@ def run(
     network = make_vision(config)
     transfer, epochs = config.transfer, config.epochs["vision"]
     store = frame_store(dataset, config.vae.frames, config.seed)
-    data = FrameDataModule(store, config.vae, config.seed, transfer.budget_of("vision"))
+    trainer = config.trainer
+    reading = trainer.num_workers, trainer.overfit_batches
+    data = FrameDataModule(store, config.vae, config.seed, transfer.budget_of("vision"), *reading)
     parameters = prepare(network, "vision", source, transfer, epochs)
     if hasattr(network, "prepare"):
         network.prepare(data.training_rollouts())
+    context = TrainingContext(config.seed, data.training_rollouts(), features)
+    make_module = getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "module", None) or VisionModule
+    module = make_module(network, config.vae, context, trainer.channels_last, trainer.compile)
     if parameters["trainable"]:
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
-        context = TrainingContext(config.seed, data.training_rollouts(), features)
-        make_module = getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "module", None) or VisionModule
-        trainer = config.trainer
         fit(
-            make_module(network, config.vae, context, trainer.channels_last, trainer.compile),
+            module,
             data,
             folder,
-            Recorder(journal, "epochs", "epoch", units=1, every=10),
+            Recorder(journal, "epochs", "epoch", every=trainer.log_every_n_steps),
             [
                 VisionPictures(journal, data.examples(PICTURED), config.seed),
                 GradualUnfreezing(unfrozen_later(network, "vision", transfer, epochs)),
+                *make_callbacks(config.callbacks, "vision"),
             ],
             trainer,
             epochs,
+            diverged=StopWhenDiverged(
+                "V",
+                f"vae.learning_rate={config.vae.learning_rate:g} is likely too high: lower it",
+                trainer.log_every_n_steps,
+            ),
         )
     else:
         log.info("  every parameter of V is frozen: its training is skipped")
     save_weights(network, folder / WEIGHTS)
-    return {"parameters": parameters, "epochs": journal.rows("epochs")}
+    return {
+        "parameters": parameters,
+        "epochs": journal.rows("epochs"),
+        HYPER_PARAMETERS: plain_value(module.hparams),
+    }
 
 
 def _build(work: Work) -> dict[str, Any]:
@@ -75,8 +90,17 @@ def features(config: Config) -> dict[str, Artifact]:
 
 
 def check(config: Config) -> None:
-    """Raise `ConfigError` where the loss cannot take the finished V that it names, or cannot train this V."""
+    """Raise `ConfigError` where the loss cannot take the finished V that it names, cannot train this V, or cannot do
+    what Lightning's flags ask for.
+    """
     loss = parts.find(LOSS, config.vae.loss, "vae.loss")
+    trainer = config.trainer
+    if getattr(getattr(loss, "module", None), "manual", False):
+        require(
+            trainer.accumulate_grad_batches == 1 and trainer.gradient_clip_val is None,
+            f"vae.loss={parts.name(LOSS, config.vae.loss)} steps its optimizer itself: expected "
+            "trainer.accumulate_grad_batches=1 and trainer.gradient_clip_val=null",
+        )
     if (compared := features(config)) and hasattr(loss, "check_source"):
         loss.check_source(compared["features"].weights)
     if needed := getattr(loss, "needs", ()):
@@ -101,6 +125,7 @@ STAGE = Stage(
     parts=lambda config: [
         *parts.targets(NETWORK, config.vae.network, "vae.network"),
         *parts.targets(LOSS, config.vae.loss, "vae.loss"),
+        *callback_targets(config.callbacks, "vision"),
     ],
     libraries=("torch", "lightning"),
     loads="vision",

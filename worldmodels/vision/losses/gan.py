@@ -79,6 +79,7 @@ class AdversarialModule(VisionModule):
     """
 
     FEATURES_STD = 1 / 3  # of the Gaussian over features; with it L has about as much of them as of pixels
+    manual = True  # steps its optimizer itself
     RESTS_BELOW = 1.5  # nats of cross-entropy; 3 log 2 = 2.08 is guessing
 
     loss: "Adversarial"
@@ -86,7 +87,11 @@ class AdversarialModule(VisionModule):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.automatic_optimization = False
-        self.discriminator = self.loss.discriminator.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        self.discriminator.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+
+    @property
+    def discriminator(self) -> Discriminator:
+        return self.loss.discriminator
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> AdversarialLosses:
         latent = self.network.encode(frames)
@@ -109,7 +114,7 @@ class AdversarialModule(VisionModule):
         )
 
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
-        losses = self._step(batch, "", 0, self.global_step)
+        losses = self._step(batch, "", 0, self.batch_number)
         encoder = nn.ModuleList([self.network.encoder, self.network.bottleneck])
         wanted = {
             encoder: losses.total,
@@ -121,7 +126,7 @@ class AdversarialModule(VisionModule):
         for part, loss in wanted.items():
             trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
             if trained:  # `backward` gives a gradient its parameter's memory order, which a fused optimizer relies on
-                loss.backward(inputs=trained, retain_graph=True)
+                self.manual_backward(loss, inputs=trained, retain_graph=True)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.step()

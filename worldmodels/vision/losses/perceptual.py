@@ -44,9 +44,9 @@ class Perceptual(Loss):
         self.weight = weight
         self.layers = len(weights := feature_weights(context))
         for i, (kernel, bias) in enumerate(weights):
-            self.register_buffer(f"weight{i}", kernel, persistent=False)
-            self.register_buffer(f"bias{i}", bias, persistent=False)
-        self.register_buffer("scale", torch.ones(()), persistent=False)
+            self.register_buffer(f"weight{i}", kernel)
+            self.register_buffer(f"bias{i}", bias)
+        self.register_buffer("scale", torch.ones(()))
         with torch.no_grad():
             self.scale = self._scale(context)
 

@@ -1,0 +1,130 @@
+"""Loggers of Lightning's, chosen in the config, which show a run's rows and pictures.
+
+The record of an artifact is what is kept; loggers are written from it, so that a run that resumes or reuses an artifact
+shows its whole history in each of them.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from worldmodels.utils import parts
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.settings import Part
+
+CHANGES_RESULTS = False
+LOGGER = Part("A logger.")
+EXTRAS = {"wandb": "wandb", "mlflow": "mlflow"}  # modules, and the extras of this package that install them
+TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "name": "", "version": ""}
+
+
+def instantiate(value: Mapping[str, Any], key: str, **facts: Any) -> Any:
+    """The object that ``_target_`` names, with its settings and those of the ``facts`` that its constructor takes.
+    Raises `ConfigError` where it cannot be made.
+    """
+    parameters = inspect.signature(parts.find(LOGGER, value, key)).parameters
+    known = {name: fact for name, fact in facts.items() if name in parameters and name not in value}
+    try:
+        return hydra.utils.instantiate(dict(value), **known)
+    except Exception as error:  # anything that a foreign constructor raises
+        cause = error.__cause__ or error
+        extra = next((extra for module, extra in EXTRAS.items() if module in str(cause)), None)
+        if isinstance(cause, ImportError) and extra:
+            told = f"needs {extra}, which is not installed: pip install 'worldmodels[{extra}]'"
+        else:
+            told = f"cannot be made ({' '.join(str(cause).split())}): expected settings that it takes"
+        raise ConfigError(f"{key}={value[parts.TARGET]} {told}; --help tells more") from error
+
+
+class Loggers:
+    """The loggers of a run. ``folder`` is where files of a run that Lightning writes belong."""
+
+    def __init__(self, loggers: Sequence[Logger], folder: Path) -> None:
+        self.loggers, self.folder = list(loggers), folder
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(dict(values), step)
+
+    def hyperparameters(self, values: Mapping[str, Any]) -> None:
+        for logger in self.loggers:
+            logger.log_hyperparams(dict(values))
+
+    def picture(self, tag: str, step: int, path: Path) -> None:
+        """Show a PNG or GIF in the loggers that show pictures."""
+        for logger in self.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                _tensorboard_picture(logger, tag, step, path)
+            elif hasattr(logger, "log_image"):  # Weights & Biases
+                logger.log_image(tag, [str(path)], step)  # type: ignore[attr-defined]
+            elif hasattr(getattr(logger, "experiment", None), "log_artifact"):  # MLflow
+                logger.experiment.log_artifact(logger.run_id, str(path), tag)  # type: ignore[attr-defined]
+
+    def flush(self) -> None:
+        for logger in self.loggers:
+            logger.save()
+
+    def close(self) -> None:
+        for logger in self.loggers:
+            logger.finalize("success")
+
+
+def _tensorboard_picture(logger: TensorBoardLogger, tag: str, step: int, path: Path) -> None:
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+    image = Summary.Image(encoded_image_string=path.read_bytes())
+    writer = logger.experiment.file_writer
+    assert writer is not None
+    writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+
+def make_loggers(chosen: Mapping[str, Any], folder: Path) -> Loggers:
+    """The loggers that ``chosen`` names, each a mapping of ``_target_`` and settings; files go to ``folder``, and a run
+    is named after it. Raises `ConfigError` for one that cannot be made.
+    """
+    label = f"{folder.parent.name}/{folder.name}"
+    facts = {"save_dir": str(folder), "name": label, "run_name": label}
+    made = [instantiate(value, f"logger.{name}", **facts) for name, value in chosen.items()]
+    return Loggers(made, folder)
+
+
+def tensorboard(folder: Path) -> Loggers:
+    """TensorBoard's events in ``folder``."""
+    return make_loggers({"tensorboard": TENSORBOARD}, folder)
+
+
+class StageLogger(Logger):
+    """What Lightning is given: hands on what callbacks and modules log, under the stage's name. What a training logs by
+    itself comes from the record.
+    """
+
+    def __init__(self, loggers: Loggers, stage: str) -> None:
+        super().__init__()
+        self._loggers, self._stage = loggers, stage
+
+    @property
+    def name(self) -> str:
+        return self._stage
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return str(self._loggers.folder)
+
+    @property
+    def log_dir(self) -> str:
+        return str(self._loggers.folder)
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        values = {f"{self._stage}/{name}": value for name, value in metrics.items() if name != "epoch"}
+        if values:
+            self._loggers.metrics(values, step or 0)
+
+    def log_hyperparams(self, *arguments: Any, **named: Any) -> None: ...

@@ -1,0 +1,152 @@
+"""Checkpoints of an unfinished training: between epochs, in the middle of one, and when asked to stop.
+
+Training that goes on from one ends with the same weights and the same rows, bit for bit, as one that was never
+interrupted: the order of the batches follows from the epoch's number, a step's noise from the step's number, and the
+sums behind the means of an epoch are in the checkpoint.
+"""
+
+import logging
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from worldmodels.training.callbacks import StopWhenDiverged
+from worldmodels.utils import interrupts
+
+log = logging.getLogger(__name__)
+KEY = "worldmodels.progress"  # of our state in a checkpoint
+LITTLE = 30.0  # seconds of work that are worth no checkpoint
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, so that it is the old or the new one, also after a crash.
+    Lightning itself writes to the folder of temporary files first, which may be too small.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+
+class Progress(Checkpoint):
+    """Keeps the last checkpoint at ``path``: after every epoch, after ``every_minutes`` or ``every_steps`` in one, and
+    when the process is asked to stop, which it then does. It never holds a weight that is not finite.
+
+    An epoch's last batch is left out, because Lightning would take the epoch for finished, validation and all; in its
+    place the one before is kept, so that an interruption of the validation costs little.
+    """
+
+    def __init__(
+        self, path: Path, diverged: StopWhenDiverged, every_minutes: float | None, every_steps: int | None
+    ) -> None:
+        self.path, self.diverged = path, diverged
+        self.every_seconds, self.every_steps = (every_minutes or float("inf")) * 60, every_steps
+        self._state: dict[str, Any] = {}
+        self._resumed: dict[str, Any] = {}
+        self._sums: dict[str, Any] = {}
+
+    @property
+    def state_key(self) -> str:
+        return KEY
+
+    def found(self) -> dict[str, Any] | None:
+        """The checkpoint at ``path``; None where there is none, or none that can be read."""
+        if not self.path.exists():
+            return None
+        try:
+            checkpoint = torch.load(self.path, weights_only=True, map_location="cpu")
+            return checkpoint if KEY in checkpoint["callbacks"] else None
+        except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+            log.warning("%s is damaged (%s): training starts anew", self.path, str(error).split("\n")[0])
+            self.path.unlink()
+            return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = state_dict
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._saved = time.monotonic()
+        if self._resumed:
+            self._sums = dict(self._resumed["sums"])
+            torch.set_rng_state(self._resumed["random"])
+            for device, state in enumerate(self._resumed["cuda_random"]):
+                torch.cuda.set_rng_state(state, device)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module, outputs, batch, batch_idx: int) -> None:
+        self._restore_sums(trainer)
+        done = batch_idx + 1
+        stop = interrupts.requested()
+        if trainer.is_last_batch or trainer.should_stop:
+            interrupts.check()
+        elif done % trainer.accumulate_grad_batches == 0:
+            since = time.monotonic() - self._saved
+            due = stop or since >= self.every_seconds
+            due |= since >= LITTLE and done + trainer.accumulate_grad_batches >= trainer.num_training_batches
+            if trainer.world_size > 1:  # every process saves, or none does
+                due = trainer.strategy.broadcast(due)
+            if due or (self.every_steps is not None and done % self.every_steps == 0):
+                self._save(trainer, pl_module, trainer.current_epoch, done)
+            interrupts.check()
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        interrupts.check()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._sums = {}
+        self._save(trainer, pl_module, trainer.current_epoch + 1, 0)
+
+    def _save(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, epochs: int, batch: int) -> None:
+        """``epochs`` are finished, and ``batch`` batches of the one after."""
+        self.diverged.check_weights(trainer, pl_module)
+        over = batch == 0 and (trainer.should_stop or epochs >= (trainer.max_epochs or 0))
+        self._state = {
+            "epochs": epochs,
+            "batch": batch,
+            "batches": trainer.fit_loop.total_batch_idx + 1,
+            "steps": trainer.global_step,
+            "over": over,
+            "sums": _sums(trainer) if batch else {},
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+
+    def _restore_sums(self, trainer: lightning.Trainer) -> None:
+        """Add what the epoch's batches before the interruption have logged; 0 + x is x, so the bits are the same."""
+        results = trainer.fit_loop.epoch_loop._results
+        for key in [key for key in self._sums if key in results]:
+            before, metric = self._sums.pop(key), results[key]
+            value = before["value"].to(metric.value.device)
+            if metric.meta.is_max_reduction or metric.meta.is_min_reduction:
+                metric.value = metric.meta.reduce_fx(torch.stack([value, metric.value]))
+            else:
+                metric.value = value + metric.value
+            if metric.meta.is_mean_reduction:
+                metric.cumulated_batch_size = before["size"].to(metric.value.device) + metric.cumulated_batch_size
+            metric._computed = None
+
+
+def _sums(trainer: lightning.Trainer) -> dict[str, Any]:
+    """What the batches of this epoch have logged so far. Lightning's checkpoints leave it out."""
+    return {
+        key: {"value": metric.value.cpu(), "size": getattr(metric, "cumulated_batch_size", torch.tensor(0)).cpu()}
+        for key, metric in trainer.fit_loop.epoch_loop._results.items()
+        if metric.is_tensor and metric.meta.on_epoch
+    }
