@@ -10,8 +10,6 @@ from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require_at_least
 
-RESULT = "evaluation.json"
-
 
 @dataclass
 class EvaluateCommand:
@@ -29,7 +27,8 @@ class EvaluateCommand:
 
 
 def evaluate(composed: DictConfig) -> None:
-    """Score the agent and write ``evaluation.json``, then the film. An evaluation that was interrupted goes on."""
+    """Score the agent and write ``evaluation.json``, then the film. Episodes that an
+    earlier evaluation of the same agent has played are not played again."""
     request = to_config(composed)
     run = FinishedRun(Path(request.run), request.allow)
 
@@ -65,10 +64,10 @@ def evaluate(composed: DictConfig) -> None:
         memory = controller.parent("memory") if "memory" in controller.manifest["parents"] else None
         agent = (vision.weights, memory.weights if memory else None, controller.weights)
         contents = {part.manifest["stage"]: part.content for part in (vision, memory, controller) if part}
-        take_over(folder, run.folder / "evaluations", RESULT, {**contents, **stage.episodes_of(config)})
+        take_over(folder, run.folder / "evaluations", {**contents, **stage.episodes_of(config)})
         journal = Journal(folder, writer, "evaluate")
         score = stage.run(config, *agent, executor, journal)
-        path = folder / RESULT
+        path = folder / "evaluation.json"
         write_json(path, {"run": str(run.folder.resolve()), "env": config.env.name, **score})
         if request.video:
             stage.try_film(config, *agent, journal, contextlib.nullcontext())

@@ -1,4 +1,4 @@
-"""Episodes of an evaluation that was interrupted, for the next one of the same agent to go on from."""
+"""Episodes of earlier evaluations of an agent, for the next one to go on from."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ CHANGES_RESULTS = False
 AGENT, EPISODES = "agent.json", "episodes.jsonl"
 
 
-def take_over(folder: Path, where: Path, result: str, agent: Mapping[str, Any]) -> None:
+def take_over(folder: Path, where: Path, agent: Mapping[str, Any]) -> None:
     """Prepare ``folder`` for an evaluation of ``agent``, which is all that the return of an episode depends on. The
-    episodes it has are kept if they are this agent's. If it has none, those of the latest evaluation below ``where``
-    that is this agent's and has no file ``result``, because it did not end, are copied.
+    episodes it has are kept if they are this agent's. If it has none, those of this agent's longest evaluation below
+    ``where``, interrupted or not, are copied.
     """
     record = folder / RECORD
     record.mkdir(parents=True, exist_ok=True)
@@ -22,11 +22,10 @@ def take_over(folder: Path, where: Path, result: str, agent: Mapping[str, Any]) 
     if _read(record / AGENT) != agent:
         own.unlink(missing_ok=True)
     if not own.exists():
-        others = [path.parent for path in where.glob(f"**/{RECORD}/{AGENT}") if _read(path) == agent]
-        unfinished = [path / EPISODES for path in others if not (path.parent / result).exists()]
-        found = [path for path in unfinished if path.exists()]
+        found = [path.with_name(EPISODES) for path in where.glob(f"**/{RECORD}/{AGENT}") if _read(path) == agent]
+        found = [path for path in found if path.exists()]
         if found:
-            write_bytes(own, max(found, key=lambda path: path.stat().st_mtime_ns).read_bytes())
+            write_bytes(own, max(found, key=lambda path: path.stat().st_size).read_bytes())
     write_json(record / AGENT, agent)
 
 

@@ -24,7 +24,8 @@ def trouble(error: BaseException) -> tuple[str, str | None] | None:
     """
     for each in chain(error):
         if isinstance(each, OSError) and each.errno in CODES:
-            return os.strerror(each.errno), each.filename if isinstance(each.filename, str) else None
+            file = each.filename2 or each.filename  # of two, the second is the copy
+            return os.strerror(each.errno), file if isinstance(file, str) else None
         if not isinstance(each, Failure) and (said := next((x for x in REASONS if x in str(each)), None)):
             return said, None
         if TORCH.search(str(each)):
