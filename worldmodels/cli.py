@@ -135,7 +135,7 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
         print("error: not every job of the sweep succeeded: each that failed is named above", file=sys.stderr)
         return 2 if usage else 1
     if failure is None and not usage and (found := trouble(error)):
-        place = found[1] or "the run's folder"
+        place = found[1] or (HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else Path.cwd())
         failure = Failure(explained("what a run leaves", place, found[0]))
     if failure is not None:
         log.debug("failed", exc_info=error)

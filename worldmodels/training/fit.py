@@ -6,7 +6,6 @@ import logging
 import os
 import pickle
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from worldmodels.store.journal import Journal
+from worldmodels.training.bar import TrainingBar
 from worldmodels.training.config import TrainerConfig
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.utils import interrupts
@@ -128,10 +128,9 @@ def fit(
     recorder.journal.rewind(**{recorder.table: epoch * recorder.units, "batches": batch})
     trainer = make_trainer(
         config,
-        [recorder, *callbacks, saving],
+        [recorder, *callbacks, TrainingBar(recorder.journal.stage, recorder.axis == "epoch"), saving],
         gradient_clip,
         max_epochs=epochs,
-        enable_progress_bar=sys.stderr.isatty(),
         default_root_dir=folder,
     )
     before = {name: p.detach().cpu().clone() for name, p in module.named_parameters() if not p.requires_grad}

@@ -22,7 +22,8 @@ LOG_SECONDS = 15.0
 
 class _Rate(ProgressColumn):
     def render(self, task: BarTask) -> Text:
-        return Text(f"{task.speed:,.0f} {task.fields['unit']}/s" if task.speed else "")
+        rate = task.fields["rate"]()
+        return Text(f"{rate:,.{0 if rate >= 10 else 2}f} {task.fields['unit']}/s" if rate else "")
 
 
 class _Left(ProgressColumn):
@@ -64,11 +65,20 @@ class Progress:
                 _Rate(),
                 _Left(),
             )
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            shown = sys.stdout.isatty()
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shown)
+            handlers = [each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler)]
+            self._logs = [(each, each.stream) for each in handlers if shown and each.stream is sys.stdout]
             self._bar.start()
-            fields = {"unit": self.unit, "left": self.left}
+            for handler, _ in self._logs:  # a line of the log goes above the bar
+                handler.setStream(sys.stdout)
+            fields = {"unit": self.unit, "left": self.left, "rate": self.rate}
             self._task = self._bar.add_task(self.what, total=self.total, completed=self.kept, **fields)
         return self
+
+    def rate(self) -> float:
+        """Units a second so far."""
+        return (self.done - self.kept) / max(1e-9, time.perf_counter() - self._started)
 
     def left(self) -> float | None:
         """Seconds until all is done, None where that cannot be told yet."""
@@ -76,20 +86,31 @@ class Progress:
         return seconds_left(self.done - self.kept, self.total - self.kept, self.at_once, elapsed)
 
     def advance(self, amount: int) -> None:
-        """``amount`` more units are done."""
+        """``amount`` more units are done. Raises `KeyboardInterrupt` if one was asked for."""
         interrupts.check()
+        self.show(amount)
+
+    def describe(self, what: str) -> None:
+        """Say from now on that this is done."""
+        self.what = what
+        if self._bar:
+            self._bar.update(self._task, description=what)
+
+    def show(self, amount: int) -> None:
+        """``amount`` more units are done, whoever asked for an interrupt."""
         self.done += amount
         if self._bar:
             self._bar.advance(self._task, amount)
         elif (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
             self._logged = now
-            rate = (self.done - self.kept) / (now - self._started)
             left = self.left()
             told = "" if left is None else f", {left:.0f} s left"
-            log.info("  %s: %d of %d %s, %.3g/s%s", self.what, self.done, self.total, self.unit, rate, told)
+            log.info("  %s: %d of %d %s, %.3g/s%s", self.what, self.done, self.total, self.unit, self.rate(), told)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar:
             self._bar.stop()
+            for handler, stream in self._logs:
+                handler.setStream(stream)
