@@ -138,7 +138,9 @@ def dream(composed: DictConfig) -> None:
         write_json(folder / "dream.json", figures)
     fps = spec.fps * request.speed
     media.write_mp4(folder / "dream.mp4", frames, fps)  # last: all else is there where ffmpeg fails
-    pace = "the task's speed (slower with speed=0.25)" if request.speed == 1 else f"{request.speed:g} × the task's speed"
+    pace = (
+        "the task's speed (slower with speed=0.25)" if request.speed == 1 else f"{request.speed:g} × the task's speed"
+    )
     console.print(f"the film: {len(frames)} frames in {len(frames) / fps:.1f} s, {pace}", soft_wrap=True)
     console.print(f"results: {folder / 'dream.mp4'}, and the figures in dream.json", soft_wrap=True)
 

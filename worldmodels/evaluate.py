@@ -27,8 +27,9 @@ class EvaluateCommand:
 
 
 def evaluate(composed: DictConfig) -> None:
-    """Score the agent and write ``evaluation.json``, then the film. Episodes that an
-    earlier evaluation of the same agent has played are not played again."""
+    """Score the agent and write ``evaluation.json``, then the film. Episodes that an earlier evaluation of the same
+    agent has played are not played again.
+    """
     request = to_config(composed)
     run = FinishedRun(Path(request.run), request.allow)
 

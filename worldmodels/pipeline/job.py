@@ -13,8 +13,8 @@ from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.store.artifacts import Store, write_json
 from worldmodels.store.results import assemble, keep_films
-from worldmodels.store.summary import print_results
 from worldmodels.store.runs import RESULTS, path_from
+from worldmodels.store.summary import print_results
 from worldmodels.utils.console import make_console
 from worldmodels.utils.disk import writing
 

@@ -28,7 +28,7 @@ class TrainingBar(lightning.Callback):
         if self._bar and self.epochs:
             self._bar.describe(f"{self.what}, epoch {trainer.current_epoch + 1} of {trainer.max_epochs}")
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
         if self._bar:
             self._bar.show(1)  # whoever saves checkpoints decides when to stop
 

@@ -57,10 +57,15 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray] | np.ndarray, fps: float)
 def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     first = next(frames)
     height, width = first.shape[:2]
-    options: dict[str, Any] = {"macro_block_size": 2, "ffmpeg_log_level": "error", "output_params": ["-f", "mp4"]}
+    options: dict[str, Any] = {
+        "fps": fps,
+        "macro_block_size": 2,
+        "ffmpeg_log_level": "error",
+        "output_params": ["-f", "mp4"],
+    }
     problem: BaseException | None = None
     try:
-        writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=fps, **options)
+        writer = imageio_ffmpeg.write_frames(str(path), (width, height), **options)
         writer.send(None)
     except Exception as error:  # no ffmpeg, or one that is something else: an IndexError, for example
         raise _no_film(path, error) from error

@@ -74,6 +74,10 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
             continue
         flags.append(argument)
         action = known.get(argument)  # a flag that has its value after = is none of these
-        if action and waiting and (action.nargs is None or (action.nargs == "?" and waiting[0] in action.choices)):
+        if (
+            action
+            and waiting
+            and (action.nargs is None or (action.nargs == "?" and waiting[0] in (action.choices or ())))
+        ):
             flags.append(waiting.pop(0))
     return [*flags, *overrides]

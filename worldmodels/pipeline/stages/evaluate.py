@@ -89,9 +89,10 @@ def run(
     ]
     text = config_to_json(config)
     agents = AgentEpisodes(text, vision, memory, cut, config.executor.slots)
+    random = RandomEpisodes(text, cut)
     plan = [
         ("evaluate", agents, [episode for episode in missing if episode.label[0] != "random"]),
-        ("evaluate a random agent", RandomEpisodes(text, cut), [episode for episode in missing if episode.label[0] == "random"]),
+        ("evaluate a random agent", random, [episode for episode in missing if episode.label[0] == "random"]),
     ]
     if returns:
         log.info("  going on after %d of %d episodes", len(returns), len(returns) + len(missing))
