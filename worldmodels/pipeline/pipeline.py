@@ -71,7 +71,7 @@ class Pipeline:
         has been probed and measured. What people look at, such as films, comes after that.
         """
         for name in STAGES[: STAGES.index(self.config.last_stage) + 1]:
-            wanted = [stage for stage in ORDER[name] if stage.wanted(self.config)]
+            wanted = [DECLARED[stage.name] for stage in ORDER[name] if stage.wanted(self.config)]
             for stage in wanted:
                 self.artifact(stage.name)
             yield name

@@ -41,7 +41,7 @@ def seconds_left(done: int, total: int, at_once: int, elapsed: float) -> float |
         return None
     at_once = min(at_once, total)
     turns = math.ceil(done / at_once)  # of all that are under way at once
-    return max(0.0, elapsed / turns * total / at_once - elapsed)
+    return max(0.0, elapsed / turns * math.ceil(total / at_once) - elapsed)
 
 
 class Progress:
