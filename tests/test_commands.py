@@ -1,7 +1,9 @@
 """What the commands refuse before the libraries load: an answer in a second or two, on a busy machine too."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import ROOT
@@ -28,6 +30,9 @@ sys.exit(code)
         ("train memory.steps=7 memory.validate_every=3", "a divisor of 7"),
         ("train transfer=pretrained transfer.source_env=pong", "env/pong"),
         ("train transfer=pretrained transfer.source_run=nowhere", "nowhere is no run"),
+        ("train paths.outputs=", "paths.outputs is empty: expected a folder"),
+        ("train env.kwargs.gravity=-9.0", "write +env.kwargs.gravity=…"),
+        ("train env.kwargs={continuous:true,gravity:-9.0}", "write +env.kwargs.gravity=…"),
         ("evaluate run=nowhere", "nowhere is no run"),
         ("evaluate run=nowhere episodes=0", "episodes=0 is too small"),
         ("dream run=nowhere", "nowhere is no run"),
@@ -55,3 +60,41 @@ def test_nonsense_is_refused_before_the_libraries_load(arguments, told, tmp_path
     (line,) = process.stderr.splitlines()
     assert line.startswith("error: ") and told in line
     assert not (tmp_path / "run").exists()
+
+
+def python(*arguments, cwd=ROOT, **environment):
+    """Run a command in a new interpreter."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_every_job_of_a_sweep_that_fails_is_named_wherever_the_flag_stands(tmp_path):
+    sweep = f"hydra.sweep.dir={tmp_path / 'sweep'}"
+    done = python("worldmodels.train", "scale=smoke", sweep, "-m", "vae.learning_rate=-1,-2,-3")
+    told = [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2
+    assert told[:3] == [
+        f"error: job {job} of the sweep: vae.learning_rate=-{job + 1}.0 is out of range: expected above 0"
+        for job in range(3)
+    ]
+    assert told[3:] == ["error: not every job of the sweep succeeded: each that failed is named above"]
+    assert b"Traceback" not in done.stderr
+
+
+def test_an_unset_variable_makes_no_folder_in_the_root(tmp_path):
+    done = python("worldmodels.train", "paths.outputs=", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.decode() == "error: paths.outputs is empty: expected a folder; set paths.outputs=outputs\n"
+    assert not Path("/runs").exists() and list(tmp_path.iterdir()) == []
+
+
+def test_help_is_shown_in_any_encoding():
+    shown = python("worldmodels.train", "--help", PYTHONIOENCODING="ascii")
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"collect ? vision ? encode ? memory ? controller ? evaluate" in shown.stdout

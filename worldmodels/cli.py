@@ -2,10 +2,12 @@
 
 import functools
 import logging
+import multiprocessing
 import os
 import re
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +23,32 @@ from omegaconf.errors import OmegaConfBaseException
 from worldmodels.config import conf_dir, register_schema
 from worldmodels.migrations import RENAMED
 from worldmodels.training.config import ELSEWHERE, TrainerConfig
-from worldmodels.utils import interrupts
+from worldmodels.utils import interrupts, streams
 from worldmodels.utils.cores import usable_cores
-from worldmodels.utils.errors import ConfigError, DamagedFile, TrainingDiverged
+from worldmodels.utils.disk import explained, trouble
+from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import settings_help
 from worldmodels.utils.orphans import leave_with_parent
-from worldmodels.utils.overrides import spelled_out
+from worldmodels.utils.overrides import flags_first, spelled_out
 from worldmodels.utils.settings import declared
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
-FAILURES = (DamagedFile, TrainingDiverged)  # told in a line, without a traceback
+INTERRUPTED = 130
+OPEN = ("env.kwargs",)  # settings of others, to which keys may be added
 
 
 def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: str, schema: type) -> NoReturn:
     """Run ``task`` as a Hydra application and exit: 0 done, 1 failed, 2 the request makes no sense, 130 interrupted."""
+    streams.use_utf8()
+    streams.prepare()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors itself and exit with 1
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # nothing is shown, and no display is looked for
+    logging.raiseExceptions = False  # a log that cannot be written, say to a full disk, fails nothing by itself
+    threading.excepthook = _thread_failed
     register_schema(schema_name, schema)
     OmegaConf.register_new_resolver("settings", lambda indent: settings_help(schema, int(indent)), replace=True)
-    sys.argv[1:] = spelled_out(sys.argv[1:], schema)
+    sys.argv[1:] = flags_first(spelled_out(sys.argv[1:], schema))
     interrupts.install()
     started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
@@ -53,28 +62,53 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
 
 
 def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable[[DictConfig], Any]:
-    """Explain a single job's failure while its log is open; a sweep goes on with its other jobs, and fails at its
-    end.
-    """
+    """Explain a job's failure while its log is open. A sweep goes on with its other jobs, and fails at its end."""
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> Any:
         started.append(True)
         leave_with_parent()
+        job = HydraConfig.get()
+        if job.mode != RunMode.MULTIRUN:
+            try:
+                return task(composed)
+            except Exception as error:
+                code = _explain(error)
+                if code == 2:
+                    logging.shutdown()
+                    remove_empty_run(Path(job.runtime.output_dir))
+                sys.exit(code)
+        in_worker = multiprocessing.current_process().name != "MainProcess"
+        if in_worker:  # of a parallel launcher: a Ctrl-C reaches it too, and the parent tells of it
+            interrupts.install()
+            logging.raiseExceptions = False
         try:
             return task(composed)
+        except KeyboardInterrupt:
+            if in_worker:
+                os._exit(INTERRUPTED)
+            raise
         except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                if not isinstance(error, (*USAGE, *FAILURES)):
-                    log.critical("failed", exc_info=error)
-                raise
-            code = _explain(error)
-            if code == 2:
-                logging.shutdown()
-                remove_empty_run(Path(HydraConfig.get().runtime.output_dir))
-            sys.exit(code)
+            if not interrupts.requested():
+                _explain(error, f"job {job.job.num} of the sweep: ")
+            raise _told(error) from None
+        finally:
+            if in_worker:
+                interrupts.leave_at_once(INTERRUPTED)  # idle again
 
     return guarded
+
+
+def _told(error: Exception) -> Exception:
+    """The failure of a sweep's job, explained: Hydra raises the first of them at the sweep's end."""
+    error.__dict__["told"] = True
+    return error
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """A thread of a library that could not write says so again in the main one."""
+    if failure.exc_value is None or trouble(failure.exc_value) is None:
+        threading.__excepthook__(failure)
 
 
 def remove_empty_run(folder: Path) -> None:
@@ -88,36 +122,45 @@ def remove_empty_run(folder: Path) -> None:
                 break
 
 
-def _explain(error: BaseException, composing: bool = False) -> int:
+def _explain(error: BaseException, job: str = "", composing: bool = False) -> int:
     """Say what went wrong, on standard error or with its traceback in the log. Returns the exit code. What goes wrong
-    while ``composing`` the config is the request's fault, whatever its type.
+    while ``composing`` the config is the request's fault, whatever its type, unless nothing can be written. ``job``:
+    which one of a sweep.
     """
     if interrupts.requested() or isinstance(error, KeyboardInterrupt):
         print("interrupted: a training job keeps what is finished, and the same command goes on", file=sys.stderr)
-        return 130
-    if isinstance(error, BrokenPipeError):  # the reader of our output, say "head", has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+    failure = next((each for each in chain(error) if isinstance(each, Failure)), None)
+    usage = failure is None and isinstance(error, USAGE)
+    if getattr(error, "told", False):
+        print("error: not every job of the sweep succeeded: each that failed is named above", file=sys.stderr)
+        return 2 if usage else 1
+    if failure is None and not usage and (found := trouble(error)):
+        place = found[1] or (HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else Path.cwd())
+        failure = Failure(explained("what a run leaves", place, found[0]))
+    if failure is not None:
+        log.debug("failed", exc_info=error)
+        print(f"error: {job}{' '.join(str(failure).split())}", file=sys.stderr)
         return 1
-    if composing or isinstance(error, USAGE):
-        print(f"error: {one_line(error)}", file=sys.stderr)
+    if composing or usage:
+        print(f"error: {job}{one_line(error)}", file=sys.stderr)
         return 2
-    if isinstance(error, FAILURES):
-        print(f"error: {error}", file=sys.stderr)
-    else:
-        log.critical("failed", exc_info=error)
+    log.critical("%sfailed", job, exc_info=error)
     return 1
 
 
 def one_line(error: BaseException) -> str:
     """An error of ours as it is; one of Hydra's or OmegaConf's in a line that says what to do."""
-    if isinstance(error, ConfigError):
-        return " ".join(str(error).split())
+    if ours := next((each for each in chain(error) if isinstance(each, ConfigError)), None):
+        return " ".join(str(ours).split())
     if missing := re.search(r"[Mm]issing mandatory value: (\w+)", str(error)):
         return f"{missing[1]} is not set: expected a value; add {missing[1]}=… to the command"
     if old := next((key for key in RENAMED if re.search(rf"(?<![\w.]){re.escape(key)}(?![\w.])", str(error))), None):
         return f"{old} is called {RENAMED[old]} now: expected the new name; write {RENAMED[old]}=…"
     if flag := re.search(r"Key '(\w+)' (?:is not in|not in) 'TrainerConfig'", f"{error} {error.__cause__}"):
         return _unknown_flag(flag[1])
+    if new := _new_key(error):
+        return f"{new} is not there yet: expected a + before what is added; write +{new}=…"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)
@@ -132,6 +175,17 @@ def _unknown_flag(name: str) -> str:
         return f"trainer.{name} is set elsewhere here: expected {ELSEWHERE[name]}"
     known = ", ".join(declared(TrainerConfig))
     return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {known}"
+
+
+def _new_key(error: BaseException) -> str | None:
+    """The key that a command line adds to settings that are not ours, without saying so."""
+    said = re.search(rf"Could not override '({'|'.join(map(re.escape, OPEN))})(\.[\w.]+)?'", str(error))
+    if said is None:
+        return None
+    if said[2]:
+        return said[1] + said[2]
+    key = re.search(r"Key '(\w+)' is not in struct", " ".join(map(str, chain(error))))
+    return f"{said[1]}.{key[1]}" if key else None
 
 
 def prepare_process(threads: int | None = None) -> int:

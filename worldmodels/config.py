@@ -47,10 +47,7 @@ class PathsConfig(Settings):
     outputs: Annotated[str, Setting("Folder of everything that a run writes.", counts="never")] = "outputs"
 
     def check(self) -> None:
-        require(
-            bool(self.outputs.strip()),
-            f"paths.outputs='{self.outputs}' is no folder: expected a path such as paths.outputs=outputs",
-        )
+        _folder(self.outputs)
 
 
 @dataclass
@@ -108,6 +105,13 @@ class Config(Settings):
             counts="never",
         ),
     ] = field(default_factory=list)
+    details: Annotated[
+        bool,
+        Setting(
+            "Whether a run ends with its tables of parameters, probes and measures; results.json has them all.",
+            counts="never",
+        ),
+    ] = False
 
     def check(self) -> None:
         require_reached(self.objective, self.last_stage)
@@ -158,6 +162,13 @@ class Config(Settings):
         return self.seed if self.collect.seed is None else self.collect.seed
 
 
+def _folder(path: str) -> str:
+    """Refuses what an unset variable leaves, before Hydra makes folders in the root."""
+    require(bool(path.strip()), "paths.outputs is empty: expected a folder; set paths.outputs=outputs")
+    return path
+
+
+OmegaConf.register_new_resolver("folder", _folder, replace=True)
 OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by it
 
 

@@ -25,6 +25,7 @@ class DreamCommand:
     temperature: Any = field(default_factory=lambda: [0.5, 1.0, 1.3])
     steps: int = 200
     context: int = 10
+    speed: float = 1.0
     gif_fps: float = 6.0
     seed: int = 0
     allow: list[str] = field(default_factory=list)
@@ -34,6 +35,7 @@ class DreamCommand:
         for temperature in self.temperatures:
             require_at_least("temperature", temperature, 0.001)
         require_at_least("context", self.context, 1)
+        require_at_least("speed", self.speed, 0.01)
         require_at_least("gif_fps", self.gif_fps, 0.1)
         require_at_least("seed", self.seed, 0)
         require(
@@ -71,9 +73,10 @@ def dream(composed: DictConfig) -> None:
     from worldmodels.memory.interface import heads_of
     from worldmodels.rollouts.engine import Episode, Items, play
     from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
-    from worldmodels.store.artifacts import write_json
+    from worldmodels.store.artifacts import write_bytes, write_json
     from worldmodels.utils import media
     from worldmodels.utils.console import make_console
+    from worldmodels.utils.disk import writing
     from worldmodels.utils.seeds import episode_seed, generator, torch_generator
     from worldmodels.vision.scaling import to_pixels, to_unit
 
@@ -104,10 +107,10 @@ def dream(composed: DictConfig) -> None:
             drifts.append(drift(memory, z, actions, context, temperature, HORIZONS, rng))
     folder = Path(HydraConfig.get().runtime.output_dir)
     frames = list(film(columns, context, PICTURE))
-    media.write_mp4(folder / "dream.mp4", frames, round(spec.fps))
     every = max(1, round(spec.fps / request.gif_fps))
     small = list(film(columns, context, GIF_PICTURE, every))
-    (folder / "dream.gif").write_bytes(media.gif_bytes(small, spec.fps / every, GIF_COLOURS))
+    with writing("a dream", folder):
+        write_bytes(folder / "dream.gif", media.gif_bytes(small, spec.fps / every, GIF_COLOURS))
     console = make_console()
     console.print(f"{len(frames)} frames: the task, V's reconstruction, and a dream for each τ")
     console.print(
@@ -131,7 +134,14 @@ def dream(composed: DictConfig) -> None:
             returns = dream_returns(model, controllers, seeds, temperature=temperature)
             figures["returns"][f"{temperature:g}"] = returns[0].tolist()
             console.print(f"  {f'dream, τ = {temperature:g}':<24}  {returns.mean():.1f} ± {returns.std(ddof=1):.1f}")
-    write_json(folder / "dream.json", figures)
+    with writing("a dream", folder):
+        write_json(folder / "dream.json", figures)
+    fps = spec.fps * request.speed
+    media.write_mp4(folder / "dream.mp4", frames, fps)  # last: all else is there where ffmpeg fails
+    pace = (
+        "the task's speed (slower with speed=0.25)" if request.speed == 1 else f"{request.speed:g} × the task's speed"
+    )
+    console.print(f"the film: {len(frames)} frames in {len(frames) / fps:.1f} s, {pace}", soft_wrap=True)
     console.print(f"results: {folder / 'dream.mp4'}, and the figures in dream.json", soft_wrap=True)
 
 

@@ -27,7 +27,9 @@ class EvaluateCommand:
 
 
 def evaluate(composed: DictConfig) -> None:
-    """Score the agent and write ``evaluation.json``."""
+    """Score the agent and write ``evaluation.json``, then the film. Episodes that an earlier evaluation of the same
+    agent has played are not played again.
+    """
     request = to_config(composed)
     run = FinishedRun(Path(request.run), request.allow)
 
@@ -42,10 +44,12 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
     from worldmodels.store.artifacts import write_json
+    from worldmodels.store.earlier import take_over
     from worldmodels.store.journal import Journal
     from worldmodels.store.loggers import tensorboard
     from worldmodels.store.results import keep_films, score_line
     from worldmodels.utils.console import make_console
+    from worldmodels.utils.disk import writing
 
     settings = EvaluateConfig(episodes=request.episodes, max_steps=None, video=request.video)
     config = dataclasses.replace(run.config, evaluate=settings)
@@ -54,16 +58,22 @@ def evaluate(composed: DictConfig) -> None:
     workers = request.workers or cores
     controller = run.controller
     with contextlib.ExitStack() as stack:
+        stack.enter_context(writing("an evaluation", folder))
         executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
         loggers = stack.enter_context(contextlib.closing(tensorboard(folder)))
-        agent = (controller.parent("vision").weights, controller.parent("memory").weights, controller.weights)
+        vision = controller.parent("vision")
+        memory = controller.parent("memory") if "memory" in controller.manifest["parents"] else None
+        agent = (vision.weights, memory.weights if memory else None, controller.weights)
+        contents = {part.manifest["stage"]: part.content for part in (vision, memory, controller) if part}
+        take_over(folder, run.folder / "evaluations", {**contents, **stage.episodes_of(config)})
         journal = Journal(folder, loggers, "evaluate")
         score = stage.run(config, *agent, executor, journal)
+        path = folder / "evaluation.json"
+        write_json(path, {"run": str(run.folder.resolve()), "env": config.env.name, **score})
         if request.video:
-            stage.film(config, *agent, journal)
+            stage.try_film(config, *agent, journal, contextlib.nullcontext())
     keep_films(folder, folder)
-    write_json(folder / "evaluation.json", {"run": str(run.folder.resolve()), "env": config.env.name, **score})
-    make_console().print(score_line(score), f"results: {folder / 'evaluation.json'}", sep="\n", soft_wrap=True)
+    make_console().print(score_line(score), f"results: {path}", sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -36,4 +36,4 @@ def test_every_job_is_valid_and_has_a_folder(path: Path, compose: Callable[..., 
     swept = {options[0].split("=")[0] for options in parameters if len(options) > 1}
     told = {key for key in swept if any(name == key or name.startswith(f"{key}.") for name in named)}
     assert told == swept or "hydra.job.num" in named, f"jobs that differ in {swept - told} would share a folder"
-    assert node["sweep"]["dir"] == f"${{paths.outputs}}/studies/{path.parent.name}"
+    assert node["sweep"]["dir"] == f"${{folder:${{paths.outputs}}}}/studies/{path.parent.name}"

@@ -1,15 +1,21 @@
 """The artifact store."""
 
+import errno
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import filelock
 import pytest
 
-from worldmodels.store.artifacts import Artifact, Store, load_artifact
+from worldmodels.store.artifacts import Artifact, Store, load_artifact, locked, write_bytes, write_json
 from worldmodels.store.fingerprint import digest
+from worldmodels.utils.errors import Failure
 
 INPUTS = {"size": 3, "nested": {"a": [1, 2]}}
 
@@ -256,3 +262,78 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path, caplog):
     assert work.calls == 1
     assert not made.cached
     assert "waiting" not in caplog.text
+
+
+def test_one_process_at_a_time_adds_to_a_finished_artifact(store):
+    """The lock is that of its builders."""
+    made = build(store, Work())
+    with locked(made.path):
+        (lock,) = made.path.parent.glob(".*.lock")
+        with pytest.raises(filelock.Timeout):
+            filelock.FileLock(lock, timeout=0).acquire()
+    assert filelock.FileLock(lock, timeout=0).acquire()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("-inf")], {"a": ({"b": float("nan")},)}])
+def test_what_is_not_finite_is_null_for_any_reader(value, tmp_path):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    write_json(tmp_path / "file.json", {"value": value, "fine": [1, 2.5, "NaN", None, True]})
+    read = json.loads((tmp_path / "file.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read["fine"] == [1, 2.5, "NaN", None, True]
+    assert "null" in json.dumps(read["value"])
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+    with pytest.raises(TypeError):
+        write_bytes(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def read_only():
+    """``read_only(folder)``: nobody may write there. A superuser becomes nobody for that."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # which nobody may enter, unlike pytest's own
+    folder.chmod(0o755)
+    yield folder, lambda: os.seteuid(65534) if os.geteuid() == 0 else None
+    if os.getuid() == 0:
+        os.seteuid(0)
+    for path in folder.rglob("*"):
+        path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_a_store_that_may_only_be_read_is_used_and_what_it_lacks_is_told_in_a_line(read_only):
+    folder, become_nobody = read_only
+    store, work = Store(folder / "artifacts"), Work()
+    build(store, work)
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    become_nobody()
+    assert build(store, work).cached
+    with pytest.raises(Failure, match=r"vision thing could not be written to .*: Permission denied") as raised:
+        build(store, work, inputs={"other": 1})
+    assert "\n" not in str(raised.value)
+    assert work.calls == 1
+
+
+def test_a_full_disk_is_told_in_a_line_and_the_same_work_goes_on(store):
+    def full(folder):
+        (folder / "half").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(Failure, match=r"vision thing could not be written to .*: No space left on device, .* MB free"):
+        build(store, full)
+    seen = []
+
+    def room(folder):
+        seen.extend(path.name for path in folder.iterdir())
+        return {}
+
+    assert not build(store, room).cached
+    assert seen == ["half"]

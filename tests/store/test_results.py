@@ -15,9 +15,10 @@ from worldmodels.store.results import (
     print_measures,
     print_parameters,
     print_probes,
-    print_summary,
     score_line,
 )
+from worldmodels.store.summary import print_results
+from worldmodels.utils import media
 from worldmodels.utils.console import make_console
 from worldmodels.utils.statistics import describe
 
@@ -118,10 +119,10 @@ def test_the_probes(results, store):
     assert set(results["probes"]["vision"]["objects"]) == {"ship"}
     motions = {"velocity_x", "velocity_y", "angular_velocity"}
     assert set(results["probes"]["memory"]["z"]) == set(results["probes"]["memory"]["zh"]) == motions
-    printed = io.StringIO()
-    print_probes(results["probes"], Console(file=printed, width=80))
-    assert "angular_velocity (z, h)" in printed.getvalue()
-    assert "still show the ship" in printed.getvalue()
+    shown = io.StringIO()
+    print_probes(results["probes"], Console(file=shown, width=80))
+    assert "angular_velocity (z, h)" in shown.getvalue()
+    assert "still show the ship" in shown.getvalue()
     assert set(results["collect"]["coverage"]) == {"in_picture", "on_ground"}
 
 
@@ -131,13 +132,13 @@ def test_the_measures(results):
     assert found["open_loop"]["horizons"][0] == 1
     training = results["collect"]["rollouts"] - 1  # the third is M's validation
     assert found["training"] == {"rollouts": training, "frames": 6 * training}
-    printed = io.StringIO()
-    print_measures(results["measures"], Console(file=printed, width=80))
+    shown = io.StringIO()
+    print_measures(results["measures"], Console(file=shown, width=80))
     error = found["open_loop"]["memory"][0]
     low, high = error["interval"]
-    assert f"{error['value']:.3g} [{low:.3g}, {high:.3g}]" in printed.getvalue()
-    assert "100 steps" not in printed.getvalue(), "no held-out rollout is that long"
-    assert "…" not in printed.getvalue(), "a terminal of 80 columns shows all"
+    assert f"{error['value']:.3g} [{low:.3g}, {high:.3g}]" in shown.getvalue()
+    assert "100 steps" not in shown.getvalue(), "no held-out rollout is that long"
+    assert "…" not in shown.getvalue(), "a terminal of 80 columns shows all"
 
 
 def test_parameters_are_those_of_the_published_tables(results):
@@ -162,27 +163,48 @@ def test_stages_that_were_not_run_are_absent(store, compose):
     assert list(results["parameters"]) == ["vision"]
 
 
-def test_the_tables_that_are_printed(results):
-    printed = io.StringIO()
-    console = Console(file=printed, width=200)
-    print_parameters(results["parameters"], console)
-    print_summary(results, console)
-    text = printed.getvalue()
-    assert "690,144" in text
-    assert "memory.lstm" in text
-    for stage, facts in results["stages"].items():
-        assert stage in text
-        assert facts["artifact"] in text
-    assert "3 rollouts, 18 frames" in text
-    assert "no score" in text
+def printed(results, width, **options):
+    file = io.StringIO()
+    print_results(results, Console(file=file, width=width), **options)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 10_000])
+def test_a_run_ends_with_a_few_lines_of_100_columns_at_most(results, width):
+    lines = printed(results, width)
+    text = " ".join(word for word in " ".join(lines).split() if word != "reused")
+    assert max(map(len, lines)) <= min(width, 100)
+    assert width < 80 or len(lines) <= 1 + 2 * len(STAGES) + 3
+    assert not any("…" in line for line in lines)
+    for stage in STAGES:
+        assert any(line.startswith(f"  {stage} ") for line in lines)
+    assert width < 80 or "3 rollouts, 18 frames" in text
+    assert width < 80 or "(not the official task: episodes end after 3 steps)" in text
+
+
+def test_details_are_printed_where_they_are_asked_for(results):
+    text = "\n".join(printed(results, 100, details=True))
+    for words in ("690,144", "memory.lstm", "angular_velocity (z, h)", "persistence"):
+        assert words in text
+    assert "690,144" not in "\n".join(printed(results, 100)), "scratch copies and freezes nothing"
+
+
+def test_what_was_copied_or_frozen_is_always_printed(results):
+    encoder = {"total": 5, "copied": 5, "fresh": 0, "frozen": 2, "trainable": 3}
+    transferred = {**results, "parameters": {"vision": {**encoder, "groups": {"encoder": encoder}}}}
+    assert any("vision.encoder" in line for line in printed(transferred, 100))
+
+
+def test_figures_that_are_not_there_are_dashes(results):
+    """`results.json` has null for what is not finite."""
+    row = dict.fromkeys(("val_reconstruction", "val_kl"))
+    lines = printed({**results, "vision": {"epochs": [row]}, "probes": {}, "measures": {}}, 100)
+    assert any("validation reconstruction – → –, KL – nats" in line for line in lines)
 
 
 def test_a_table_that_is_piped_is_as_wide_as_it_needs(results, capsys):
-    print_summary(results, make_console())
-    lines = capsys.readouterr().out.splitlines()
-    assert all(any(facts["artifact"] in line for line in lines) for facts in results["stages"].values())
-    assert not any("…" in line for line in lines)
-    assert 80 < max(map(len, lines)) < 250
+    print_parameters(dict.fromkeys(["part" * 30], results["parameters"]["vision"]), make_console())
+    assert "part" * 30 in capsys.readouterr().out
 
 
 def test_the_score_of_one_episode_has_no_interval():
@@ -223,3 +245,26 @@ def test_everything_is_reused_the_second_time(results, store, compose):
     again = assemble(pipeline.config, pipeline.artifacts, {}, "artifacts", heldout_artifacts=pipeline.heldout_artifacts)
     assert all(facts["cached"] for facts in again["stages"].values())
     assert {**again, "stages": None} == {**results, "stages": None}
+
+
+def test_the_score_is_there_before_the_film_and_a_film_that_fails_is_a_warning(store, compose, monkeypatch, caplog):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
+    pipeline = Pipeline(compose(*TINY, "evaluate.video=true"), store, SerialExecutor(), None, no_source)
+    stages = pipeline.run()
+    for stage in stages:
+        if stage == "evaluate":
+            break
+    record = pipeline.artifacts["evaluate"].path / "record"
+    assert not (record / "pictures").exists()  # nothing is drawn before the caller has the score
+    assert list(stages) == []
+    assert "no film, and the score stands: episode.mp4 could not be made" in caplog.text
+    assert "/bin/false" in caplog.text and "Traceback" not in caplog.text
+    assert not (record / "episode.mp4").exists()
+
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE")
+    (record / "episode.mp4").write_bytes(b"")  # what a run of before left when it was interrupted
+    list(Pipeline(pipeline.config, store, SerialExecutor(), None, no_source).run())
+    assert media.playable(record / "episode.mp4")
+    made = (record / "episode.mp4").stat().st_mtime_ns
+    list(Pipeline(pipeline.config, store, SerialExecutor(), None, no_source).run())
+    assert (record / "episode.mp4").stat().st_mtime_ns == made

@@ -1,6 +1,7 @@
 """Pictures and films, read back with the libraries people use to read them."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from worldmodels.utils import media
+from worldmodels.utils.errors import Failure
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -67,6 +69,51 @@ def test_mp4_decodes_to_the_same_number_of_frames(tmp_path: Path, count: int, he
     assert len(read) == count
     for shown, frame in zip(read, frames, strict=True):
         assert abs(float(shown.mean()) - float(frame.mean())) < 6
+
+
+def test_a_film_is_whole_or_what_it_was_before(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    frames = plain(9, 32, 32)
+    media.write_mp4(path, frames, fps=20)
+    before = path.read_bytes()
+
+    def interrupted() -> Iterator[np.ndarray]:
+        yield from frames[:5]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        media.write_mp4(path, interrupted(), fps=20)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_of_a_film_is_taken_away(tmp_path: Path) -> None:
+    for name in ("film.mp4.1.partial", "other.mp4.1.partial"):
+        (tmp_path / name).write_bytes(b"half")
+    media.write_mp4(tmp_path / "film.mp4", plain(2, 32, 32), fps=20)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.mp4", "other.mp4.1.partial"]
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/bin/cat", "/nowhere/ffmpeg"])
+def test_without_an_ffmpeg_there_is_one_line_and_no_file(program: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", program)
+    with pytest.raises(Failure, match=program) as raised:
+        media.write_mp4(tmp_path / "film.mp4", plain(2, 32, 32), fps=20)
+    assert "\n" not in str(raised.value) and "film.mp4 could not be made" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_was_cut_off_is_not_playable(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    assert not media.playable(path)
+    media.write_mp4(path, noise(30, 64, 64, 3), fps=20)
+    whole = path.read_bytes()
+    assert media.playable(path)
+    for length in (0, 1, 7, 8, 40, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert not media.playable(path), length
+    path.write_bytes(bytes(len(whole)))
+    assert not media.playable(path)
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

@@ -177,5 +177,5 @@ def _machine(config: Config, workers: int) -> dict[str, Any]:
 def _processor() -> str:
     """The processor's name, where the system tells it."""
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
+    names = re.findall(r"model name\s*: (.+)", info.read_text(encoding="utf-8")) if info.exists() else []
     return names[0] if names else platform.processor() or platform.machine()

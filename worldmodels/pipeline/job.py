@@ -12,16 +12,11 @@ from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.store.artifacts import Store, write_json
 from worldmodels.store.loggers import make_loggers
-from worldmodels.store.results import (
-    assemble,
-    keep_films,
-    print_measures,
-    print_parameters,
-    print_probes,
-    print_summary,
-)
+from worldmodels.store.results import assemble, keep_films
 from worldmodels.store.runs import RESULTS, path_from
+from worldmodels.store.summary import print_results
 from worldmodels.utils.console import make_console
+from worldmodels.utils.disk import writing
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +29,6 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
     workers = config.executor.workers or cores
-    console = make_console()
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor(config.executor, workers)))
 
@@ -57,14 +51,10 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
             made = sources[0].artifacts if sources else {}
             root = path_from(folder, store.root)
             results = assemble(config, target.artifacts, made, root, target.source_env, target.heldout_artifacts)
-            write_json(folder / RESULTS, results)
+            with writing("the run's results", folder):
+                write_json(folder / RESULTS, results)
     if "evaluate" in target.artifacts:
         keep_films(target.artifacts["evaluate"].path, folder)
-    print_parameters(results["parameters"], console)
-    if "probes" in results:
-        print_probes(results["probes"], console)
-    if "measures" in results:
-        print_measures(results["measures"], console)
-    print_summary(results, console)
-    console.print(f"results: {folder / RESULTS}", soft_wrap=True)
+    print_results(results, make_console(), config.details)
+    make_console().print(f"results: {folder / RESULTS}", soft_wrap=True)
     return value_of(results, config.objective)

@@ -59,6 +59,7 @@ class Pipeline:
         self._make_source = make_source
         self.spec = checked_spec(config.env)
         self._made: dict[str, Artifact] = {}
+        self._given: dict[str, tuple[dict[str, Artifact], int | None]] = {}  # what stages are made from
         self._check()
         # At once, as what is imported: files may be edited while a run goes on.
         self._code = {
@@ -67,13 +68,16 @@ class Pipeline:
 
     def run(self) -> Iterator[str]:
         """Every stage up to the last one asked for; yields the name of each when its artifact is there, and its model
-        has been probed and measured.
+        has been probed and measured. What people look at, such as films, comes after that.
         """
         for name in STAGES[: STAGES.index(self.config.last_stage) + 1]:
-            for stage in ORDER[name]:
-                if stage.wanted(self.config):
-                    self.artifact(stage.name)
+            wanted = [DECLARED[stage.name] for stage in ORDER[name] if stage.wanted(self.config)]
+            for stage in wanted:
+                self.artifact(stage.name)
             yield name
+            for stage in wanted:
+                if stage.finish is not None:
+                    stage.finish(self._work(stage, self.artifact(stage.name).path))
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -116,16 +120,13 @@ class Pipeline:
                 source_outputs = task_spec(self.source.config.env).outputs
         parents |= stage.extra(config)
 
-        def work(folder: Path) -> Work:
-            journal = Journal(folder, self.loggers, stage.name)
-            return Work(config, self.spec, parents, self.executor, folder, journal, source_outputs)
-
+        self._given[stage.name] = parents, source_outputs
         artifact = self.store.build(
             stage.name,
             f"{config.env.name}-{stage.label(config)}-{config.scale}-seed{stage.seed(config)}",
             {"format": FORMAT, **stage.inputs(config)},
             parents,
-            lambda folder: stage.build(work(folder)),
+            lambda folder: stage.build(self._work(stage, folder)),
             {
                 "config": plain(config),
                 "seed": config.seed,
@@ -137,9 +138,12 @@ class Pipeline:
         )
         if artifact.cached:
             Journal(artifact.path, self.loggers, stage.name).show()
-        if stage.finish is not None:
-            stage.finish(work(artifact.path))
         return artifact
+
+    def _work(self, stage: Stage, folder: Path) -> Work:
+        parents, source_outputs = self._given[stage.name]
+        journal = Journal(folder, self.loggers, stage.name)
+        return Work(self.config, self.spec, parents, self.executor, folder, journal, source_outputs)
 
     def _modules(self, stage: Stage) -> Iterator[str]:
         """The modules that the code of a stage starts from."""

@@ -48,8 +48,8 @@ class Stage:
     and the code, as plain values: the settings that count. ``build`` makes it, goes on where an earlier call was
     interrupted, and returns its summary. ``parts``: dotted paths of the classes that the config chooses for it, whose
     code counts, as do the versions of the ``libraries``. ``loads``: the part that a strategy can take from a source;
-    that source's artifact is then the parent ``source``. ``finish`` is for what people look at: called on every run,
-    outside of what counts.
+    that source's artifact is then the parent ``source``. ``finish`` is for what people look at: called on every run
+    once the stage's results are written, outside of what counts.
     """
 
     name: str

@@ -29,7 +29,7 @@ def car_racing() -> list[Published]:
 
 
 def _read(label: str, name: str, column: str) -> Published:
-    with (REFERENCE / f"{name}.csv").open(newline="") as file:
+    with (REFERENCE / f"{name}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     x, y = (np.array([float(row[key]) for row in rows]) for key in ("generation", column))
     return Published(label, x[x > 0], y[x > 0])

@@ -23,10 +23,11 @@ CONTESTANTS = ("mean", "best", "random")  # of an evaluation
 
 def find_runs(patterns: str | Sequence[str], allow: Collection[str] = ()) -> tuple[list[FinishedRun], list[str]]:
     """The runs whose folders match one of the patterns (``**`` is any depth), by path, and a line for each match whose
-    ``results.json`` is damaged. Raises `ConfigError` where nothing is left.
+    ``results.json`` is damaged. A folder that exists is meant as it is written, whatever brackets it has. Raises
+    `ConfigError` where nothing is left.
     """
     given = [patterns] if isinstance(patterns, str) else list(patterns)
-    found = {path for pattern in given for path in glob.glob(f"{pattern}/{RESULTS}", recursive=True)}
+    found = {path for pattern in given for path in glob.glob(f"{_literal(pattern)}/{RESULTS}", recursive=True)}
     runs, problems = [], []
     for path in sorted(found):
         folder = Path(path).parent
@@ -65,6 +66,15 @@ def _interrupted(patterns: Sequence[str], runs: Sequence[FinishedRun]) -> list[s
 def _trains(folder: Path) -> bool:
     path = folder / ".hydra" / "config.yaml"
     return path.is_file() and "\ncontroller:\n" in path.read_text()
+
+
+def _literal(pattern: str) -> str:
+    """A pattern in which the folders that exist, from its beginning on, are no patterns."""
+    parts = Path(pattern).parts
+    known = 0
+    while known < len(parts) and Path(*parts[: known + 1]).exists():
+        known += 1
+    return str(Path(glob.escape(str(Path(*parts[:known]))), *parts[known:])) if known else pattern
 
 
 def _checked(run: FinishedRun) -> FinishedRun:

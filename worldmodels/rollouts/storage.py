@@ -13,6 +13,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import DamagedFile
 
 FRAMES_PER_CHUNK = 4
@@ -35,24 +36,28 @@ def write_rollout(path: Path, arrays: Mapping[str, np.ndarray], seed: int, total
     partial = path.with_suffix(f".{os.getpid()}.partial")
     length = len(next(iter(arrays.values())))
     entry = Entry(path.name, length, seed, total_reward)
-    with h5py.File(partial, "w", libver="latest") as file:
-        for name, array in arrays.items():
-            assert len(array) == length
-            if array.size == 0:  # the state of a task that has none: no chunks
-                file.create_dataset(name, data=array)
-                continue
-            rows = FRAMES_PER_CHUNK if array.ndim > 2 else length
-            file.create_dataset(
-                name,
-                data=array,
-                chunks=(min(rows, length), *array.shape[1:]),
-                fletcher32=True,
-                **hdf5plugin.Zstd(clevel=3),
-            )
-        file.attrs.update({key: value for key, value in asdict(entry).items() if key != "file"})
-    with partial.open("rb") as handle:
-        os.fsync(handle.fileno())
-    partial.replace(path)
+    with writing(f"a rollout, {path.name},", path.parent):
+        try:
+            with h5py.File(partial, "w", libver="latest") as file:
+                for name, array in arrays.items():
+                    assert len(array) == length
+                    if array.size == 0:  # the state of a task that has none: no chunks
+                        file.create_dataset(name, data=array)
+                        continue
+                    rows = FRAMES_PER_CHUNK if array.ndim > 2 else length
+                    file.create_dataset(
+                        name,
+                        data=array,
+                        chunks=(min(rows, length), *array.shape[1:]),
+                        fletcher32=True,
+                        **hdf5plugin.Zstd(clevel=3),
+                    )
+                file.attrs.update({key: value for key, value in asdict(entry).items() if key != "file"})
+            with partial.open("rb") as handle:
+                os.fsync(handle.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     return entry
 
 
@@ -70,7 +75,7 @@ def read_entry(path: Path) -> Entry:
 
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
     """Write the list of the folder's rollouts, which is what makes them a data set."""
-    (folder / INDEX).write_text(json.dumps([asdict(entry) for entry in entries], indent=0))
+    (folder / INDEX).write_text(json.dumps([asdict(entry) for entry in entries], indent=0), encoding="utf-8")
 
 
 class RolloutStore:
@@ -80,7 +85,7 @@ class RolloutStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.entries = [Entry(**entry) for entry in json.loads((self.folder / INDEX).read_text())]
+        self.entries = [Entry(**entry) for entry in json.loads((self.folder / INDEX).read_text(encoding="utf-8"))]
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
 
     def __len__(self) -> int:

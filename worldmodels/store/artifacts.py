@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from worldmodels import __version__
 from worldmodels.store.fingerprint import Code, changes, digest
+from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import DamagedFile
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Artifact:
 
 def load_artifact(path: Path) -> Artifact:
     """Read a finished artifact's manifest. Raises `FileNotFoundError` where there is none."""
-    return Artifact(path, json.loads((path / MANIFEST).read_text()), cached=True)
+    return Artifact(path, json.loads((path / MANIFEST).read_text(encoding="utf-8")), cached=True)
 
 
 def verified(path: Path) -> Artifact:
@@ -117,9 +118,14 @@ class Store:
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
         key = _digest(json.dumps({"stage": stage, **origin}, sort_keys=True).encode())
         stage_folder = self.root / stage
-        stage_folder.mkdir(parents=True, exist_ok=True)
+        with writing(f"{stage} {label}", stage_folder):
+            stage_folder.mkdir(parents=True, exist_ok=True)
         suffix = f"{key[:HASH]}-{digest(code)}"
-        with _locked(stage_folder / f".{suffix}.lock", f"{stage} {label}"):
+        folder = _named(stage_folder, label, suffix)
+        if folder.exists() and not _damaged(folder):  # without the lock, as the store may be one to read only
+            log.info("%s: reused %s", stage, folder.name)
+            return load_artifact(folder)
+        with writing(f"{stage} {label}", stage_folder), _locked(_lock_of(folder), f"{stage} {label}"):
             folder = _named(stage_folder, label, suffix)
             if not folder.exists() and (other := _newest(stage_folder, key)):
                 changed = changes(other.manifest.get("code"), code)
@@ -180,28 +186,35 @@ def _finish(building: Path, folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that ``path`` holds either the old or the new text, also after a crash."""
-    text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    """Write JSON so that ``path`` holds either the old or the new text, also after a crash. It is JSON for any reader:
+    what is not finite is null.
+    """
+    text = json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, f"{text}\n".encode())
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: null takes their place."""
+def finite(value: Any) -> Any:
+    """A value for JSON, which knows no NaN and no infinity: they are None."""
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` atomically: temporary file, fsync, rename."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 def _digest(data: bytes | Path) -> str:
@@ -242,6 +255,16 @@ def _newest(stage_folder: Path, key: str) -> Artifact | None:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a finished artifact, to add to its record what people look at."""
+    return _locked(_lock_of(folder), folder.name)
+
+
+def _lock_of(folder: Path) -> Path:
+    """Of an artifact that is called ``<label>-<key>-<code>``, whatever its label."""
+    return folder.with_name(f".{'-'.join(folder.name.split('-')[-2:])}.lock")
 
 
 @contextmanager

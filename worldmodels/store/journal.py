@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.store.artifacts import RECORD, write_bytes
+from worldmodels.store.artifacts import RECORD, finite, write_bytes
 from worldmodels.store.loggers import Loggers, StageLogger
 from worldmodels.utils.media import gif_bytes, png_bytes
 
@@ -30,7 +30,6 @@ class Journal:
         self.folder = folder / RECORD
         self.loggers = loggers
         self.stage = stage
-        (self.folder / "pictures").mkdir(parents=True, exist_ok=True)
 
     @property
     def logs(self) -> Path | None:
@@ -43,8 +42,9 @@ class Journal:
 
     def row(self, table: str, axis: str, values: Mapping[str, Any]) -> None:
         """Append a row; ``values[axis]`` is its place, counted from 1."""
-        with (self.folder / f"{table}.jsonl").open("a") as file:
-            file.write(json.dumps({"axis": axis, **values}) + "\n")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{table}.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite({"axis": axis, **values}), allow_nan=False) + "\n")
         self._show_row(table, {"axis": axis, **values})
 
     def rows(self, table: str) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ class Journal:
 
     def _raw(self, table: str) -> list[dict[str, Any]]:
         path = self.folder / f"{table}.jsonl"
-        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
         rows = []
         for line in lines:
             try:
@@ -80,13 +80,15 @@ class Journal:
 
     def _keep(self, tag: str, step: int, kind: str, data: bytes) -> None:
         path = self.folder / "pictures" / f"{tag}.{step:06d}.{kind}"
-        path.write_bytes(data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, data)
         self._show_picture(path)
 
     def rewind(self, **last: int) -> None:
         """Forget what came after a checkpoint: ``epochs=3`` keeps rows of table ``epochs`` up to 3, and pictures of
         steps up to the first value given. Then show what is left.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         for table, end in last.items():
             rows = [row for row in self._raw(table) if row[row["axis"]] <= end]
             write_bytes(self.folder / f"{table}.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,6 +1,6 @@
 """``results.json`` and the tables a run prints, from the artifacts it made or reused."""
 
-import shutil
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from worldmodels.config import Config, plain
-from worldmodels.store.artifacts import RECORD, Artifact
-from worldmodels.transfer.config import strategy_label
+from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
 
 CHANGES_RESULTS = False
 
+log = logging.getLogger(__name__)
 PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
 
 
@@ -80,9 +80,16 @@ def _stages(artifacts: Mapping[str, Artifact]) -> dict[str, Any]:
 
 
 def keep_films(artifact: Path, folder: Path) -> None:
-    """Copy the film of an evaluated episode, mp4 and GIF, to where a person looks for it."""
-    for path in (artifact / RECORD).rglob("episode.*"):
-        shutil.copyfile(path, folder / f"episode{path.suffix}")
+    """Copy the film of an evaluated episode, mp4 and GIF, to where a person looks for it. One that cannot be copied is
+    a warning.
+    """
+    record = artifact / RECORD
+    for path in [record / "episode.mp4", *record.glob("pictures/episode.*.gif")]:
+        try:
+            if path.exists():
+                write_bytes(folder / f"episode{path.suffix}", path.read_bytes())
+        except OSError as error:
+            log.warning("%s could not be copied to %s: %s", path, folder, error.strerror)
 
 
 def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:
@@ -167,17 +174,8 @@ def _with_interval(figure: Mapping[str, Any], key: str, form: str = ".2f") -> st
     return escape(f"{_number(figure[key], form)} [{low}, {high}]")
 
 
-def print_summary(results: Mapping[str, Any], console: Console) -> None:
-    """One line a stage: what it gave, how long it took, and whether it was reused."""
-    strategy = strategy_label(results["config"]["transfer"])
-    table = Table("stage", "result", "seconds", "artifact", title=f"{results['env']}, {strategy}")
-    for stage, facts in results["stages"].items():
-        seconds = "reused" if facts["cached"] else f"{facts['seconds']:.1f}"
-        table.add_row(stage, _headline(stage, results), seconds, facts["artifact"])
-    console.print(table)
-
-
-def _headline(stage: str, results: Mapping[str, Any]) -> str:
+def headline(stage: str, results: Mapping[str, Any]) -> str:
+    """What a stage gave, in a line."""
     if stage in ("collect", "encode"):
         data = results["collect"]
         return f"{data['rollouts']:,} rollouts, {data['frames']:,} frames"
@@ -185,13 +183,14 @@ def _headline(stage: str, results: Mapping[str, Any]) -> str:
         epochs = results["vision"]["epochs"]
         if not epochs:
             return "all frozen, not trained"
-        first, last = epochs[0]["val_reconstruction"], epochs[-1]["val_reconstruction"]
-        return f"validation reconstruction {first:.1f} → {last:.1f}, KL {epochs[-1]['val_kl']:.1f} nats"
+        first, last = (_number(row["val_reconstruction"], ".1f") for row in (epochs[0], epochs[-1]))
+        return f"validation reconstruction {first} → {last}, KL {_number(epochs[-1]['val_kl'], '.1f')} nats"
     if stage == "memory":
         steps = results["memory"]["steps"]
         if not steps:
             return "all frozen, not trained"
-        return f"validation NLL {steps[-1]['val_nll']:.3f} (persistence {results['memory']['persistence_nll']:.3f})"
+        nll, floor = _number(steps[-1]["val_nll"], ".3f"), _number(results["memory"]["persistence_nll"], ".3f")
+        return f"validation NLL {nll} (persistence {floor})"
     if stage == "controller":
         generations = results["controller"]["generations"]
         return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"
@@ -201,7 +200,8 @@ def _headline(stage: str, results: Mapping[str, Any]) -> str:
 def score_line(score: Mapping[str, Any]) -> str:
     """An evaluation in a line."""
     low, high = (_number(limit, ".1f") for limit in score["interval"] or (None, None))
-    note = "" if score["official"] else " (episodes cut: no score)"
+    why = score.get("unofficial") or "episodes cut"
+    note = "" if score["official"] else f" (not the official task: {why})"
     episodes = f"{score['episodes']} episode{'' if score['episodes'] == 1 else 's'}"
     return (
         f"{score['mean']:.1f} ± {score['std']:.1f}, 95 % [{low}, {high}], {episodes}; "

@@ -28,7 +28,7 @@ class FinishedRun:
     def __init__(self, folder: Path, allow: Collection[str] = ()) -> None:
         self.folder, self.allow = folder, tuple(allow)
         try:
-            self.results: dict[str, Any] = json.loads((folder / RESULTS).read_text())
+            self.results: dict[str, Any] = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(
                 f"{folder} is no run: it has no {RESULTS}; expected the folder that a training run printed at its end"

@@ -4,7 +4,6 @@ frozen stayed.
 
 import logging
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import nn
 
 from worldmodels.store.artifacts import CHECKPOINT
 from worldmodels.store.loggers import instantiate
+from worldmodels.training.bar import TrainingBar
 from worldmodels.training.callbacks import Recorder, StopAfter, StopWhenDiverged
 from worldmodels.training.config import TrainerConfig, callbacks_of
 from worldmodels.training.hardware import resolve_precision
@@ -118,10 +118,9 @@ def fit(
         logs = recorder.journal.logs or folder / CHECKPOINT
         trainer = make_trainer(
             config,
-            [diverged, recorder, *callbacks, saving],
+            [diverged, recorder, *callbacks, TrainingBar(recorder.journal.stage, recorder.axis == "epoch"), saving],
             gradient_clip,
             max_epochs=epochs,
-            enable_progress_bar=sys.stderr.isatty(),
             default_root_dir=logs,
             logger=recorder.journal.lightning_logger(),
             profiler=_profiler(config, logs, recorder.journal.stage),

@@ -1,4 +1,6 @@
-"""The two kinds of failure a user can act on without reading a traceback."""
+"""The kinds of failure a user can act on without reading a traceback."""
+
+from collections.abc import Iterator
 
 CHANGES_RESULTS = False
 
@@ -7,11 +9,29 @@ class ConfigError(ValueError):
     """The request makes no sense. The message is one line: what was got, what was expected, the fix. Exit code 2."""
 
 
-class DamagedFile(RuntimeError):
-    """A file of the artifact store cannot be read. The same command builds it anew. Exit code
-    1.
+class Failure(RuntimeError):
+    """The world failed, not the request and not the code: no room, no permission, no ffmpeg. The message is one line,
+    and once it is mended the same command goes on. Exit code 1.
     """
 
 
-class TrainingDiverged(RuntimeError):
-    """Numbers that are not finite. The message is one line that names the place and the likely setting. Exit code 1."""
+class TrainingDiverged(Failure):
+    """Numbers that are not finite. The message is one line that names the place and the likely setting."""
+
+
+class DamagedFile(Failure):
+    """A file of the artifact store cannot be read. The same command builds it anew."""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came of, the latest first."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

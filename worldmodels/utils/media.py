@@ -1,13 +1,20 @@
 """Pictures, GIFs and videos from arrays of pixels."""
 
+import contextlib
 import io
-from collections.abc import Sequence
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from worldmodels.utils import interrupts
+from worldmodels.utils.errors import Failure, first_line
 
 CHANGES_RESULTS = False  # shows what is done
 
@@ -33,16 +40,84 @@ def gif_bytes(frames: Sequence[np.ndarray] | np.ndarray, fps: float, colours: in
     return buffer.getvalue()
 
 
-def write_mp4(path: Path, frames: Sequence[np.ndarray] | np.ndarray, fps: int) -> None:
-    """frames: T of (H, W, 3) uint8, H and W even."""
-    height, width = frames[0].shape[:2]
-    writer = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, macro_block_size=2, ffmpeg_log_level="error"
-    )
-    writer.send(None)
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame))
+def write_mp4(path: Path, frames: Iterable[np.ndarray] | np.ndarray, fps: float) -> None:
+    """frames: T of (H, W, 3) uint8, H and W even; at least one. ``path`` is either a whole film or what it was before.
+    Raises `Failure` where ffmpeg, or the disk, does not do its part.
+    """
+    for left in path.parent.glob(f"{path.name}.*.partial"):  # by a process that was killed
+        left.unlink()
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        _encode(partial, iter(frames), fps)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
+    first = next(frames)
+    height, width = first.shape[:2]
+    options: dict[str, Any] = {
+        "fps": fps,
+        "macro_block_size": 2,
+        "ffmpeg_log_level": "error",
+        "output_params": ["-f", "mp4"],
+    }
+    problem: BaseException | None = None
+    try:
+        writer = imageio_ffmpeg.write_frames(str(path), (width, height), **options)
+        writer.send(None)
+    except Exception as error:  # no ffmpeg, or one that is something else: an IndexError, for example
+        raise _no_film(path, error) from error
+    try:
+        for frame in itertools.chain([first], frames):
+            try:
+                writer.send(np.ascontiguousarray(frame))
+            except (OSError, StopIteration) as error:
+                problem = error
+                break
+    except BaseException:
+        with contextlib.suppress(KeyboardInterrupt):
+            writer.throw(KeyboardInterrupt)  # which ends ffmpeg rather than wait for it
+        raise
     writer.close()
+    if problem is not None or not playable(path):
+        interrupts.check()  # a signal to the whole group ends ffmpeg too
+        raise _no_film(path, problem) from problem
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _no_film(path: Path, error: BaseException | None) -> Failure:
+    program = os.environ.get("IMAGEIO_FFMPEG_EXE") or "the ffmpeg of imageio-ffmpeg"
+    name = path.name.split(".mp4")[0] + ".mp4"
+    why = f" ({type(error).__name__}: {first_line(error)})" if error is not None else ""
+    return Failure(
+        f"{name} could not be made in {path.parent} by {program}{why}: expected an ffmpeg that writes H.264, and room; "
+        "mend it or unset IMAGEIO_FFMPEG_EXE, and the same command makes the film"
+    )
+
+
+def playable(path: Path) -> bool:
+    """Whether an mp4 is whole. An interrupted one lacks its table of contents, which comes last, or is cut off.
+
+    ISO/IEC 14496-12, 4.2: a file is a row of boxes, each with its size (4 bytes, big endian; 1: 8 more after the type;
+    0: to the end) and its type.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    place, kinds = 0, set()
+    while place < len(data):
+        size, kind, header = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8], 8
+        if size == 1:
+            size, header = int.from_bytes(data[place + 8 : place + 16]), 16
+        if size < header:
+            return False
+        kinds.add(kind)
+        place += size
+    return place == len(data) and {b"moov", b"mdat"} <= kinds
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:

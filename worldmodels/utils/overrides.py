@@ -5,11 +5,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, get_type_hints
 
+from hydra._internal.utils import get_args_parser
+
 from worldmodels.utils.settings import Part, declared
 
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
 CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
+PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
 
 
 def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
@@ -21,7 +24,7 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
       another one that a config file has chosen; Hydra would merge the two.
     * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config before.
     """
-    texts, parts = set(_texts(schema)), set(part_keys(schema))
+    texts, parts = {*_texts(schema), *PATHS}, set(part_keys(schema))
     result: list[str] = []
     for override in overrides:
         key, equals, _ = override.partition("=")
@@ -56,3 +59,25 @@ def part_keys(schema: Any, node: str = "") -> Iterator[str]:
             yield from part_keys(kind, f"{node}{name}.")
         elif name in settings and isinstance(settings[name].setting, Part):
             yield f"{node}{name}"
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """A command line with its flags before its overrides, as Hydra needs them: ``seed=0,1 -m`` is ``-m seed=0,1``."""
+    known = get_args_parser()._option_string_actions
+    flags: list[str] = []
+    overrides: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        flags.append(argument)
+        action = known.get(argument)  # a flag that has its value after = is none of these
+        if (
+            action
+            and waiting
+            and (action.nargs is None or (action.nargs == "?" and waiting[0] in (action.choices or ())))
+        ):
+            flags.append(waiting.pop(0))
+    return [*flags, *overrides]

@@ -1,11 +1,13 @@
 """A progress bar with rate and ETA on a terminal; a line now and then in a log."""
 
 import logging
+import math
 import sys
 import time
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.progress import Task as BarTask
 from rich.text import Text
@@ -20,15 +22,36 @@ LOG_SECONDS = 15.0
 
 class _Rate(ProgressColumn):
     def render(self, task: BarTask) -> Text:
-        return Text(f"{task.speed:,.0f} {task.fields['unit']}/s" if task.speed else "")
+        rate = task.fields["rate"]()
+        return Text(f"{rate:,.{0 if rate >= 10 else 2}f} {task.fields['unit']}/s" if rate else "")
+
+
+class _Left(ProgressColumn):
+    def render(self, task: BarTask) -> Text:
+        left = task.fields["left"]()
+        return Text("–:––" if left is None else f"{left // 60:.0f}:{left % 60:02.0f}")
+
+
+def seconds_left(done: int, total: int, at_once: int, elapsed: float) -> float | None:
+    """Until ``total`` units are done, of which ``at_once`` are under way at any time and ``done`` took ``elapsed``
+    seconds; None where that cannot be told. Units that began together end together: of 16 episodes at once, the first
+    to end says that the others are about to.
+    """
+    if done == 0:
+        return None
+    at_once = min(at_once, total)
+    turns = math.ceil(done / at_once)  # of all that are under way at once
+    return max(0.0, elapsed / turns * math.ceil(total / at_once) - elapsed)
 
 
 class Progress:
     """``with Progress("collect", total, "frames") as progress: progress.advance(200)``"""
 
-    def __init__(self, what: str, total: int, unit: str, kept: int = 0) -> None:
-        """``kept`` units are there from an earlier run and do not count in the rate."""
-        self.what, self.total, self.unit = what, total, unit
+    def __init__(self, what: str, total: int, unit: str, kept: int = 0, at_once: int = 1) -> None:
+        """``kept`` units are there from an earlier run and do not count in the rate. ``at_once``: how many are under
+        way at any time.
+        """
+        self.what, self.total, self.unit, self.at_once = what, total, unit, max(1, at_once)
         self.done = self.kept = kept
         self._bar: Bar | None = None
 
@@ -40,27 +63,54 @@ class Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 _Rate(),
-                TimeRemainingColumn(),
+                _Left(),
             )
-            self._bar = Bar(*columns, transient=True)
+            shown = sys.stdout.isatty()
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shown)
+            handlers = [each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler)]
+            self._logs = [(each, each.stream) for each in handlers if shown and each.stream is sys.stdout]
             self._bar.start()
-            self._task = self._bar.add_task(self.what, total=self.total, completed=self.kept, unit=self.unit)
+            for handler, _ in self._logs:  # a line of the log goes above the bar
+                handler.setStream(sys.stdout)
+            fields = {"unit": self.unit, "left": self.left, "rate": self.rate}
+            self._task = self._bar.add_task(self.what, total=self.total, completed=self.kept, **fields)
         return self
 
+    def rate(self) -> float:
+        """Units a second so far."""
+        return (self.done - self.kept) / max(1e-9, time.perf_counter() - self._started)
+
+    def left(self) -> float | None:
+        """Seconds until all is done, None where that cannot be told yet."""
+        elapsed = time.perf_counter() - self._started
+        return seconds_left(self.done - self.kept, self.total - self.kept, self.at_once, elapsed)
+
     def advance(self, amount: int) -> None:
-        """``amount`` more units are done."""
+        """``amount`` more units are done. Raises `KeyboardInterrupt` if one was asked for."""
         interrupts.check()
+        self.show(amount)
+
+    def describe(self, what: str) -> None:
+        """Say from now on that this is done."""
+        self.what = what
+        if self._bar:
+            self._bar.update(self._task, description=what)
+
+    def show(self, amount: int) -> None:
+        """``amount`` more units are done, whoever asked for an interrupt."""
         self.done += amount
         if self._bar:
             self._bar.advance(self._task, amount)
         elif (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
             self._logged = now
-            rate = (self.done - self.kept) / (now - self._started)
-            left = max(0, self.total - self.done) / max(rate, 1e-9)
-            log.info("  %s: %d of %d %s, %.3g/s, %.0f s left", self.what, self.done, self.total, self.unit, rate, left)
+            left = self.left()
+            told = "" if left is None else f", {left:.0f} s left"
+            log.info("  %s: %d of %d %s, %.3g/s%s", self.what, self.done, self.total, self.unit, self.rate(), told)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar:
             self._bar.stop()
+            for handler, stream in self._logs:
+                handler.setStream(stream)

@@ -1,6 +1,10 @@
 """The evaluate stage."""
 
+import contextlib
+import dataclasses
+import errno
 import functools
+import json
 
 import cv2
 import gymnasium
@@ -16,7 +20,9 @@ from worldmodels.pipeline.stages import evaluate
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.store.journal import Journal
+from worldmodels.store.results import score_line
 from worldmodels.transfer.weights import save_weights
+from worldmodels.utils.errors import Failure
 from worldmodels.utils.seeds import generator
 
 STEPS = 12
@@ -165,10 +171,68 @@ def test_an_interrupted_evaluation_goes_on_and_scores_everyone_by_their_own_epis
     assert again.asked == []
 
 
-@pytest.mark.parametrize(("cut", "official"), [("null", True), (STEPS, False)])
-def test_a_score_of_episodes_that_were_cut_is_not_official(composed, files, journal, cut, official):
-    summary = evaluate.run(composed(f"evaluate.max_steps={cut}"), *files, Backwards(value_of), journal)
-    assert summary["official"] is official
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (("evaluate.max_steps=null",), None),
+        (("evaluate.max_steps=null", "env.renderer=exact", "env.action_repeat=2"), None),
+        ((f"evaluate.max_steps={STEPS}",), f"episodes end after {STEPS} steps"),
+        (("evaluate.max_steps=null", "+env.kwargs.gravity=-9.0"), "env.kwargs.gravity=-9.0"),
+        (("evaluate.max_steps=null", "env.id=Mine-v0"), "env.id=Mine-v0"),
+        (("evaluate.max_steps=null", "~env.kwargs.continuous"), "without env.kwargs.continuous"),
+        (
+            ("evaluate.max_steps=30", "+env.kwargs.enable_wind=true"),
+            "episodes end after 30 steps, env.kwargs.enable_wind",
+        ),
+    ],
+)
+def test_a_score_is_official_of_whole_episodes_of_the_task_as_it_ships(composed, overrides, why):
+    found = evaluate.why_unofficial(composed(*overrides))
+    assert found == why or (found and why and found.startswith(why))
+
+
+def test_no_arguments_are_the_own_ones_of_a_task_without_a_file(composed):
+    config = composed("evaluate.max_steps=null")
+    config.env = dataclasses.replace(config.env, name="mine", kwargs={})
+    assert evaluate.why_unofficial(config) is None
+    config.env.kwargs = {"speed": 2}
+    assert evaluate.why_unofficial(config) == "env.kwargs.speed=2"
+
+
+def test_what_is_not_official_is_said_in_the_summary_and_its_line(composed, files, journal):
+    config = composed("evaluate.max_steps=null", "+env.kwargs.gravity=-9.0")
+    summary = evaluate.run(config, *files, Backwards(value_of), journal)
+    assert summary["official"] is False
+    assert "(not the official task: env.kwargs.gravity=-9.0)" in score_line(summary)
+    summary = evaluate.run(composed("evaluate.max_steps=null"), *files, Backwards(value_of), journal)
+    assert summary["official"] is True and "official" not in score_line(summary)
+
+
+def test_the_episodes_of_an_agent_depend_on_its_task_and_its_code_and_not_on_their_number(composed):
+    same = evaluate.episodes_of(composed())
+    assert same == evaluate.episodes_of(composed("evaluate.episodes=7", "env.renderer=exact"))
+    assert json.loads(json.dumps(same)) == same
+    for change in ("+env.kwargs.gravity=-9.0", "seed=1", "env.action_repeat=2"):
+        assert same != evaluate.episodes_of(composed(change))
+
+
+def test_a_film_that_fails_is_a_warning_and_an_interrupt_is_not(composed, files, journal, monkeypatch, caplog):
+    def film(what):
+        def fail(*_):
+            raise what
+
+        monkeypatch.setattr(evaluate, "film", fail)
+        evaluate.try_film(composed(), *files, journal, contextlib.nullcontext())
+
+    film(Failure("ffmpeg is missing"))
+    film(OSError(errno.ENOSPC, "No space left on device"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "the score stands: ffmpeg is missing" in caplog.text
+    assert "the film episode.mp4 could not be written to" in caplog.text and "Traceback" not in caplog.text
+    film(ZeroDivisionError("a bug of a task's render()"))
+    assert "a bug of a task's render()" in caplog.text
+    with pytest.raises(KeyboardInterrupt):
+        film(KeyboardInterrupt())
 
 
 def test_the_film_shows_the_first_episode_as_it_was_scored(composed, files, journal, monkeypatch):
@@ -178,7 +242,8 @@ def test_the_film_shows_the_first_episode_as_it_was_scored(composed, files, jour
         evaluate.media, "beside", lambda parts, height: shown.append(parts) or beside(parts, height=height)
     )
     seeds = evaluate.run(config, *files, SerialExecutor(), journal)["seeds"]
-    evaluate.film(config, *files, journal)
+    journal.folder.joinpath("episode.mp4").write_bytes(b"broken")
+    evaluate.try_film(config, *files, journal, contextlib.nullcontext())
     _, frames = played_by_hand(config, files, load_file(files[2])["mean"], seeds[0])
     films = [parts for parts in shown if len(parts) == 3]
     assert len(films) == STEPS // 2  # 25 pictures a second of 50
@@ -186,4 +251,7 @@ def test_the_film_shows_the_first_episode_as_it_was_scored(composed, files, jour
         np.testing.assert_array_equal(frame, expected)
         assert picture.shape == (400, 600, 3)
         assert seen.shape == (64, 64, 3)
-    assert (journal.folder / "episode.mp4").stat().st_size > 0
+    assert evaluate.media.playable(journal.folder / "episode.mp4")
+    shown.clear()
+    evaluate.try_film(config, *files, journal, contextlib.nullcontext())
+    assert shown == []  # it is there

@@ -3,15 +3,18 @@
 import dataclasses
 import functools
 import logging
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
-from worldmodels.config import Config, config_from_json, config_to_json
+from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
@@ -20,9 +23,12 @@ from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
 from worldmodels.rollouts.policies.uniform import Uniform
-from worldmodels.store.artifacts import RECORD, WEIGHTS
+from worldmodels.store.artifacts import RECORD, WEIGHTS, locked
+from worldmodels.store.fingerprint import digest, fingerprint
 from worldmodels.store.journal import Journal
-from worldmodels.utils import media
+from worldmodels.utils import interrupts, media
+from worldmodels.utils.disk import writing
+from worldmodels.utils.errors import Failure
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
 from worldmodels.utils.settings import counted
@@ -32,6 +38,7 @@ from worldmodels.vision.scaling import to_pixels
 log = logging.getLogger(__name__)
 FILM_FPS = 25  # pictures cost as much as the task itself
 GIF_FRAMES = 150
+FILM = "episode.mp4"
 
 
 @dataclass(frozen=True)
@@ -83,27 +90,72 @@ def run(
     ]
     text = config_to_json(config)
     agents = AgentEpisodes(text, vision, memory, cut, config.executor.slots)
+    random = RandomEpisodes(text, cut)
     plan = [
-        (agents, [episode for episode in missing if episode.label[0] != "random"]),
-        (RandomEpisodes(text, cut), [episode for episode in missing if episode.label[0] == "random"]),
+        ("evaluate", agents, [episode for episode in missing if episode.label[0] != "random"]),
+        ("evaluate a random agent", random, [episode for episode in missing if episode.label[0] == "random"]),
     ]
-    with Progress("evaluate", len(missing), "episodes") as progress:
-        for work, episodes in plan:
+    if returns:
+        log.info("  going on after %d of %d episodes", len(returns), len(returns) + len(missing))
+    for what, work, episodes in plan:
+        at_once = getattr(executor, "workers", 1) * work.slots
+        with Progress(what, len(episodes), "episodes", at_once=at_once) as progress:
             for episode, value in executor.map(work, episodes):
                 name, number = episode.label
                 returns[name, number] = value
                 journal.row("episodes", "episode", {"episode": number + 1, f"return_{name}": value})
                 progress.advance(1)
+    unofficial = why_unofficial(config)
     scores = {name: describe([returns[name, i] for i in range(len(seeds))]) for name in contestants}
     for name, figures in scores.items():
         log.info("  %-6s %8.1f ± %.1f over %d episodes", name, figures["mean"], figures["std"], len(seeds))
     return {
         **scores["mean"],
-        "official": cut is None,
+        "official": not unofficial,
+        "unofficial": unofficial,
         "seeds": seeds,
         "best": scores["best"],
         "random": scores["random"],
     }
+
+
+def episodes_of(config: Config) -> dict[str, Any]:
+    """What the return of an episode depends on besides the weights and its number, for JSON."""
+    settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+    modules = [__name__, *(path.rpartition(".")[0] for path in STAGE.parts(config))]
+    return {**settings, "code": digest(fingerprint(modules, STAGE.libraries))}
+
+
+def why_unofficial(config: Config) -> str | None:
+    """What makes the score of these episodes no score of the task as it ships; None where nothing does."""
+    reasons = []
+    if config.evaluate.max_steps is not None:
+        reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
+    env, own = config.env, _shipped(config.env.name)
+    if env.id != own.get("id", env.id):
+        reasons.append(f"env.id={env.id}")
+    kwargs = own.get("kwargs", {})
+    for name in sorted({*env.kwargs, *kwargs}):
+        if name not in env.kwargs:
+            reasons.append(f"without env.kwargs.{name}")
+        elif name not in kwargs or env.kwargs[name] != kwargs[name]:
+            reasons.append(f"env.kwargs.{name}={env.kwargs[name]}")
+    return ", ".join(reasons) or None
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    """The task's own YAML file: ours, or that of the folder which ``--config-dir`` added. Without one, no arguments of
+    `gymnasium.make` are the task's own.
+    """
+    folders = [conf_dir()]
+    if HydraConfig.initialized():
+        sources = HydraConfig.get().runtime.config_sources
+        folders += [Path(source.path) for source in sources if source.schema == "file"]
+    for folder in folders:
+        if (path := folder / "env" / f"{name}.yaml").is_file():
+            found = OmegaConf.load(path)
+            return {key: OmegaConf.to_container(found)[key] for key in ("id", "kwargs") if key in found}  # type: ignore[index,call-overload]
+    return {}
 
 
 def _official(config: Config) -> Config:
@@ -142,20 +194,36 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
         fps = round(env.task_spec.fps / skip)
     finally:
         env.close()
-    media.write_mp4(journal.folder / "episode.mp4", pictures, fps)
     every = -(-len(pictures) // GIF_FRAMES)
     small = [media.beside([picture], height=128) for picture in pictures[::every]]
     journal.animation("episode", config.evaluate.episodes, small, fps / every)
+    media.write_mp4(journal.folder / FILM, pictures, fps)  # last: where it is, all of it is
 
 
 def _agent(work: Work) -> tuple[Path, Path | None, Path]:
     return work.path("vision") / WEIGHTS, work.weights("memory"), work.path("controller") / WEIGHTS
 
 
+def try_film(
+    config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal, lock: AbstractContextManager
+) -> None:
+    """`film` under ``lock``, unless there is a whole one. A film that fails is a warning: the score stands."""
+    try:
+        with writing(f"the film {FILM}", journal.folder), lock:
+            if not media.playable(journal.folder / FILM):
+                log.info("  filming an episode")
+                film(config, vision, memory, controller, journal)
+    except Exception as error:
+        interrupts.check()
+        if isinstance(error, Failure):
+            log.warning("no film, and the score stands: %s", error)
+        else:
+            log.warning("no film, and the score stands", exc_info=error)
+
+
 def _finish(work: Work) -> None:
-    if work.config.evaluate.video and not (work.folder / RECORD / "episode.mp4").exists():
-        log.info("  filming an episode")
-        film(work.config, *_agent(work), work.journal)
+    if work.config.evaluate.video and not media.playable(work.folder / RECORD / FILM):
+        try_film(work.config, *_agent(work), work.journal, locked(work.folder))
 
 
 STAGE = Stage(

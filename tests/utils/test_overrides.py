@@ -1,0 +1,37 @@
+"""What people write on the command line, as Hydra needs it."""
+
+import pytest
+
+from worldmodels.config import Config
+from worldmodels.report import ReportCommand
+from worldmodels.utils.overrides import flags_first, spelled_out
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("scale=smoke -m seed=0,1", "-m scale=smoke seed=0,1"),
+        ("seed=0,1 -m", "-m seed=0,1"),
+        ("a=1 --config-dir experiments b=2 -m", "--config-dir experiments -m a=1 b=2"),
+        ("a=1 --config-dir=experiments b=2", "--config-dir=experiments a=1 b=2"),
+        ("a=1 --cfg job b=2 --resolve", "--cfg job --resolve a=1 b=2"),
+        ("a=1 -i config b=2 -i c=3", "-i config -i a=1 b=2 c=3"),
+        ("~a +b=1 ++c=-2", "~a +b=1 ++c=-2"),
+        ("", ""),
+    ],
+)
+def test_flags_come_first_with_their_values_and_overrides_keep_their_order(given, expected):
+    assert flags_first(given.split()) == expected.split()
+
+
+@pytest.mark.parametrize("value", ["1E3", "0123", "007", "1e-3", "true", "inf", "-1", "12"])
+@pytest.mark.parametrize(
+    ("key", "schema"), [("paths.outputs", Config), ("hydra.run.dir", Config), ("runs", ReportCommand)]
+)
+def test_a_path_that_looks_like_a_number_stays_as_it_was_written(key, schema, value):
+    assert spelled_out([f"{key}={value}"], schema) == [f"{key}='{value}'"]
+
+
+def test_numbers_stay_numbers():
+    given = ["seed=1", "vae.learning_rate=1E-3", "-m", "transfer.source_run=null", "collect.scatter=true"]
+    assert spelled_out(given, Config) == given

@@ -1,0 +1,59 @@
+"""The time that is left."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from worldmodels.utils import interrupts, progress
+from worldmodels.utils.progress import Progress, seconds_left
+
+
+def ends(durations, at_once):
+    """When each unit ends if ``at_once`` are under way, each followed by the next one that waits: sorted seconds."""
+    free, found = [0.0] * at_once, []
+    for duration in durations:
+        place = int(np.argmin(free))
+        free[place] += duration
+        found.append(free[place])
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("total", "at_once"), [(4, 16), (16, 16), (48, 16), (50, 16), (5, 1), (200, 32)])
+def test_units_of_one_length_tell_the_time_that_is_left_exactly(total, at_once):
+    found = ends([7.0] * total, at_once)
+    for done, now in enumerate(found, 1):
+        assert seconds_left(done, total, at_once, now) == pytest.approx(found[-1] - now)
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 16])
+def test_units_of_any_length_tell_it_about(at_once):
+    rng = np.random.default_rng(0)
+    found = ends(rng.uniform(1, 9, 300), at_once)
+    for done in (100, 200, 290):
+        left = seconds_left(done, 300, at_once, found[done - 1])
+        assert left == pytest.approx(found[-1] - found[done - 1], abs=0.1 * found[-1])
+
+
+def test_nothing_done_tells_nothing():
+    assert seconds_left(0, 5, 1, 3.0) is None
+
+
+def test_a_log_has_a_line_now_and_then(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    now = iter(np.arange(0.0, 1000.0, 8.0))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(now)))
+    with Progress("play", 10, "episodes", kept=4) as bar:
+        for _ in range(6):
+            bar.advance(1)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines and all("of 10 episodes" in line and "s left" in line for line in lines)
+    assert len(lines) < 6
+
+
+def test_an_interrupt_is_heard_where_work_advances_but_not_where_it_is_only_shown(monkeypatch):
+    monkeypatch.setattr(interrupts, "_requested", True)
+    with Progress("train", 10, "batches") as bar:
+        bar.show(1)
+        with pytest.raises(KeyboardInterrupt):
+            bar.advance(1)

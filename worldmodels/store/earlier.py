@@ -1,0 +1,36 @@
+"""Episodes of earlier evaluations of an agent, for the next one to go on from."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worldmodels.store.artifacts import RECORD, write_bytes, write_json
+
+CHANGES_RESULTS = False
+AGENT, EPISODES = "agent.json", "episodes.jsonl"
+
+
+def take_over(folder: Path, where: Path, agent: Mapping[str, Any]) -> None:
+    """Prepare ``folder`` for an evaluation of ``agent``, which is all that the return of an episode depends on. The
+    episodes it has are kept if they are this agent's. If it has none, those of this agent's longest evaluation below
+    ``where``, interrupted or not, are copied.
+    """
+    record = folder / RECORD
+    record.mkdir(parents=True, exist_ok=True)
+    own = record / EPISODES
+    if _read(record / AGENT) != agent:
+        own.unlink(missing_ok=True)
+    if not own.exists():
+        found = [path.with_name(EPISODES) for path in where.glob(f"**/{RECORD}/{AGENT}") if _read(path) == agent]
+        found = [path for path in found if path.exists()]
+        if found:
+            write_bytes(own, max(found, key=lambda path: path.stat().st_size).read_bytes())
+    write_json(record / AGENT, agent)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
