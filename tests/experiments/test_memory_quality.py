@@ -19,7 +19,7 @@ def test_a_run_becomes_a_table_and_a_figure(
         (row["measure"], row["model"], row["horizon"]): row for row in csv.DictReader((tmp_path / "results.csv").open())
     }
     measures = made.results["measures"]["memory"]
-    for model in ("memory", "persistence", "reservoir", "swapped"):
+    for model in ("memory", "persistence", "reservoir", "mismatched_actions"):
         value = measures["open_loop"][model][0]["value"]
         assert abs(float(found["open_loop", model, "1"]["value"]) - value) < 1e-4 * abs(value)
     assert found["nll", "memory", ""]["value"]
