@@ -14,6 +14,7 @@ LONG_ENOUGH = [
     "env=bipedal_walker",
     "collect.rollouts=12",
     "vae.epochs=4",
+    *("transfer.budget=0.5", "transfer.budgeted=[vision]"),
     "memory.steps=60",
     "controller.generations=6",
     "evaluate.video=false",
@@ -41,7 +42,7 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> 
         ("vision", "checkpoint/last.ckpt", "serial"),
         ("memory", "checkpoint/last.ckpt", "serial"),
         ("controller", "record/generations.jsonl", "process"),
-        ("evaluate", "record/episodes.jsonl", "process"),
+        ("evaluate", "record/episodes.jsonl", "serial"),
     ):
         process = disturbed.start("train", *disturbed.options(*LONG_ENOUGH, f"executor={executor}"))
         wait_for(building(disturbed, stage, sign), process)
