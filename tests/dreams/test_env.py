@@ -1,5 +1,6 @@
 """Dreams as environments: Gymnasium's own checker, dreams by hand, and independence of each other."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel
 from worldmodels.dreams.env import DreamEnv, DreamVectorEnv
 from worldmodels.dreams.returns import dream_returns
+from worldmodels.envs import TaskSpec, action_codec
+from worldmodels.envs.config import EnvConfig
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import split, write_index, write_rollout
@@ -88,6 +91,19 @@ def run(tmp_path, compose):
     results = {"stages": stages, "artifacts": path_from(folder, store.root), "config": plain(config)}
     (folder / "results.json").write_text(json.dumps(results))
     return folder
+
+
+def test_a_dream_of_choices_takes_the_nearest_one(model):
+    codec = action_codec(gymnasium.spaces.Discrete(A, start=1), EnvConfig(name="toy"))
+    chooses = dataclasses.replace(model, spec=TaskSpec("toy", codec, (), 50.0))
+    env, other = DreamEnv(chooses), DreamEnv(chooses)
+    assert env.action_space == gymnasium.spaces.Box(0, 1, (A,))
+    for dream, action in ((env, [0.1, 0.9, 0.3]), (other, codec.encode(2))):
+        dream.reset(seed=5)
+        dream.seen = dream.step(np.float32(action))[0]
+    np.testing.assert_array_equal(env.seen, other.seen)
+    population = np.random.default_rng(0).normal(size=(2, controller_size(chooses.config, codec.outputs)))
+    assert dream_returns(chooses, population, [1, 2], max_steps=3).shape == (2, 2)
 
 
 @pytest.mark.parametrize("observation", ["latent", "latent_hidden", "pixels"])

@@ -27,6 +27,10 @@ def folder(tmp_path_factory):
 def train(folder, *overrides, expect=0):
     """As the README says."""
     command = [sys.executable, "-m", "worldmodels.train", "--config-dir", "conf", "env=mine", *CHEAP, *overrides]
+    return run(folder, command, expect)
+
+
+def run(folder, command, expect=0):
     paths = os.pathsep.join([str(folder), str(ROOT)])  # the checkout's package is tested, not an installed one
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     environment.pop("XDG_RUNTIME_DIR", None)
@@ -37,6 +41,7 @@ def train(folder, *overrides, expect=0):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_task_of_ones_own_goes_through_every_stage(folder):
     output = train(folder)
     assert "Traceback" not in output and "XDG_RUNTIME_DIR" not in output
@@ -51,6 +56,11 @@ def test_a_task_of_ones_own_goes_through_every_stage(folder):
     assert np.isfinite(results["measures"]["memory"]["nll"]["memory"]["value"])
     assert results["controller"]["parameters"] == 3 * (32 + 16 + 1)  # an output for each of three actions
     assert (path.parent / "episode.mp4").stat().st_size > 1000
+
+    command = [sys.executable, "-m", "worldmodels.evaluate", f"run={path.parent}", "episodes=1"]
+    refused = run(folder, command, expect=2)
+    assert "whose code would run" in refused and "Traceback" not in refused
+    assert "over 1 episodes" in run(folder, [*command, "allow=[my_task,my_state]"])
 
     manifest = next(folder.glob("outputs/artifacts/collect/mine-*/manifest.json"))
     assert {"my_task", "my_state"} <= set(json.loads(manifest.read_text())["code"]["files"])

@@ -239,3 +239,16 @@ def test_what_is_wrong_with_a_minari_data_set_is_said_in_a_line(compose, minari,
     for number, key in enumerate(("null", "picture")):
         with pytest.raises(ConfigError, match=r"observations of image, speed: .*set collect\.recorded_key=…"):
             written(compose, "'minari:mine/dict-v0'", tmp_path / f"b{number}", f"collect.recorded_key={key}")
+
+
+def test_choices_become_one_hot(compose, tmp_path):
+    """As Gymnasium's own recordings of CartPole hold them."""
+    chosen = np.array([0, 1, 1, 0, 1])
+    given = save(tmp_path / "npz", {**episode(5), "actions": chosen}, {**episode(5), "actions": np.eye(2)[chosen]})
+    _, store = written(compose, given, tmp_path / "out", "env=cart_pole")
+    for number in range(2):
+        np.testing.assert_array_equal(store.read(number, "actions"), np.eye(2, dtype=np.float32)[chosen])
+    for wrong, words in ((chosen + 1, r"\[2\] are no options"), (np.zeros((5, 3)), "are no options of")):
+        other = save(tmp_path / "wrong", *[{**episode(5), "actions": wrong}] * 2)
+        with pytest.raises(ConfigError, match=rf"000\.npz: actions: .*{words}.*: expected choices of cart_pole"):
+            written(compose, other, tmp_path / f"out{wrong.ndim}", "env=cart_pole")

@@ -50,7 +50,7 @@ class ActionCodec(ABC):
 
     @abstractmethod
     def encode(self, action: Any) -> np.ndarray:
-        """The vector of one of the task's own actions: (A,) float32."""
+        """The vector of one of the task's own actions: (A,) float32. Raises `ValueError` where it is none."""
 
     @abstractmethod
     def decode(self, vector: np.ndarray) -> Any:
@@ -161,7 +161,10 @@ class ChoiceCodec(ActionCodec):
         return self.one_hot(np.clip(interval, 0, self._options - 1))
 
     def encode(self, action: Any) -> np.ndarray:
-        return self.one_hot(np.asarray(action).reshape(-1))
+        chosen = np.asarray(action).reshape(-1)
+        if chosen.shape != self._options.shape or not ((chosen >= 0) & (chosen < self._options)).all():
+            raise ValueError(f"{chosen.tolist()} are no options of {self._options.tolist()}, counted from 0")
+        return self.one_hot(chosen)
 
     def decode(self, vector: np.ndarray) -> Any:
         return self.chosen(vector)

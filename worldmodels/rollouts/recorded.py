@@ -4,7 +4,7 @@ A rollout is an episode of T steps. Row t holds the picture before action t, the
 that it led to::
 
     frames      (T, H, W, 3), (T, H, W, 1) or (T, H, W) uint8; one row more, the last picture, is left out
-    actions     (T, A) numbers; (T,) where A is 1
+    actions     (T, A) numbers; (T,) where A is 1; of choices, the task's own numbers or one-hot
     rewards     (T,) numbers
     terminated  (T,) bool, optional: the task's own end
     truncated   (T,) bool, optional: cut off; without either, the last step is
@@ -23,6 +23,7 @@ import numpy as np
 
 from worldmodels.config import Config
 from worldmodels.envs import TaskSpec
+from worldmodels.envs.actions import ChoiceCodec
 from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.rollouts.storage import Entry, write_index, write_rollout
 from worldmodels.utils.checks import require
@@ -195,15 +196,7 @@ def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[s
         rewards.ndim == 1 and length >= 2,
         f"{name}: rewards has shape {rewards.shape}: expected (T,), two steps at least",
     )
-    actions = _numbers(name, "actions", given["actions"])
-    if actions.shape == (length,):
-        actions = actions[:, None]
-    width = spec.action_size
-    require(
-        actions.shape == (length, width),
-        f"{name}: actions has shape {given['actions'].shape}: expected ({length}, {width}), a row for each reward and "
-        f"as many numbers as an action of {spec.name} has; choose the env that was recorded",
-    )
+    actions = _actions(name, given["actions"], length, spec)
     ends = {each: _flags(name, each, given[each], length) for each in ENDS if each in given}
     terminated = ends.get("terminated", np.zeros(length, dtype=bool))
     truncated = ends.get("truncated", np.zeros(length, dtype=bool))
@@ -222,6 +215,24 @@ def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[s
         "terminated": terminated,
         "truncated": truncated,
     }
+
+
+def _actions(name: str, given: np.ndarray, length: int, spec: TaskSpec) -> np.ndarray:
+    """Actions as vectors, (T, A) float32: as they are, or the task's own choices one-hot."""
+    actions, width = _numbers(name, "actions", given), spec.action_size
+    if isinstance(spec.actions, ChoiceCodec) and len(given) == length and given.shape != (length, width):
+        try:
+            return np.stack([spec.actions.encode(each) for each in given.astype(np.int64)])
+        except ValueError as error:
+            raise ConfigError(f"{name}: actions: {error}: expected choices of {spec.name}, or these one-hot") from error
+    if actions.shape == (length,):
+        actions = actions[:, None]
+    require(
+        actions.shape == (length, width),
+        f"{name}: actions has shape {given.shape}: expected ({length}, {width}), a row for each reward and "
+        f"as many numbers as an action of {spec.name} has; choose the env that was recorded",
+    )
+    return actions
 
 
 def _numbers(name: str, array: str, values: np.ndarray) -> np.ndarray:
