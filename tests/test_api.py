@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -76,7 +77,7 @@ def test_the_function_is_there_also_once_the_command_of_its_name_is_imported(tmp
 
     module = importlib.import_module("worldmodels.train")
     monkeypatch.setattr(wm, "train", module, raising=False)
-    with pytest.raises(wm.ConfigError, match="vae.epochs=0 is too small"):
+    with pytest.raises(wm.ConfigError, match=r"vae\.epochs=0 is too small"):
         wm.train("vae.epochs=0")
 
 
@@ -322,7 +323,12 @@ def test_config_files_of_ones_own(tmp_path, monkeypatch):
 def test_a_plain_script_trains(executor, tmp_path):
     """Without ``if __name__ == "__main__"``: workers do not run the script again."""
     overrides = [*(each for each in SMALL if not each.startswith("executor")), f"executor={executor}"]
-    code = f"import worldmodels as wm\nprint('begins')\nrun = wm.train(*{overrides})\nprint(run.results['collect']['rollouts'])"
+    code = f"""
+import worldmodels as wm
+print("begins")
+run = wm.train(*{overrides})
+print(run.results["collect"]["rollouts"])
+"""
     printed = plain_python(code, tmp_path)
     assert printed.count("begins") == 1
     assert printed.rstrip().endswith("2")
@@ -334,14 +340,19 @@ def test_parts_work_with_defaults():
 
 
 @pytest.mark.slow
-def test_the_snippets_of_the_readme_run(tmp_path, monkeypatch):
-    """In their order, in one session. Where they name a run's folder, it is the one that they trained."""
+def test_the_snippets_of_the_readme_run(finished, tmp_path, monkeypatch):
+    """In their order, in one session. Where they name a run's folder, it is the one that they trained; its data and V
+    are there.
+    """
     monkeypatch.chdir(tmp_path)
+    for stage in ("collect", "vision"):
+        shutil.copytree(finished("lunar_lander").outputs / "artifacts" / stage, f"outputs/artifacts/{stage}")
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    parts = [part for snippet in snippets for part in re.split(r"(?m)^(?=run = wm\.load)", snippet)]
     session = {}
-    for snippet in snippets:
-        train, dots, rest = snippet.partition("run = wm.load(")
-        exec(train, session)
-        exec((dots + rest).replace("outputs/runs/…/…", str(session["run"].folder)), session)
+    for part in parts:
+        folder = str(session["run"].folder) if "run" in session else ""
+        exec(part.replace("outputs/runs/…/…", folder), session)
     assert session["z"].shape == (1, 32) and session["frames"].shape == (1, 64, 64, 3)
     assert session["many"].num_envs == 64 and len(snippets) >= 2
+    assert session["run"].results["stages"]["vision"]["cached"], "the command's artifacts are used"
