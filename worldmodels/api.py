@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -281,15 +282,16 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
         )
     folder = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     register_schema()
-    version = VersionBase.instance()
-    earlier = version.getbase()
+    version, application = VersionBase.instance().getbase(), GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(conf_dir()), job_name="train", version_base="1.3"):
             return hydra.compose("config", [*spelled_out(overrides, Config), *folder], return_hydra_config=True)
     except Exception as error:  # whatever its type, it is the request's fault
         raise ConfigError(one_line(error)) from error
     finally:
-        version.version_base = earlier
+        VersionBase.instance().version_base = version
+        GlobalHydra.instance().hydra = application
 
 
 def _without_hydra(composed: DictConfig) -> DictConfig:

@@ -33,7 +33,7 @@ class Keys:
         return Artifact(Path("nowhere") / stage / key, {"content": key, "stage": stage}, cached=False)
 
 
-def composed(overrides):
+def compose_both(overrides):
     """A config with Hydra's own node, and without."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -45,6 +45,12 @@ def composed(overrides):
 
 
 @pytest.fixture
+def composed():
+    """``composed([…])``: a config that is not checked yet, without Hydra's node."""
+    return lambda overrides: compose_both(overrides)[1]
+
+
+@pytest.fixture
 def keys(monkeypatch) -> Callable[..., Keys]:
     """``keys("env=lunar_lander", …)``: what a run with these overrides would build, its source's not included."""
     for name, stage in module.DECLARED.items():
@@ -53,11 +59,11 @@ def keys(monkeypatch) -> Callable[..., Keys]:
     monkeypatch.setattr(module, "fingerprint", lambda modules, libraries: {"files": {}, "versions": {}})  # likewise
 
     def made(*overrides: str) -> Keys:
-        whole, plain = composed(overrides)
+        whole, plain = compose_both(overrides)
         config, store = to_config(plain), Keys()
 
         def source() -> Pipeline:
-            request = Request(overrides, whole.hydra.runtime.choices["vae"], lambda each: composed(each)[1])
+            request = Request(overrides, whole.hydra.runtime.choices["vae"], lambda each: compose_both(each)[1])
             return Pipeline(source_config(config, request), Keys(), None, None, source)
 
         for _ in Pipeline(config, store, None, None, source).run():

@@ -1,9 +1,12 @@
 """What is told of a source before any weight is read."""
 
+import json
+
 import pytest
 from synthetic import write_run
 
-from worldmodels.pipeline.source import check_source
+from worldmodels.config import to_config
+from worldmodels.pipeline.source import Request, check_source, source_config
 from worldmodels.utils.errors import ConfigError
 
 OTHER = ("env=lunar_lander", "vae=cvae", "vae.network.latent_size=16")
@@ -36,3 +39,32 @@ def test_without_a_source_there_is_nothing_to_check(compose):
 def test_a_run_that_is_none_is_refused(compose):
     with pytest.raises(ConfigError, match="nowhere is no run"):
         check_source(compose("transfer=pretrained", "transfer.source_run=nowhere"))
+
+
+def test_a_source_is_asked_for_as_its_target_was(composed):
+    """But for its task and strategy; V is the target's, not the one that the source's task has of itself."""
+    asked = []
+    overrides = ["env=lunar_lander", "transfer=pretrained", "seed=3", "env.renderer=exact", "env.crop_bottom=0.1"]
+    overrides += ["stage=vision", "hydra.run.dir=elsewhere", "hydra.searchpath=[file:///mine]", "++vae.loss.weight=3"]
+
+    def choose(anew):
+        asked.extend(anew)
+        return composed([each for each in anew if not each.startswith("hydra.")])
+
+    target = to_config(composed(overrides[:6]))
+    source = source_config(target, Request(overrides, "foveal", choose))
+    assert asked == [
+        *("seed=3", "env.renderer=exact", "hydra.searchpath=[file:///mine]", "++vae.loss.weight=3", "vae=foveal"),
+        *("env=car_racing", "transfer=scratch", "stage=vision", "vae.frames=real"),
+    ]
+    assert (source.env.name, source.env.renderer, source.seed, source.stage) == ("car_racing", "exact", 3, "vision")
+    assert source.env.crop_bottom == 0 and source.vae.network == target.vae.network
+
+
+def test_a_source_of_other_peoples_code_needs_permission(taken, tmp_path):
+    results = json.loads((tmp_path / "source" / "results.json").read_text())
+    results["config"]["collect"]["policy"] = "mypackage.Policy"
+    (tmp_path / "source" / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ConfigError, match=r"names mypackage.Policy, .* add allow=\[mypackage\]"):
+        check_source(taken("transfer=pretrained"))
+    assert check_source(taken("transfer=pretrained", "allow=[mypackage]")) is None
