@@ -49,7 +49,7 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
             "sequence_length": memory.sequence_length,
             "frames": results["collect"]["frames"],
             "max_steps": run.config.collect.max_steps,
-            "carry": network["skip_gain"],
+            "skip_gain": network["skip_gain"],
             "mean_inputs": memory.mean_inputs,
             "decay": memory.decay,
             "samples": run.config.measure.samples,

@@ -67,6 +67,7 @@ def readme(folder: Path) -> list[list[str]]:
     return [shlex.split(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_the_commands_of_own_loss_train_the_same_v_by_name_and_on_the_command_line(tmp_path: Path) -> None:
     folder = copied("own_loss", tmp_path)
     by_name, by_line = readme(folder)
@@ -116,6 +117,8 @@ def artifact(made: dict[str, Any], stage: str) -> Path:
     return made["folder"] / made["artifacts"] / stage / made["stages"][stage]["artifact"]
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("own_models")
 def test_a_v_and_an_m_with_nothing_but_the_interface_go_through_every_stage(
     together: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +146,8 @@ def test_a_v_and_an_m_with_nothing_but_the_interface_go_through_every_stage(
     np.testing.assert_allclose(latents.read(0, "log_var"), log_var, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("own_models")
 def test_they_dream_and_are_probed(together: Path) -> None:
     folder = str(results(together)["folder"])
     allowed = (f"run={folder}", "allow=[my_vision,my_memory]")

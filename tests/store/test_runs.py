@@ -118,3 +118,13 @@ def test_what_a_run_allowed_itself_does_not_count(run):
     named(run, "vae.loss", "mypackage.losses.Huber")
     named(run, "allow", ["mypackage"])
     assert "whose code would run" in refusal(lambda: FinishedRun(run).config)
+
+
+def test_figures_of_an_earlier_version_are_read_under_their_names_of_today(run):
+    results = json.loads((run / "results.json").read_text())
+    figures = {"nll": {"swapped": {"value": 1.5, "interval": None}, "memory_minus_swapped": {"value": -0.5}}}
+    results["measures"] = {"memory": {**figures, "frames": 7}}
+    (run / "results.json").write_text(json.dumps(results))
+    read = FinishedRun(run).results["measures"]["memory"]
+    names = {"mismatched_actions": "swapped", "memory_minus_mismatched_actions": "memory_minus_swapped"}
+    assert read == {"nll": {new: figures["nll"][old] for new, old in names.items()}, "frames": 7}
