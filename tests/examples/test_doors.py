@@ -58,6 +58,7 @@ def outputs(tmp_path_factory):
     return tmp_path_factory.mktemp("outputs")
 
 
+@pytest.mark.slow
 def test_a_search_of_ones_own(tmp_path, outputs):
     mine = Example("own_search", tmp_path, outputs)
     printed, results = mine.train("--config-dir", "conf", "controller=mine", "stage=controller")
@@ -84,6 +85,7 @@ def test_telling_the_same_returns_restores_a_search_of_ones_own(monkeypatch):
     assert -np.square(search.mean - 1).sum() > start / 10
 
 
+@pytest.mark.slow
 def test_an_executor_of_ones_own_gives_the_same_results(tmp_path, outputs):
     mine = Example("own_executor", tmp_path, outputs)
     found = []
@@ -113,6 +115,7 @@ def test_an_executor_of_ones_own_collects_the_same_and_stops_when_there_is_enoug
     assert len(found[0]) == 5 + 1  # and the index
 
 
+@pytest.mark.slow
 def test_a_policy_of_ones_own(tmp_path, outputs, compose, monkeypatch):
     mine = Example("own_policy", tmp_path, outputs)
     options = ("--config-dir", "conf", "+collect=zigzag", "stage=collect")
@@ -128,6 +131,7 @@ def test_a_policy_of_ones_own(tmp_path, outputs, compose, monkeypatch):
     assert collect.STAGE.inputs(inline)["collect"] == results["stages"]["collect"]["inputs"]["collect"]
 
 
+@pytest.mark.slow
 def test_a_strategy_of_ones_own(tmp_path, outputs):
     mine = Example("own_strategy", tmp_path, outputs)
     _, results = mine.train("--config-dir", "conf", "transfer=mine", "stage=vision")
@@ -139,6 +143,7 @@ def test_a_strategy_of_ones_own(tmp_path, outputs):
     assert counts["fresh"] == counts["total"] - encoder["total"]
 
 
+@pytest.mark.slow
 def test_recorded_rollouts(tmp_path, outputs):
     mine = Example("recorded_rollouts", tmp_path, outputs)
     mine.python("record.py", "rollouts", "--episodes", 3, "--steps", 40)

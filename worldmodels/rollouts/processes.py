@@ -25,7 +25,7 @@ from worldmodels.utils.settings import Setting
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 log = logging.getLogger(__name__)
 ATTEMPTS = 3  # how often one item may fail or take its worker with it
-START_SECONDS = 60.0  # for a worker to start, in which it gives no sign of life
+START_SECONDS = 60.0  # for a worker to start and to load its first work, in which it gives no sign of life
 LEAVE_SECONDS = 10.0  # for an idle worker to end by itself
 NAMED = 4  # items that a message names
 LONGEST_FOLDER = 60  # characters; a socket's path has room for 104, and multiprocessing adds 32 to the folder

@@ -87,7 +87,6 @@ class _NextSession(Exception):
 def serve(pipe: Connection, pulse: float) -> None:
     """A worker's life: one session of one work after another, until the parent goes."""
     _prepare_worker()
-    _send(pipe, Alive())
     session: int = IDLE
     message: Any = None
     while True:
@@ -95,6 +94,7 @@ def serve(pipe: Connection, pulse: float) -> None:
             if session == IDLE:
                 session, message = _receive(pipe)
             inbox, work = Inbox(pipe, session, pulse), message
+            _send(pipe, Alive())  # here, since to load the work may take long
             try:
                 for item, result in work(inbox):
                     _send(pipe, (inbox.number(item), result))

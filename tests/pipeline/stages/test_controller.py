@@ -11,6 +11,7 @@ from worldmodels.config import config_from_json
 from worldmodels.controller.agent import controller_size
 from worldmodels.pipeline.stages import controller
 from worldmodels.store.journal import Journal
+from worldmodels.utils.errors import ConfigError
 
 FILES = (Path("vision.safetensors"), Path("memory.safetensors"))
 
@@ -128,3 +129,18 @@ def test_the_work_is_what_the_config_asks_for(config, compose, tmp_path, overrid
     assert (work.max_steps, work.slots, work.patience) == expected
     assert (work.vision, work.memory) == FILES
     assert config_from_json(work.config) == config
+
+
+LARGE = ("env=bipedal_walker", "memory.network.hidden_size=2048", "controller.inputs=[z,h,c]")
+
+
+def test_a_search_that_does_not_fit_is_refused_before_anything_is_trained(compose):
+    with pytest.raises(ConfigError, match=r"16,516 parameters takes 2\.2 GB .* set controller\.search\.diagonal=true"):
+        controller.check(compose(*LARGE), 4)
+    controller.check(compose(*LARGE, "controller.search.diagonal=true"), 4)
+
+
+def test_the_log_says_what_searches(config, tmp_path, caplog):
+    caplog.set_level("INFO")
+    search(config, tmp_path, Shuffled())
+    assert "CMA-ES, step size by CSA: 6 parameters, 5 individuals" in caplog.text
