@@ -310,7 +310,7 @@ def _checked(composed: DictConfig) -> Config:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 from worldmodels.rollouts.executor import Results, Work
 from worldmodels.rollouts.workers import IDLE, Alive, Refused, serve
-from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import Setting
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
@@ -65,8 +64,8 @@ class ProcessExecutor:
 
     An exception in a worker is logged with the worker's own traceback, and what the worker had under way is tried
     again; a worker that dies outright (its fault trace goes to standard error), or that gives no sign of life, is
-    replaced and the same holds. An item that is under way at `ATTEMPTS` failures ends the run; a `ConfigError` does at
-    once.
+    replaced and the same holds. An item that is under way at `ATTEMPTS` failures ends the run; a `ConfigError` or a
+    `Failure` does at once.
     """
 
     def __init__(
@@ -150,7 +149,9 @@ class ProcessExecutor:
                 return
 
     def _receive(self, worker: _Worker) -> tuple[int, Any] | str | None:
-        """A result with its item's number, what went wrong, or None for a sign of life. Raises `ConfigError`."""
+        """A result with its item's number, what went wrong, or None for a sign of life. Raises `ConfigError` and
+        `Failure`.
+        """
         try:
             outcome = worker.pipe.recv()
         except (EOFError, OSError):
@@ -160,7 +161,7 @@ class ProcessExecutor:
         if isinstance(outcome, Alive):
             return None
         if isinstance(outcome, Refused):
-            raise ConfigError(outcome.message)
+            raise outcome.kind(outcome.message)
         if isinstance(outcome, str):
             worker.work = None  # it has left the session
             log.warning("a rollout failed; the %d under way are redone\n%s", len(worker.under_way), outcome)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+from worldmodels.store.artifacts import write_bytes
 from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import DamagedFile
 
@@ -33,31 +33,28 @@ class Entry:
 
 def write_rollout(path: Path, arrays: Mapping[str, np.ndarray], seed: int, total_reward: float) -> Entry:
     """Write one rollout's ``arrays``, each (T, ...), so that ``path`` is either whole or absent."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     length = len(next(iter(arrays.values())))
     entry = Entry(path.name, length, seed, total_reward)
+    # In memory first: HDF5 cannot be left after a write that failed, say on a full disk; it may even crash at exit.
+    with h5py.File(path.name, "w", libver="latest", driver="core", backing_store=False) as file:
+        for name, array in arrays.items():
+            assert len(array) == length
+            if array.size == 0:  # the state of a task that has none: no chunks
+                file.create_dataset(name, data=array)
+                continue
+            rows = FRAMES_PER_CHUNK if array.ndim > 2 else length
+            file.create_dataset(
+                name,
+                data=array,
+                chunks=(min(rows, length), *array.shape[1:]),
+                fletcher32=True,
+                **hdf5plugin.Zstd(clevel=3),
+            )
+        file.attrs.update({key: value for key, value in asdict(entry).items() if key != "file"})
+        file.flush()
+        data = file.id.get_file_image()
     with writing(f"a rollout, {path.name},", path.parent):
-        try:
-            with h5py.File(partial, "w", libver="latest") as file:
-                for name, array in arrays.items():
-                    assert len(array) == length
-                    if array.size == 0:  # the state of a task that has none: no chunks
-                        file.create_dataset(name, data=array)
-                        continue
-                    rows = FRAMES_PER_CHUNK if array.ndim > 2 else length
-                    file.create_dataset(
-                        name,
-                        data=array,
-                        chunks=(min(rows, length), *array.shape[1:]),
-                        fletcher32=True,
-                        **hdf5plugin.Zstd(clevel=3),
-                    )
-                file.attrs.update({key: value for key, value in asdict(entry).items() if key != "file"})
-            with partial.open("rb") as handle:
-                os.fsync(handle.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_bytes(path, data)
     return entry
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import torch
 
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import ConfigError, Failure
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 IDLE = 0  # the session of a worker that has nothing to do
@@ -31,9 +31,12 @@ class Alive:
 
 @dataclass(frozen=True)
 class Refused:
-    """The request makes no sense; trying again does not help."""
+    """The request makes no sense, or the world is not as it should be, by the ``kind`` of error; trying again does not
+    help.
+    """
 
     message: str
+    kind: type[Exception] = ConfigError
 
 
 class Inbox:
@@ -100,8 +103,8 @@ def serve(pipe: Connection, pulse: float) -> None:
                     _send(pipe, (inbox.number(item), result))
             except _NextSession:
                 raise
-            except ConfigError as error:
-                _send(pipe, Refused(str(error)))
+            except (ConfigError, Failure) as error:
+                _send(pipe, Refused(str(error), ConfigError if isinstance(error, ConfigError) else Failure))
             except Exception:
                 _send(pipe, traceback.format_exc())
             while True:  # after a failure, until the parent has taken note of it

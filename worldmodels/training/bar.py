@@ -19,9 +19,10 @@ class TrainingBar(lightning.Callback):
         self._bar: Progress | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        batches = int(trainer.num_training_batches)
-        total, done = batches * (trainer.max_epochs or 1), batches * trainer.current_epoch
-        self._bar = Progress(self.what, total, "batches", kept=done)
+        if not trainer.is_global_zero:
+            return
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        self._bar = Progress(self.what, total, "batches", kept=trainer.fit_loop.total_batch_idx + 1)
         self._bar.__enter__()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -96,7 +96,9 @@ class TransferConfig(Settings):
         )
         require(
             not self.load or bool(self.source_env or self.source_run),
-            f"{self.name} needs a source: set transfer.source_env=bipedal_walker, or use transfer=scratch",
+            f"transfer={self.name} has no source: expected a task, for example transfer.source_env=car_racing, or "
+            "transfer.source_run=DIR; a strategy's file takes the task's own by source_env: ${env.default_source}, and "
+            "a task's file sets default_source",
         )
         require(
             self.source_frames == "real" or (bool(self.load) and self.source_run is None),

@@ -16,7 +16,7 @@ class Failure(RuntimeError):
 
 
 class TrainingDiverged(Failure):
-    """Numbers that are not finite. The message is one line that names the place and the likely setting."""
+    """Numbers that are not finite. The message is one line that names the place and the likely setting. Exit code 1."""
 
 
 class DamagedFile(Failure):
