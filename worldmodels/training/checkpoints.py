@@ -51,7 +51,7 @@ def require_imported(part: Part, value: Any, key: str) -> None:
     ``nn.Module``: loading a checkpoint runs no code that the program has not chosen.
     """
     path = parts.target(part, value, key)
-    module, _, name = path.rpartition(".")
+    module = path.rpartition(".")[0]
     require(
         path.startswith("worldmodels.") or module in sys.modules,
         f"the checkpoint names {key}={path}, whose code would run: expected a class of worldmodels, or one that is "
