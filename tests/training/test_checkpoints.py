@@ -130,14 +130,15 @@ def dataset(tmp_path: Path) -> Path:
 def build_vision(compose: Callable[..., Config], dataset: Path, tmp_path: Path) -> Callable[..., Artifact]:
     """Builds V's artifact as the pipeline does."""
 
-    def build(*overrides: str) -> Artifact:
+    def build(*overrides: str, root: str = "store") -> Artifact:
         config = compose("scale=smoke", "trainer=cpu", "trainer.precision=32-true", *overrides)
 
         def work(folder: Path) -> dict[str, Any]:
             return vision_stage.run(config, dataset, None, None, folder, Journal(folder, None, "vision"))
 
         inputs = vision_stage.STAGE.inputs(config)
-        return Store(tmp_path / "store").build("vision", "v", inputs, {}, work, {"config": {}})
+        length = vision_stage.STAGE.length(config)
+        return Store(tmp_path / root).build("vision", "v", inputs, {}, work, {"config": {}}, length=length)
 
     return build
 
@@ -234,3 +235,31 @@ def test_a_loss_without_training_frames_is_ready() -> None:
 def test_a_checkpoint_runs_no_code_that_the_program_has_not_chosen(target: str) -> None:
     with pytest.raises(ConfigError, match=r"^the checkpoint names vae\.network=.*: expected"):
         VisionModule(config={"network": {"_target_": target}})
+
+
+def test_more_epochs_of_v_go_on_from_a_kept_checkpoint(
+    build_vision: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits as of a training that was as long from the start; not where a cosine stretches over all of it."""
+    steps: list[int] = []
+    step = VisionModule.training_step
+    monkeypatch.setattr(VisionModule, "training_step", lambda *given: steps.append(1) or step(*given))
+    for settings, saved in ((["vae.epochs=1"], 1), (["vae.epochs=1", "vae.min_learning_rate=1e-5"], 0)):
+        build_vision(*settings, "trainer.keep_checkpoint=true")
+        steps.clear()
+        longer = build_vision(*settings[1:], "vae.epochs=3")
+        done = len(steps)
+        whole = build_vision(*settings[1:], "vae.epochs=3", root="other")
+        assert len(steps) == 2 * done + saved * done // 2
+        assert longer.content == whole.content
+        rows = [[row["val_reconstruction"] for row in made.summary["epochs"]] for made in (longer, whole)]
+        assert rows[0] == rows[1] and len(rows[0]) == 3
+
+
+def test_more_steps_of_m_are_the_same_from_the_start(train_memory: Callable[..., Journal]) -> None:
+    whole, short, longer = make_memory(), make_memory(), make_memory()
+    expected = train_memory(whole, name="whole", epochs=3)
+    train_memory(short, name="grown", epochs=2)
+    got = train_memory(longer, name="grown", epochs=3)
+    assert same_state(whole, longer) and not same_state(short, longer)
+    assert [row["val_nll"] for row in got.rows("steps")] == [row["val_nll"] for row in expected.rows("steps")]

@@ -135,6 +135,7 @@ class Pipeline:
             },
             code=self._code[stage.name],
             reuse=config.reuse,
+            length=stage.length(config),
         )
         if artifact.cached:
             Journal(artifact.path, self.loggers, stage.name).show()

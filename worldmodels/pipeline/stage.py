@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodels.config import Config
-from worldmodels.store.artifacts import Artifact
+from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact, Length
 from worldmodels.store.journal import Journal
 from worldmodels.training.config import callbacks_of
-from worldmodels.transfer.config import strategy_label
+from worldmodels.transfer.config import of_part, strategy_label
 from worldmodels.utils.settings import counted
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Stage:
     interrupted, and returns its summary. ``parts``: dotted paths of the classes that the config chooses for it, whose
     code counts, as do the versions of the ``libraries``. ``loads``: the part that a strategy can take from a source;
     that source's artifact is then the parent ``source``. ``finish`` is for what people look at: called on every run
-    once the stage's results are written, outside of what counts.
+    once the stage's results are written, outside of what counts. ``length``: the setting that only makes it longer, so
+    that "more epochs" goes on from what is there; None where more of it is not the same from the start.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Stage:
     seed: Callable[[Config], int] = lambda config: config.seed
     extra: Callable[[Config], Mapping[str, Artifact]] = lambda config: {}
     finish: Callable[[Work], None] | None = None
+    length: Callable[[Config], Length | None] = lambda config: None
 
 
 def label_of(part: str) -> Callable[[Config], str]:
@@ -89,6 +91,15 @@ def training_inputs(config: Config, part: str, precision: str) -> dict[str, Any]
     more = {"trainer": counted(config.trainer, part), "callbacks": callbacks_of(config.callbacks, part)}
     settings |= {name: values for name, values in more.items() if values}
     return {**settings, "transfer": choices} if choices else settings
+
+
+def training_length(config: Config, part: str, *path: str) -> Length | None:
+    """The length of V's or M's training, which goes on from a kept checkpoint; None where modules unfreeze one an
+    epoch, which depends on how many epochs there are.
+    """
+    if config.trainer.fast_dev_run or of_part(config.transfer.unfreeze, part):
+        return None
+    return Length(path, (RECORD, CHECKPOINT), keep=config.trainer.keep_checkpoint)
 
 
 def _transfer(config: Config) -> dict[str, Any]:

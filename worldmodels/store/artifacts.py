@@ -75,6 +75,18 @@ class Artifact:
         return load_artifact(self.path.parents[1] / entry["stage"] / entry["artifact"])
 
 
+@dataclass(frozen=True)
+class Length:
+    """The setting of a stage whose larger values begin exactly as smaller ones do, by its ``path`` in the inputs.
+    ``needs``: folders of a finished artifact that a longer one goes on from. ``keep``: whether this artifact keeps its
+    last checkpoint, for a longer one.
+    """
+
+    path: tuple[str, ...]
+    needs: tuple[str, ...] = (RECORD,)
+    keep: bool = False
+
+
 def load_artifact(path: Path) -> Artifact:
     """Read a finished artifact's manifest. Raises `FileNotFoundError` where there is none."""
     return Artifact(path, json.loads((path / MANIFEST).read_text(encoding="utf-8")), cached=True)
@@ -107,12 +119,14 @@ class Store:
         facts: Mapping[str, Any],
         code: Code | None = None,
         reuse: str = "exact",
+        length: Length | None = None,
     ) -> Artifact:
         """Find the artifact made from ``inputs`` and ``parents`` by this ``code``, or let ``work`` make it in the
         folder it is given. With ``reuse=any`` the newest one by other code will do.
 
         ``work`` returns the manifest's summary; called again on a folder it did not finish, it goes on. ``facts`` go
-        into the manifest and do not count. A damaged file is named, dropped, and made anew.
+        into the manifest and do not count. A damaged file is named, dropped, and made anew. Where there is an artifact
+        that differs in its ``length`` alone, and is shorter, ``work`` goes on from what it left.
         """
         code = code or {"files": {}, "versions": {}}
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
@@ -137,6 +151,7 @@ class Store:
                     *(stage, other.name, _listed(changed)),
                 )
             building = folder.with_name(folder.name + BUILDING)
+            keep = length is not None and length.keep
             if folder.exists():
                 damaged = _damaged(folder)
                 if not damaged:
@@ -146,9 +161,13 @@ class Store:
                 for path in damaged:
                     log.warning("%s: %s is damaged or missing and is made anew", stage, path)
                     (building / path.relative_to(folder)).unlink(missing_ok=True)
+            elif length and not building.exists() and (shorter := _shorter(stage_folder, origin, code, length)):
+                log.info("%s: goes on from %s", stage, shorter.name)
+                for name in length.needs:
+                    shutil.copytree(shorter.path / name, building / name)
             building.mkdir(exist_ok=True)
             if (building / MANIFEST).exists() and not _damaged(building):  # ended just before its folder was renamed
-                _finish(building, folder)
+                _finish(building, folder, keep)
                 log.info("%s: reused %s", stage, folder.name)
                 return load_artifact(folder)
             (building / MANIFEST).unlink(missing_ok=True)
@@ -175,13 +194,14 @@ class Store:
             files = {str(path.relative_to(building)): _digest(path) for path in _content_files(building)}
             manifest |= {"files": files, "content": _digest(json.dumps(files, sort_keys=True).encode())}
             write_json(building / MANIFEST, manifest)
-            _finish(building, folder)
+            _finish(building, folder, keep)
         return Artifact(folder, manifest, cached=False)
 
 
-def _finish(building: Path, folder: Path) -> None:
+def _finish(building: Path, folder: Path, keep: bool) -> None:
     """Take away what only an unfinished artifact needs, and give it its name."""
-    shutil.rmtree(building / CHECKPOINT, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(building / CHECKPOINT, ignore_errors=True)
     building.rename(folder)
 
 
@@ -251,6 +271,32 @@ def _newest(stage_folder: Path, key: str) -> Artifact | None:
     """The newest whole artifact of this key, by whatever code."""
     found = [path for path in stage_folder.glob(f"*-{key[:HASH]}*") if path.suffix != BUILDING and not _damaged(path)]
     return max(map(load_artifact, found), key=lambda artifact: artifact.manifest["created"], default=None)
+
+
+def _shorter(stage_folder: Path, origin: Mapping[str, Any], code: Code, length: Length) -> Artifact | None:
+    """The longest whole artifact that differs from ``origin`` in its length alone, and is shorter."""
+    wanted, most = _apart(origin["inputs"], length.path)
+    found: dict[float, Artifact] = {}
+    for path in stage_folder.glob(f"*-{digest(code)}"):
+        try:
+            artifact = load_artifact(path)
+            inputs, own = _apart(artifact.manifest["inputs"], length.path)
+            parents = {role: entry["content"] for role, entry in artifact.manifest["parents"].items()}
+        except (OSError, ValueError, KeyError):
+            continue
+        same = inputs == wanted and parents == origin["parents"] and own < most
+        if same and all((path / name).is_dir() for name in length.needs) and not _damaged(path):
+            found[own] = artifact
+    return found[max(found)] if found else None
+
+
+def _apart(inputs: Mapping[str, Any], path: tuple[str, ...]) -> tuple[Any, Any]:
+    """The inputs without the value at ``path``, and this value."""
+    rest = json.loads(json.dumps(inputs))
+    node = rest
+    for name in path[:-1]:
+        node = node[name]
+    return rest, node.pop(path[-1])
 
 
 def _listed(names: list[str]) -> str:

@@ -67,6 +67,14 @@ class TrainerConfig(Settings):
     checkpoint_every_steps: Annotated[
         int | None, Setting("Also after every so many batches.", at_least=1, counts="never")
     ] = None
+    keep_checkpoint: Annotated[
+        bool,
+        Setting(
+            "Whether V and M keep their last checkpoint, three times their weights, so that more epochs or steps go on "
+            "from it.",
+            counts="never",
+        ),
+    ] = False
     devices: Annotated[
         Any, Setting("Lightning's: a number of devices, or a list of their numbers.", counts="never")
     ] = 1

@@ -108,7 +108,7 @@ def fit(
     at = checkpoint["callbacks"][KEY] if checkpoint else {"epochs": 0, "batch": 0, "steps": 0, "batches": 0}
     place = recorder.place(at["epochs"], at["steps"])
     recorder.journal.rewind(**{recorder.table: place, "batches": at["batches"]})
-    if checkpoint and at["over"]:
+    if checkpoint and (at["stopped"] or at["epochs"] >= epochs):
         log.info("  trained before")
         module.load_state_dict(checkpoint["state_dict"])
     else:

@@ -114,13 +114,12 @@ class Progress(Checkpoint):
     def _save(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, epochs: int, batch: int) -> None:
         """``epochs`` are finished, and ``batch`` batches of the one after."""
         self.diverged.check_weights(trainer, pl_module)
-        over = batch == 0 and (trainer.should_stop or epochs >= (trainer.max_epochs or 0))
         self._state = {
             "epochs": epochs,
             "batch": batch,
             "batches": trainer.fit_loop.total_batch_idx + 1,
             "steps": trainer.global_step,
-            "over": over,
+            "stopped": batch == 0 and trainer.should_stop,
             "sums": _sums(trainer) if batch else {},
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],

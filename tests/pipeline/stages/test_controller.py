@@ -1,6 +1,7 @@
 """The controller stage: what it asks for, and what it makes of the answers."""
 
 import collections
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from worldmodels.config import config_from_json
 from worldmodels.controller.agent import controller_size
 from worldmodels.pipeline.stages import controller
+from worldmodels.store.artifacts import Store
 from worldmodels.store.journal import Journal
 from worldmodels.utils.errors import ConfigError
 
@@ -144,3 +146,29 @@ def test_the_log_says_what_searches(config, tmp_path, caplog):
     caplog.set_level("INFO")
     search(config, tmp_path, Shuffled())
     assert "CMA-ES, step size by CSA: 6 parameters, 5 individuals" in caplog.text
+
+
+def test_more_generations_go_on_from_fewer(config, tmp_path):
+    """Through the store, as the pipeline does; the same bits as of a search that was as long from the start."""
+
+    def build(root, generations):
+        longer, executor = dataclasses.replace(config), Shuffled()
+        longer.controller = dataclasses.replace(config.controller, generations=generations)
+        inputs, length = controller.STAGE.inputs(longer), controller.STAGE.length(longer)
+        made = Store(root).build(
+            "controller",
+            "c",
+            inputs,
+            {},
+            lambda folder: search(longer, folder, executor),
+            {},
+            length=length,
+        )
+        return made, len(executor.generations)
+
+    (short, first), (long, second) = build(tmp_path / "a", 2), build(tmp_path / "a", 4)
+    whole, all_of_them = build(tmp_path / "b", 4)
+    assert (first, second, all_of_them) == (2, 2, 4)
+    assert long.content == whole.content != short.content
+    fitness = [[row["fitness"] for row in made.summary["generations"]] for made in (long, whole)]
+    assert fitness[0] == fitness[1] and len(fitness[0]) == 4

@@ -24,7 +24,7 @@ from worldmodels.envs.registry import task_parts
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
-from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.artifacts import WEIGHTS, Length
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
 from worldmodels.utils import parts
@@ -156,4 +156,5 @@ STAGE = Stage(
     ],
     libraries=("torch", "gymnasium", "box2d"),
     loads="controller",
+    length=lambda config: Length(("controller", "generations")),  # a search knows only what it is told
 )

@@ -13,7 +13,7 @@ from worldmodels.memory.config import NETWORK
 from worldmodels.memory.data import SequenceDataModule
 from worldmodels.memory.interface import Memory, heads_of
 from worldmodels.memory.module import MemoryModule, persistence_nll
-from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
+from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs, training_length
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
@@ -130,4 +130,5 @@ STAGE = Stage(
     ],
     libraries=("torch", "lightning"),
     loads="memory",
+    length=lambda config: training_length(config, "memory", "memory", "steps"),
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 from worldmodels.config import Config
 from worldmodels.factory import make_vision
-from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs
-from worldmodels.store.artifacts import WEIGHTS, Artifact
+from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs, training_length
+from worldmodels.store.artifacts import WEIGHTS, Artifact, Length
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.callbacks import Recorder, StopWhenDiverged
@@ -113,6 +113,11 @@ def check(config: Config) -> None:
         )
 
 
+def _length(config: Config) -> Length | None:
+    """Epochs, at a constant rate: a cosine stretches over all of them."""
+    return training_length(config, "vision", "vae", "epochs") if config.vae.min_learning_rate is None else None
+
+
 STAGE = Stage(
     name="vision",
     parents=lambda config: {"dataset": "collect"},
@@ -130,4 +135,5 @@ STAGE = Stage(
     libraries=("torch", "lightning"),
     loads="vision",
     extra=features,
+    length=_length,
 )
