@@ -24,8 +24,8 @@ from worldmodels.training.config import TrainerConfig
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.overrides import part_keys
-from worldmodels.utils.settings import Part, Setting, Settings, declared
+from worldmodels.utils.overrides import part_keys, parts_keys
+from worldmodels.utils.settings import Part, Parts, Setting, Settings, declared
 from worldmodels.vision.config import VisionConfig
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
@@ -69,11 +69,11 @@ class Config(Settings):
     paths: PathsConfig = field(default_factory=PathsConfig)
     logger: Annotated[
         dict[str, Any],
-        Part("Loggers of Lightning's, by names of your own: logger.NAME={_target_: …}.", counts="never"),
+        Parts("Loggers of Lightning's, by names of your own: logger.NAME={_target_: …}.", counts="never"),
     ] = field(default_factory=dict)
     callbacks: Annotated[
         dict[str, Any],
-        Part(
+        Parts(
             "Lightning's callbacks, of V's and M's training: callbacks.NAME={_target_: …}; stages: [memory] among the "
             "settings keeps one to M."
         ),
@@ -175,7 +175,7 @@ OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # con
 def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
     schema = OmegaConf.structured(node)
-    for key in part_keys(node):
+    for key in (*part_keys(node), *parts_keys(node)):
         if (chosen := OmegaConf.select(schema, key)) is not None:
             chosen._set_flag("struct", False)  # takes whatever settings the chosen class has
     ConfigStore.instance().store(name=name, node=schema)

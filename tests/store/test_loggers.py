@@ -13,6 +13,7 @@ from worldmodels.config import Config, check_parts
 from worldmodels.store.journal import Journal
 from worldmodels.store.loggers import StageLogger, make_loggers
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import spelled_out
 
 CSV = {"csv": {"_target_": "lightning.pytorch.loggers.CSVLogger", "name": "", "version": "csv"}}
 
@@ -83,3 +84,10 @@ def test_several_loggers_at_once(compose: Callable[..., Config], tmp_path: Path)
 def test_settings_a_logger_does_not_take_are_a_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^logger\.csv=.*CSVLogger cannot be made \(.*colour.*\): expected settings"):
         make_loggers({"csv": CSV["csv"] | {"colour": "red"}}, tmp_path)
+
+
+def test_a_group_is_chosen_and_a_class_is_added_on_the_command_line() -> None:
+    """Neither is spelt out as the one class of a part is."""
+    given = ["logger=csv", "callbacks.mine={_target_: a.B}", "vae.loss=mse"]
+    told = ["logger=csv", "++callbacks.mine={_target_: a.B}", "vae.loss=mse", "vae.loss={_target_: mse}"]
+    assert spelled_out(given, Config) == told

@@ -8,8 +8,9 @@ from typing import Any
 
 import lightning
 import pytest
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from small_training import CPU, Watch, changed, copy_of, make_memory, make_vision, train_memory, train_vision
+from small_training import BATCHES, CPU, Watch, changed, copy_of, make_memory, make_vision, train_memory, train_vision
 
 from worldmodels.cli import USAGE, one_line
 from worldmodels.config import Config
@@ -211,3 +212,15 @@ def test_the_likely_setting_is_named() -> None:
     trainer = make_trainer(CPU, [])
     with pytest.raises(TrainingDiverged, match=r"^V's training .*; nothing is stored; vae\.learning_rate=10 is likely"):
         StopWhenDiverged("V", "vae.learning_rate=10 is likely too high", 10)._require(False, "the loss is nan", trainer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp_fork", "ddp_spawn"])
+def test_two_devices_share_the_batches(train_memory: Callable[..., Journal], strategy: str) -> None:
+    """Each takes every second batch; a step's gradient is the mean of both, as of one device that adds up two."""
+    network, single = make_memory(), make_memory()
+    rows = train_memory(network, name="two", epochs=1, trainer=flags(devices=2, strategy=strategy)).rows("steps")
+    assert [row["step"] for row in rows] == [BATCHES / 2]
+    train_memory(single, name="one", epochs=1, trainer=flags(accumulate_grad_batches=2))
+    for name, value in single.state_dict().items():
+        torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-3, atol=1e-5, msg=name)

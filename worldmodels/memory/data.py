@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,7 +74,20 @@ class EncodedSequences(Dataset[Sequences]):
         self, store: RolloutStore, seed: int, sequence_length: int, cached_rollouts: int, mean_inputs: float = 0.0
     ) -> None:
         self.store, self.seed, self.sequence_length, self.mean_inputs = store, seed, sequence_length, mean_inputs
-        self._rollout = lru_cache(cached_rollouts)(lambda i: tuple(store.read(i, name) for name in ARRAYS))
+        self._cached_rollouts = cached_rollouts
+        self._remember()
+
+    def _remember(self) -> None:
+        store = self.store
+        self._rollout = lru_cache(self._cached_rollouts)(lambda i: tuple(store.read(i, name) for name in ARRAYS))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which remembers rollouts of its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_rollout"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._remember()
 
     def __getitem__(self, windows: Windows) -> Sequences:
         batch, length = len(windows.members), self.sequence_length

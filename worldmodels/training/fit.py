@@ -114,7 +114,7 @@ def fit(
     else:
         if checkpoint:
             half = f" and {at['batch']} batches" if at["batch"] else ""
-            log.info("  going on after %d%s of %d epochs", at["epochs"], half, epochs)
+            log.info("  going on after %d of %d epochs%s", at["epochs"], epochs, half)
         logs = recorder.journal.logs or folder / CHECKPOINT
         trainer = make_trainer(
             config,

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from hydra._internal.utils import get_args_parser
 
-from worldmodels.utils.settings import Part, declared
+from worldmodels.utils.settings import Part, Parts, Setting, declared
 
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
@@ -22,9 +22,11 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
       ``paths.outputs=1E3`` it would make 1000.0.
     * A class that is chosen, ``vae.loss=mse`` or ``vae.loss={_target_: mse, …}``, leaves nothing of the settings of
       another one that a config file has chosen; Hydra would merge the two.
-    * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config before.
+    * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config before, nor need a class under a
+      name of one's own, ``callbacks.mine={_target_: …}``.
     """
-    texts, parts = {*_texts(schema), *PATHS}, set(part_keys(schema))
+    texts = {*_texts(schema), *PATHS}
+    parts, dicts = set(part_keys(schema)), set(parts_keys(schema))
     result: list[str] = []
     for override in overrides:
         key, equals, _ = override.partition("=")
@@ -35,7 +37,7 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
             result += [override, f"{key}={{_target_: {plain[2]}}}"]
         elif choice and key in parts:
             result += [f"{key}={choice[2]}", override]
-        elif equals and any(key.startswith(f"{part}.") for part in parts):
+        elif equals and any(key.startswith(f"{part}.") for part in parts | dicts):
             result.append(f"++{override}")
         else:
             result.append(override)
@@ -53,11 +55,20 @@ def _texts(schema: Any, node: str = "") -> Iterator[str]:
 
 def part_keys(schema: Any, node: str = "") -> Iterator[str]:
     """Keys of the settings whose value is a class."""
+    yield from _keys(schema, Part, node)
+
+
+def parts_keys(schema: Any) -> Iterator[str]:
+    """Keys of the settings whose value is a dict of classes."""
+    yield from _keys(schema, Parts, "")
+
+
+def _keys(schema: Any, setting: type[Setting], node: str) -> Iterator[str]:
     settings = declared(schema)
     for name, kind in get_type_hints(schema).items():
         if dataclasses.is_dataclass(kind):
-            yield from part_keys(kind, f"{node}{name}.")
-        elif name in settings and isinstance(settings[name].setting, Part):
+            yield from _keys(kind, setting, f"{node}{name}.")
+        elif name in settings and isinstance(settings[name].setting, setting):
             yield f"{node}{name}"
 
 

@@ -119,6 +119,11 @@ class Part(Setting):
         return self.counts != "never" and (self.when is None or self.when(beside))
 
 
+@dataclass(frozen=True)
+class Parts(Setting):
+    """A setting whose value is a dict of classes, each with its settings, by names of one's own."""
+
+
 class Declared(NamedTuple):
     """A declared setting: its name, type, default (`MISSING` where there is none) and what was said of it."""
 
