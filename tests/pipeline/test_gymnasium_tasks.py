@@ -8,7 +8,8 @@ from safetensors.numpy import load_file
 
 from worldmodels.config import STAGES
 from worldmodels.pipeline.pipeline import Pipeline
-from worldmodels.rollouts.executor import ProcessExecutor, SerialExecutor
+from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import Store
 from worldmodels.store.results import assemble
