@@ -58,7 +58,7 @@ def read(folder: Path, part: str) -> list[CommittedRun]:
 
 def table(path: Path) -> list[Row]:
     """The rows of a CSV file."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -52,10 +52,11 @@ def _interrupted(patterns: Sequence[str], runs: Sequence[FinishedRun]) -> list[s
 
     def asked(folder: Path) -> str:
         path = folder / ".hydra" / "overrides.yaml"
-        return path.read_text() if path.is_file() else ""
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     done = {asked(run.folder) for run in runs}
-    started = {Path(path).parent for given in patterns for path in glob.glob(f"{given}/.hydra", recursive=True)}
+    folders = (glob.glob(f"{_literal(given)}/.hydra", recursive=True) for given in patterns)
+    started = {Path(path).parent for found in folders for path in found}
     return [
         f"{folder} has no {RESULTS}: the job was interrupted or still runs; the same command goes on"
         for folder in sorted(started)
@@ -65,7 +66,7 @@ def _interrupted(patterns: Sequence[str], runs: Sequence[FinishedRun]) -> list[s
 
 def _trains(folder: Path) -> bool:
     path = folder / ".hydra" / "config.yaml"
-    return path.is_file() and "\ncontroller:\n" in path.read_text()
+    return path.is_file() and "\ncontroller:\n" in path.read_text(encoding="utf-8")
 
 
 def _literal(pattern: str) -> str:
