@@ -18,7 +18,7 @@ class BenchmarkCommand:
     device: str = "auto"
     compile: bool = False
     workers: int | None = None
-    env: str | None = None
+    task: str | None = None  # not env: Hydra would take that for the group
 
     def __post_init__(self) -> None:
         require_one_of("device", self.device, DEVICES)
@@ -58,7 +58,7 @@ def benchmark(composed: DictConfig) -> None:
     cores = prepare_process()
     workers = request.workers or cores
     with tempfile.TemporaryDirectory() as folder:
-        measured = summary.measure(config, workers, Path(folder), log.info, [request.env] if request.env else [])
+        measured = summary.measure(config, workers, Path(folder), log.info, [request.task] if request.task else [])
     measured["seconds"] = round(time.perf_counter() - started, 1)
     target = Path(HydraConfig.get().runtime.output_dir) / "benchmark.json"
     write_json(target, measured)
