@@ -25,7 +25,7 @@ class Keys:
     def __init__(self) -> None:
         self.inputs, self.labels, self.parents, self.keys = {}, {}, {}, {}
 
-    def build(self, stage, label, inputs, parents, work, facts, code, reuse):
+    def build(self, stage, label, inputs, parents, work, facts, code, reuse, length=None):
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
         key = hashlib.sha256(json.dumps({"stage": stage, **origin}, sort_keys=True).encode()).hexdigest()
         self.inputs[stage], self.labels[stage], self.keys[stage] = inputs, label, key[:10]
