@@ -213,8 +213,8 @@ def test_a_task_by_its_name_or_a_config():
     assert wm.make_env(config).spec == wm.make_env(config.env).spec
     with pytest.raises(wm.ConfigError, match="expected the name of a task"):
         wm.make_env(config, "env.action_repeat=2")
-    with pytest.raises(wm.ConfigError, match="pong"):
-        wm.make_env("pong")
+    with pytest.raises(wm.ConfigError, match="breakout"):
+        wm.make_env("breakout")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_task_by_its_name_or_a_config():
         (["seed=one"], "seed=one"),
         (["vae.epochs=0"], "vae.epochs=0 is too small: expected 1 or more"),
         (["vae.epoch=1"], "epoch"),
-        (["env=pong"], "pong"),
+        (["env=breakout"], "breakout"),
         (["collect.persistence=0.5"], "collect.persistence is called collect.policy.persistence now"),
         (["vae.loss=Huber"], "vae.loss=Huber is unknown: expected one of mse"),
         (["vae.loss=__main__.Huber"], "write it to a file beside the script"),

@@ -28,7 +28,7 @@ sys.exit(code)
         ("train transfer=frozen", "frozen"),
         ("train vae.epochs=0", "vae.epochs=0 is too small"),
         ("train memory.steps=7 memory.validate_every=3", "a divisor of 7"),
-        ("train transfer=pretrained transfer.source_env=pong", "env/pong"),
+        ("train transfer=pretrained transfer.source_env=breakout", "env/breakout"),
         ("train transfer=pretrained transfer.source_run=nowhere", "nowhere is no run"),
         ("train paths.outputs=", "paths.outputs is empty: expected a folder"),
         ("train env.kwargs.gravity=-9.0", "write +env.kwargs.gravity=…"),

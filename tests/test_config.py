@@ -206,6 +206,7 @@ PLACES = [
     (str(path.relative_to(conf_dir())), place)
     for path in sorted(conf_dir().rglob("*.yaml"))
     for place in mappings(yaml.safe_load(path.read_text()))
+    if not (place and path.parent.name in ("callbacks", "logger"))  # arguments of classes that are not ours
 ]
 
 
@@ -327,7 +328,7 @@ REFUSED = [
     ("transfer=from_noise transfer.source_frames=fog", "source_frames=fog", "expected one of real, noise, shuffled"),
     ("vae.frames=fog", "vae.frames=fog", "expected one of real, noise, shuffled"),
     ("transfer.budget=0.3", "transfer.budget=0.3", "a multiple of memory.validate_every"),
-    ("transfer=freeze2 transfer.source_env=null", "freeze2", "set transfer.source_env=bipedal_walker, or use"),
+    ("transfer=freeze2 transfer.source_env=null", "freeze2 has no source", "for example transfer.source_env="),
     (
         "transfer=pretrained transfer.source_env=car_racing",
         "transfer.source_env=car_racing",
@@ -404,7 +405,7 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
 
 
 def test_a_folder_for_outputs_has_a_name():
-    with pytest.raises(ConfigError, match=r"paths\.outputs='' is no folder: expected a path"):
+    with pytest.raises(ConfigError, match=r"paths\.outputs is empty: expected a folder"):
         compose_in_python("paths.outputs=''")
 
 

@@ -226,7 +226,15 @@ def test_a_source_of_other_sizes_is_refused_in_one_line(
 
 @pytest.mark.parametrize(
     "override",
-    ["stage=nowhere", "vae.epoch=3", "transfer=frozen", "env=pong", "transfer.budget=-1", "vae.epochs=two", "seed=-1"],
+    [
+        "stage=nowhere",
+        "vae.epoch=3",
+        "transfer=frozen",
+        "env=breakout",
+        "transfer.budget=-1",
+        "vae.epochs=two",
+        "seed=-1",
+    ],
 )
 def test_a_request_that_makes_no_sense_exits_with_2_and_one_line(override: str, commands: Commands) -> None:
     output = commands.train(override, expect=2)
@@ -250,7 +258,7 @@ def test_help_names_every_group(commands: Commands) -> None:
     output = commands.run("train", "--help")
     for group in (Path(__file__).parents[1] / "conf").iterdir():
         if group.is_dir():
-            assert f"\n  {group.name}" in output
+            assert f"\n{group.name}: " in output
             assert all(option.stem in output for option in group.glob("*.yaml"))
 
 

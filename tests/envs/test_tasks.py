@@ -209,7 +209,7 @@ def test_an_unknown_id_is_refused(unknown, compose):
 @pytest.mark.parametrize("name", TASKS)
 def test_an_id_of_another_task_is_refused(name, other, compose):
     theirs = compose(f"env={other}").env
-    config = dataclasses.replace(compose(f"env={name}").env, id=theirs.id, kwargs=theirs.kwargs)
+    config = dataclasses.replace(compose(f"env={name}").env, id=theirs.id, kwargs=theirs.kwargs, squash=[])
     if name == other:
         make_env(config).reset()
     else:

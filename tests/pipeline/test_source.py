@@ -62,9 +62,9 @@ def test_a_source_is_asked_for_as_its_target_was(composed):
 
 
 def test_a_source_of_other_peoples_code_needs_permission(taken, tmp_path):
-    results = json.loads((tmp_path / "source" / "results.json").read_text())
+    results = json.loads((tmp_path / "runs" / "source" / "results.json").read_text())
     results["config"]["collect"]["policy"] = "mypackage.Policy"
-    (tmp_path / "source" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "runs" / "source" / "results.json").write_text(json.dumps(results))
     with pytest.raises(ConfigError, match=r"names mypackage.Policy, .* add allow=\[mypackage\]"):
         check_source(taken("transfer=pretrained"))
     assert check_source(taken("transfer=pretrained", "allow=[mypackage]")) is None

@@ -14,21 +14,19 @@ TASKS = ("lunar_lander", "car_racing", "bipedal_walker")
 @pytest.fixture
 def code(compose, monkeypatch):
     """Digest of a stage's code for a config; with ``changed``, as if a line had been added to that module."""
-    read = fingerprint._read  # keeps what it has parsed
+    read = fingerprint._read
 
     def digest(stage, *overrides, changed=None):
-        def reader(path, name):
-            source, imports = read(path, name)
-            return (f"{source}\nCHANGED = 1\n" if name == changed else source), imports
+        def reader(name, path):
+            source = read(name, path)
+            return source._replace(digest="changed") if name == changed else source
 
         monkeypatch.setattr(fingerprint, "_read", reader)
-        fingerprint._files.cache_clear()
         config, declared = compose(*overrides), DECLARED[stage]
         modules = [declared.build.__module__, *(path.rpartition(".")[0] for path in declared.parts(config))]
         return fingerprint.fingerprint(modules, ())["files"]
 
-    yield digest
-    fingerprint._files.cache_clear()
+    return digest
 
 
 @pytest.mark.parametrize("stage", PLAY)

@@ -43,6 +43,7 @@ from worldmodels.utils.seeds import torch_generator
 from worldmodels.vision.config import LOSSES
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.foveal import FovealVAE
+from worldmodels.vision.module import VisionModule
 
 __all__ = ["train_memory", "train_vision"]  # fixtures
 
@@ -175,11 +176,18 @@ def test_a_row_whose_checkpoint_was_never_written_is_forgotten(train_memory: Cal
     assert got.rows("batches") == expected.rows("batches")
 
 
-def test_v_gets_new_noise_in_every_step_and_the_same_for_every_validation(train_vision: Callable[..., Journal]) -> None:
-    network = make_vision()
+def test_v_gets_new_noise_in_every_step_and_the_same_for_every_validation(
+    train_vision: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
     noise: dict[bool, list[Tensor]] = {True: [], False: []}
-    network.register_forward_pre_hook(lambda module, inputs: noise[module.training].append(inputs[1]))
-    train_vision(network)
+    drawn = VisionModule._noise
+
+    def noted(module: VisionModule, frames: Tensor, generator: torch.Generator) -> Tensor:
+        noise[module.training].append(drawn(module, frames, generator))
+        return noise[module.training][-1]
+
+    monkeypatch.setattr(VisionModule, "_noise", noted)
+    train_vision(make_vision())
     steps, validations = noise[True], noise[False]
     assert len(steps) == 4 and len(validations) == 2  # two epochs of 8 and of 4 frames, 4 a batch
     for i, j in itertools.combinations(range(4), 2):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from small_training import BATCHES, CPU, Watch, changed, copy_of, make_memory, make_vision, train_memory, train_vision
+from torch import Tensor
 
 from worldmodels.cli import USAGE, one_line
 from worldmodels.config import Config
@@ -20,6 +21,7 @@ from worldmodels.training.callbacks import StopWhenDiverged
 from worldmodels.training.config import TrainerConfig
 from worldmodels.training.fit import make_trainer
 from worldmodels.utils.errors import ConfigError, TrainingDiverged
+from worldmodels.vision.module import VisionModule
 
 __all__ = ["train_memory", "train_vision"]  # fixtures
 
@@ -89,13 +91,19 @@ def test_v_is_clipped_where_asked(train_vision: Callable[..., Journal]) -> None:
     assert changed(clipped, copy_of(plain)) == set(plain.state_dict())
 
 
-def test_several_batches_of_a_step_have_noise_of_their_own(train_vision: Callable[..., Journal]) -> None:
+def test_several_batches_of_a_step_have_noise_of_their_own(
+    train_vision: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
     noise: list[float] = []
-    network = make_vision()
-    network.register_forward_pre_hook(
-        lambda module, inputs: noise.append(float(inputs[1].sum())) if module.training else None
-    )
-    train_vision(network, trainer=flags(accumulate_grad_batches=2), batch_size=2, epochs=1)
+    drawn = VisionModule._noise
+
+    def noted(module: VisionModule, frames: Tensor, generator: torch.Generator) -> Tensor:
+        values = drawn(module, frames, generator)
+        noise.extend([float(values.sum())] if module.training else [])
+        return values
+
+    monkeypatch.setattr(VisionModule, "_noise", noted)
+    train_vision(make_vision(), trainer=flags(accumulate_grad_batches=2), batch_size=2, epochs=1)
     assert len(noise) == 4 == len(set(noise))
 
 
