@@ -51,7 +51,7 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> 
         assert building(disturbed, stage, sign)(), f"{stage} was over before it could be killed"
     outputs.append(disturbed.train(*LONG_ENOUGH))
     undisturbed.train(*LONG_ENOUGH)
-    assert sum("going on after" in output for output in outputs) == 3  # V, M and C, each in the run after its kill
+    assert sum("going on after" in output for output in outputs) == 4  # V, M, C and the score, each after its kill
     assert any("kept" in output for output in outputs)
     assert contents(disturbed.outputs) == contents(undisturbed.outputs)
     assert len(contents(undisturbed.outputs)) == 11  # six stages, and what V and M are judged by

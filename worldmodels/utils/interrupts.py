@@ -4,6 +4,7 @@ behind.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ _requested = False
 
 
 def install() -> None:
-    """From now on SIGINT and SIGTERM raise `KeyboardInterrupt`, at once and again at the next `check`."""
+    """From now on SIGINT and SIGTERM raise `KeyboardInterrupt`, at once and again at the next `check`. One that Python
+    drops is not shown: the next `check` raises it.
+    """
     for each in SIGNALS:
         signal.signal(each, _request)
+    sys.unraisablehook = _unraisable
 
 
 @contextmanager
@@ -76,6 +80,11 @@ def deferred() -> Iterator[None]:
         if _requested and before[signal.SIGINT] is not _request:
             _requested = False
             raise KeyboardInterrupt
+
+
+def _unraisable(dropped: "sys.UnraisableHookArgs") -> None:
+    if not (_requested and isinstance(dropped.exc_value, KeyboardInterrupt)):
+        sys.__unraisablehook__(dropped)
 
 
 def _request(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """Probe: how much of the true state V's μ, and M's h beside it, carry on held-out rollouts."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,31 +112,28 @@ def _show(found: dict[str, Any], journal: Journal, axis: str, step: int) -> None
     log.info("  R² %s", ", ".join(f"{name} {value:.2f}" for name, value in known.items()) or "unknown: too few frames")
 
 
-VISION = Stage(
-    name="probe_vision",
-    parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", "vision": "vision"},
-    inputs=lambda config: {"probe": counted(config.probe)},
-    build=lambda work: vision(
-        work.config, work.path("heldout"), work.path("encoded"), work.path("vision") / WEIGHTS, work.journal
-    ),
-    label=label_of("vision"),
-    parts=lambda config: [
-        task_path(config.env),
-        *parts.targets(VISION_NETWORK, config.vae.network, "vae.network"),
-    ],
-    wanted=lambda config: config.probe.enabled and shows(config),
+def _stage(
+    part: str,
+    probe: Callable[..., dict[str, Any]],
+    network: Callable[[Config], list[str]],
+    wanted: Callable[[Config], bool],
+) -> Stage:
+    return Stage(
+        name=f"probe_{part}",
+        parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", part: part},
+        inputs=lambda config: {"probe": counted(config.probe)},
+        build=lambda work: probe(
+            work.config, work.path("heldout"), work.path("encoded"), work.path(part) / WEIGHTS, work.journal
+        ),
+        label=label_of(part),
+        parts=lambda config: [task_path(config.env), *network(config)],
+        wanted=lambda config: config.probe.enabled and wanted(config),
+    )
+
+
+VISION = _stage(
+    "vision", vision, lambda config: parts.targets(VISION_NETWORK, config.vae.network, "vae.network"), shows
 )
-MEMORY = Stage(
-    name="probe_memory",
-    parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", "memory": "memory"},
-    inputs=lambda config: {"probe": counted(config.probe)},
-    build=lambda work: memory(
-        work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal
-    ),
-    label=label_of("memory"),
-    parts=lambda config: [
-        task_path(config.env),
-        *parts.targets(MEMORY_NETWORK, config.memory.network, "memory.network"),
-    ],
-    wanted=lambda config: config.probe.enabled and moves(config),
+MEMORY = _stage(
+    "memory", memory, lambda config: parts.targets(MEMORY_NETWORK, config.memory.network, "memory.network"), moves
 )
