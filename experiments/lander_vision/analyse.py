@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from worldmodels.vision.objectives import relevant
 
 from worldmodels.diagnostics.probe_report import SHOWN
 from worldmodels.envs import TASKS, task_spec
@@ -20,7 +21,6 @@ from worldmodels.reports import pictures
 from worldmodels.reports.tidy import write_csv
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
-from worldmodels.vision.objectives import relevant
 from worldmodels.vision.scaling import to_pixels
 
 HERE = Path(__file__).parent

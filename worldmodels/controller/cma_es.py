@@ -29,13 +29,24 @@ class CMAES:
         population: int,
         seed: int,
         start: np.ndarray | None = None,
+        phase: int = 0,
+        deviations: np.ndarray | None = None,
         sigma: Annotated[float, Setting("First step size.", above=0, key="sigma")] = 0.1,
         diagonal: Annotated[
             bool, Setting("sep-CMA-ES, which learns a diagonal covariance and learns it sooner.", key="diagonal")
         ] = False,
+        step_size: Annotated[
+            str,
+            Setting(
+                "How the step size adapts: csa, cumulative; tpa, two-point; auto, csa below 300 parameters.",
+                options=("auto", "csa", "tpa"),
+                counts="unless default",
+                key="step_size",
+            ),
+        ] = "auto",
     ) -> None:
         start = np.zeros(size) if start is None else start
-        rng = generator(seed, "controller", 0)
+        rng = generator(seed, "controller", 0) if phase == 0 else generator(seed, "controller", 2, phase)
         options = {
             "popsize": population,
             "CMA_diagonal": diagonal,
@@ -43,6 +54,12 @@ class CMAES:
             "seed": np.nan,  # leaves NumPy's global generator alone
             "verbose": -9,
         }
+        if step_size != "auto":
+            rules = {"csa": cma.sigma_adaptation.CMAAdaptSigmaCSA, "tpa": cma.sigma_adaptation.CMAAdaptSigmaTPA}
+            options["AdaptSigma"] = rules[step_size]
+        if deviations is not None:
+            sigma = float(np.median(deviations))
+            options["CMA_stds"] = deviations / sigma
         self._strategy = cma.CMAEvolutionStrategy(start, sigma, options)
         self._asked: np.ndarray | None = None
         self.best = start
@@ -51,6 +68,11 @@ class CMAES:
     @property
     def mean(self) -> np.ndarray:
         return np.array(self._strategy.mean)
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """Of the distribution, along each parameter: (size,)."""
+        return np.array(self._strategy.stds)
 
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
