@@ -99,5 +99,5 @@ def test_it_gets_better_in_both_phases():
 def test_a_phase_opens_inputs_of_the_controller_only():
     with pytest.raises(ConfigError, match=r"controller.phases: inputs=\['z', 'c'\] from generation 3 on"):
         config(PhaseConfig(3, inputs=["z", "c"]))
-    with pytest.raises(ConfigError, match="controller.target=5"):
+    with pytest.raises(ConfigError, match=r"controller\.target=5"):
         config(target=5.0)
