@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from worldmodels.controller.individuals import Individuals
+from worldmodels.controller.individuals import Individuals, first_step
 from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import generator
 from worldmodels.utils.settings import Setting
@@ -22,6 +22,7 @@ with warnings.catch_warnings(action="ignore"):  # it regrets that matplotlib is 
 
 LARGEST_FULL = 5000  # parameters: a covariance of 0.2 GB, several times over, and a minute for its eigenvectors
 LARGEST_SIGMA = 1000.0
+FULL_UP_TO = 300  # parameters: beyond, a full covariance hardly changes within hundreds of generations
 TPA_FROM = 300  # parameters; cma's own choice
 
 
@@ -49,21 +50,35 @@ class CMAES:
         seed: int,
         start: np.ndarray | None = None,
         deviations: np.ndarray | None = None,
-        sigma: Annotated[float, Setting("First step size.", above=0, at_most=LARGEST_SIGMA, key="sigma")] = 0.1,
+        sigma: Annotated[
+            float | None,
+            Setting(
+                "First step size; null takes 1.5 / √(number of parameters), so that inputs of deviation 1 move C's "
+                "outputs by about 1.",
+                above=0,
+                at_most=LARGEST_SIGMA,
+                key="sigma",
+            ),
+        ] = None,
         diagonal: Annotated[
-            bool, Setting("sep-CMA-ES, which learns a diagonal covariance and learns it sooner.", key="diagonal")
-        ] = False,
+            bool | None,
+            Setting(
+                "sep-CMA-ES, which learns a diagonal covariance and learns it sooner; null takes it above "
+                f"{FULL_UP_TO} parameters.",
+                key="diagonal",
+            ),
+        ] = None,
         step_size: Annotated[
             str,
             Setting(
                 "How the step size adapts: csa (cumulative, Hansen 2016), tpa (two-point, Hansen 2008), or auto, csa "
                 f"below {TPA_FROM} parameters and tpa from there on, as the library chooses.",
                 options=("auto", "csa", "tpa"),
-                counts="unless default",
                 key="step_size",
             ),
-        ] = "auto",
+        ] = "csa",
     ) -> None:
+        diagonal = size > FULL_UP_TO if diagonal is None else diagonal
         require(
             diagonal or size <= LARGEST_FULL,
             f"controller.search=cma_es with a full covariance of {size:,} parameters takes {size**2 * 8 / 1e9:.1f} GB "
@@ -71,6 +86,7 @@ class CMAES:
             "controller.search.diagonal=true, or choose smaller controller.inputs",
         )
         start = np.zeros(size) if start is None else start
+        sigma = first_step(size) if sigma is None else sigma
         rule = step_size if step_size != "auto" else ("tpa" if size >= TPA_FROM else "csa")
         rng = generator(seed, "controller", 0)
         options = {

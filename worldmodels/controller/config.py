@@ -21,7 +21,9 @@ class PhaseConfig(Settings):
     node: ClassVar[str] = "controller.phases"
 
     generation: Annotated[int, Setting("The first generation of the phase.", at_least=1)] = 1
-    inputs: Annotated[list[str] | None, Setting("The inputs of C that are open; the others' weights stay at 0.")] = None
+    inputs: Annotated[
+        list[str] | None, Setting("Those of controller.inputs that are open; the others' weights stay at 0.")
+    ] = None
     rollouts: Annotated[int | None, Setting("Episodes of each individual.", at_least=1)] = None
     max_steps: Annotated[int | None, Setting("Limit of an episode.", unit="steps of the task", at_least=1)] = None
     patience: Annotated[int | None, Setting("As controller.patience.", unit="steps of the task", at_least=1)] = None
@@ -57,7 +59,7 @@ class ControllerConfig(Settings):
         int | None,
         Setting(
             "End an episode of the search after so many steps without a reward above 0 (with action_repeat: without a "
-            "sum above 0).",
+            "sum above 0); null takes env.patience.",
             unit="steps of the task",
             at_least=1,
         ),
@@ -67,9 +69,8 @@ class ControllerConfig(Settings):
         bool,
         Setting(
             "Search in coordinates in which every input has mean 0 and deviation 1 over the training rollouts.",
-            counts="unless default",
         ),
-    ] = False
+    ] = True
     phases: Annotated[
         list[PhaseConfig],
         Setting("Changes from a generation on: inputs that open, more or longer episodes.", counts="unless default"),
@@ -100,11 +101,10 @@ class ControllerConfig(Settings):
             f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c]",
         )
         for phase in self.phases:
-            opened = phase.inputs or ["z"]
             require(
-                opened == list(self.inputs)[: len(opened)],
-                f"controller.phases: inputs={phase.inputs} from generation {phase.generation} on: expected the first "
-                f"of controller.inputs={list(self.inputs)}",
+                phase.inputs is None or phase.inputs in allowed,
+                f"controller.phases: inputs={phase.inputs} from generation {phase.generation} on is unknown: expected "
+                "[z], [z,h] or [z,h,c]",
             )
         require(
             self.target is None or self.validate_every is not None,

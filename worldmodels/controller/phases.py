@@ -24,7 +24,8 @@ def phase_at(config: ControllerConfig, generation: int) -> PhaseConfig:
         if change.generation <= generation:
             changed = {name: value for name, value in vars(change).items() if value is not None}
             phase = dataclasses.replace(phase, **changed)
-    return phase
+    read = [name for name in config.inputs if name in (phase.inputs or [])]
+    return dataclasses.replace(phase, inputs=read)
 
 
 class PhasedSearch:
@@ -61,6 +62,15 @@ class PhasedSearch:
     def best(self) -> np.ndarray:
         """The individual with the highest return ever told, as C's parameters: (size,)."""
         return self._individuals.best
+
+    @property
+    def inputs(self) -> list[str]:
+        """Those of C's inputs that are open."""
+        return list(self._open)
+
+    def narrow(self, parameters: np.ndarray) -> np.ndarray:
+        """Of C's parameters, (…, size), those of a C that reads the open inputs only: it acts the same."""
+        return parameters[..., self._columns()]
 
     def begins(self) -> str | None:
         """What the next generation begins, for the log; None where it goes on as before."""

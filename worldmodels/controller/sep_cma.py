@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from worldmodels.controller.individuals import Individuals
+from worldmodels.controller.individuals import Individuals, first_step
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.seeds import sequence
 from worldmodels.utils.settings import Setting
@@ -29,7 +29,10 @@ class SepCMA:
         population: int,
         seed: int,
         start: np.ndarray | None = None,
-        sigma: Annotated[float, Setting("First step size.", above=0, at_most=1000)] = 0.1,
+        sigma: Annotated[
+            float | None,
+            Setting("First step size; null takes 1.5 / √(number of parameters).", above=0, at_most=1000),
+        ] = None,
     ) -> None:
         try:
             import cmaes
@@ -41,7 +44,7 @@ class SepCMA:
         start = np.zeros(size) if start is None else start
         self._strategy = cmaes.SepCMA(
             mean=start.astype(np.float64).copy(),  # it moves this very array
-            sigma=sigma,
+            sigma=first_step(size) if sigma is None else sigma,
             population_size=population,
             seed=int(sequence(seed, "controller", 0).generate_state(1)[0]),  # of a generator of its own
         )

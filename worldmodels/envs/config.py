@@ -65,6 +65,15 @@ class EnvConfig(Settings):
             "Limit of a rollout in collecting and searching.", unit="steps of the task", at_least=2, counts="never"
         ),
     ] = 1000
+    patience: Annotated[
+        int | None,
+        Setting(
+            "controller.patience of this task, unless that is set.",
+            unit="steps of the task",
+            at_least=1,
+            counts="never",
+        ),
+    ] = None
     squash: Annotated[
         list[str],
         Setting(

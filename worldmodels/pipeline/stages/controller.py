@@ -1,5 +1,6 @@
 """Controller: search C's parameters by the returns of the whole agent in the task."""
 
+import dataclasses
 import logging
 import time
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from worldmodels.controller.agent import (
     check_inputs,
     input_size,
     input_sizes,
+    remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at
@@ -88,9 +90,10 @@ def run(
         if what := search.begins():
             log.info("  %s", what)
         phase = phase_at(settings, generation)
-        work = _episodes(config, vision, memory, phase.max_steps or config.env.max_steps, phase.patience)
+        max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
+        work = _episodes(config, search.inputs, vision, memory, max_steps, patience)
         seeds = _seeds(config, 1, generation, count=phase.rollouts or settings.rollouts)
-        returns = _returns(work, search.ask(), seeds, executor, f"generation {generation}")
+        returns = _returns(work, search.narrow(search.ask()), seeds, executor, f"generation {generation}")
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
         row = {
@@ -101,9 +104,9 @@ def run(
             "std": float(fitness.std(ddof=1)),
         }
         if settings.validate_every and generation % settings.validate_every == 0:
-            whole = _episodes(config, vision, memory, config.env.max_steps, None)
+            whole = _episodes(config, search.inputs, vision, memory, config.env.max_steps, None)
             held_out = _seeds(config, 3, count=settings.validation_episodes)
-            [scores] = _returns(whole, search.mean[None], held_out, executor, "validation")
+            [scores] = _returns(whole, search.narrow(search.mean)[None], held_out, executor, "validation")
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
             incumbent.consider(search.mean, row["validation"])
         row |= {"seconds": round(time.perf_counter() - started, 2), "fitness": fitness.tolist()}
@@ -167,7 +170,12 @@ def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | 
     return Scaling(moments["mean"], moments["std"], outputs)
 
 
-def _episodes(config: Config, vision: Path, memory: Path | None, max_steps: int, patience: int | None) -> AgentEpisodes:
+def _episodes(
+    config: Config, inputs: list[str], vision: Path, memory: Path | None, max_steps: int, patience: int | None
+) -> AgentEpisodes:
+    """Work for C's that read these inputs only: M is not asked where none of its is open."""
+    config = dataclasses.replace(config, controller=dataclasses.replace(config.controller, inputs=inputs))
+    memory = memory if remembers(config) else None
     return AgentEpisodes(config_to_json(config), vision, memory, max_steps, config.executor.slots, patience)
 
 
@@ -195,7 +203,11 @@ def _inputs(config: Config) -> dict[str, Any]:
     search = config.controller
     return {
         "env": counted(config.env, "controller"),
-        "controller": {**counted(search), "max_steps": search.max_steps or config.env.max_steps},
+        "controller": {
+            **counted(search),
+            "max_steps": search.max_steps or config.env.max_steps,
+            "patience": search.patience or config.env.patience,
+        },
         **agent_inputs(config),
     }
 
