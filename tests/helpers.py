@@ -61,12 +61,12 @@ class Commands:
 
     def run(self, command: str, *overrides: str, expect: int = 0, fresh: bool = False) -> str:
         """Run a command to its end and return what it printed."""
-        return _end(self.start(command, *overrides, fresh=fresh), expect)
+        return ended(self.start(command, *overrides, fresh=fresh), expect)
 
     def analyse(self, study: str, *arguments: str, expect: int = 0, cwd: Path = ROOT) -> str:
         """Run a study's analysis to its end and return what it printed."""
         script = ROOT / "experiments" / study / "analyse.py"
-        return _end(self._warm.start([str(script), *arguments], cwd), expect)
+        return ended(self._warm.start([str(script), *arguments], cwd), expect)
 
     def train(self, *overrides: str, expect: int = 0, fresh: bool = False) -> str:
         """Run a training job with this folder for outputs, as small and plain as it gets."""
@@ -124,7 +124,8 @@ class Finished:
         return commands.outputs / self.run.relative_to(self.outputs)
 
 
-def _end(process: Process, expect: int) -> str:
+def ended(process: Process, expect: int = 0) -> str:
+    """What a process printed, once it has ended with this code."""
     output, _ = process.communicate(timeout=600)
     assert process.returncode == expect, output
     return output

@@ -90,10 +90,10 @@ def test_without_ffmpeg_scores_and_figures_are_kept(
     with monkeypatch.context() as patch:
         patch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
         ask = (f"run={run}", "episodes=2", "video=true", "workers=1")
-        output = commands.run("evaluate", *ask, fresh=True)
+        output = commands.run("evaluate", *ask)
         assert "no film, and the score stands: episode.mp4 could not be made" in output
         (score,) = run.glob("evaluations/*/evaluation.json")
-        output = commands.run("dream", f"run={run}", "steps=20", "temperature=0.8", fresh=True, expect=1)
+        output = commands.run("dream", f"run={run}", "steps=20", "temperature=0.8", expect=1)
     assert output.splitlines()[-1].startswith("error: dream.mp4 could not be made") and "Traceback" not in output
     (dream,) = run.glob("dreams/*/dream.json")
     assert sorted(path.name for path in dream.parent.glob("dream*")) == ["dream.gif", "dream.json", "dream.log"]
