@@ -154,6 +154,7 @@ def load_libraries() -> None:
     for room in [room.name for room in pkgutil.iter_modules(rooms, "worldmodels.") if room.ispkg]:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
             importlib.import_module(module.name)
+    share_what_is_made_once()
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
 
 
@@ -207,6 +208,18 @@ def become_the_fork_server(request: dict[str, Any], pipes: list[int]) -> None:
         os.close(pipe)
     with contextlib.suppress(SystemExit):  # its way to end
         exec(request["command"], {})
+
+
+def share_what_is_made_once() -> None:
+    """What takes a process half a second when it is used first: the digests of the code, and Numba's functions."""
+    declared = importlib.import_module("worldmodels.pipeline.pipeline").DECLARED.values()
+    importlib.import_module("worldmodels.store.fingerprint").fingerprint(
+        [each.build.__module__ for each in declared], []
+    )
+    task = importlib.import_module("worldmodels.envs.config").EnvConfig()
+    env = importlib.import_module("worldmodels.envs").make_env(task)
+    env.reset(seed=0)
+    env.close()
 
 
 def run(arguments: list[str]) -> None:
