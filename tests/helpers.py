@@ -29,7 +29,7 @@ RUNS = {  # that several tests look at
     ),
     "lander_reconstruction": (  # four runs of the study
         *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
-        *("vae.epochs=4", "heldout.rollouts=12"),
+        *("vae.epochs=3", "heldout.rollouts=12"),
     ),
 }
 

@@ -103,7 +103,10 @@ def test_only_what_depends_on_a_change_is_built_anew(finished: Callable[[str], F
 @pytest.mark.slow
 def test_a_sweep_over_the_six_strategies_shares_what_it_can(commands: Commands) -> None:
     strategies = ",".join(FROZEN)
-    commands.train("-m", f"transfer={strategies}", "stage=memory", "probe.enabled=false", "measure.enabled=false")
+    commands.train(
+        *("-m", f"transfer={strategies}", "stage=memory", "vae.epochs=1", "collect.max_steps=20"),
+        *("probe.enabled=false", "measure.enabled=false"),
+    )
     results = {result["transfer"]: result for result in commands.results()}
     assert set(results) == set(FROZEN)
     for strategy, expected in FROZEN.items():
@@ -246,7 +249,7 @@ def test_a_request_that_makes_no_sense_exits_with_2_and_one_line(override: str, 
 @pytest.mark.slow
 def test_interrupted_by_the_user_exits_with_130(commands: Commands) -> None:
     overrides = commands.options("env=lunar_lander", "vae.epochs=50", "stage=vision")
-    process = commands.start("train", *overrides, fresh=True)
+    process = commands.start("train", *overrides)
     wait_for(lambda: list(commands.outputs.glob("artifacts/vision/*.building/checkpoint/last.ckpt")), process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)

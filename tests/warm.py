@@ -176,6 +176,7 @@ def keep_a_fork_server() -> None:
     ours, theirs = socket.socketpair()
     if (server := os.fork()) == 0:
         ours.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the fork server will
         message, pipes, *_ = socket.recv_fds(theirs, LONGEST_REQUEST, 2)
         theirs.close()
         if message:
@@ -206,6 +207,7 @@ def become_the_fork_server(request: dict[str, Any], pipes: list[int]) -> None:
     for pipe, number in zip(moved, request["numbers"], strict=True):
         os.dup2(pipe, number)
         os.close(pipe)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.suppress(SystemExit):  # its way to end
         exec(request["command"], {})
 
