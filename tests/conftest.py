@@ -6,9 +6,11 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
+import schedule
 import torch
 from helpers import Commands, Finished
 from hydra.core.global_hydra import GlobalHydra
@@ -22,7 +24,12 @@ gc.freeze()  # collecting garbage among the libraries' million objects takes a q
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no core waits for it in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: schedule.place(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Schedule:
+    config.option.loadscopereorder = False
+    return schedule.Schedule(config, log)
 
 
 @pytest.fixture(scope="session")

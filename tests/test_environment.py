@@ -74,7 +74,6 @@ def test_no_room(executor: str, tmp_path: Path, warm: Warm) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lunar_lander")
 def test_without_ffmpeg_scores_and_figures_are_kept(
     finished: Callable[[str], Finished], commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,6 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lander_reconstruction")
 def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(
     finished: Callable[[str], Finished], commands: Commands
 ) -> None:

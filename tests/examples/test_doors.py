@@ -15,7 +15,6 @@ from worldmodels.pipeline.stages import collect
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
 
-pytestmark = pytest.mark.xdist_group("examples of doors")  # they share what V and M have learnt
 TASK = "lunar_lander"
 
 

@@ -116,7 +116,6 @@ def artifact(made: dict[str, Any], stage: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("own_models")
 def test_a_v_and_an_m_with_nothing_but_the_interface_go_through_every_stage(
     together: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +144,6 @@ def test_a_v_and_an_m_with_nothing_but_the_interface_go_through_every_stage(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("own_models")
 def test_they_dream_and_are_probed(run: Callable[..., str], together: Path) -> None:
     folder = str(results(together)["folder"])
     allowed = (f"run={folder}", "allow=[my_vision,my_memory]")

@@ -22,7 +22,6 @@ FIGURES = ("bipedal_walker", "car_racing_frozen", "car_racing_mean", "car_racing
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("studies")
 def test_sweeps_become_tables_and_figures(studies: Commands, tmp_path: Path) -> None:
     commands = studies
 
