@@ -82,7 +82,7 @@ def test_an_executor_of_ones_own_gives_the_same_results(example):
     mine = example("own_executor")
     found = []
     for engine in (["--config-dir", "conf", "executor=mine"], []):
-        _, results = mine.train(*engine, "stage=controller", "executor.workers=2")
+        _, results = mine.train(*engine, "stage=controller", "executor.workers=1")
         assert not results["stages"]["controller"]["cached"]
         artifact = mine.artifact(results, "controller")
         rows = [row["fitness"] for row in results["controller"]["generations"]]
