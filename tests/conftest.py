@@ -1,42 +1,76 @@
 """Fixtures: composing configs, and running the commands."""
 
 import copy
+import dataclasses
 import functools
 import gc
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
+import schedule
 import torch
 from helpers import Commands, Finished
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 from warm import Warm
 
 from worldmodels.config import Config, conf_dir, register_schema, to_config
 
+NODES = {each.name for each in dataclasses.fields(Config)}
 torch.set_num_threads(1)
 gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no core waits for it in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: schedule.place(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Schedule:
+    config.option.loadscopereorder = False
+    return schedule.Schedule(config, log)
 
 
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., Config]:
     """``compose("env=lunar_lander", …)``: what ``python -m worldmodels.train`` would run."""
 
-    @functools.cache  # Hydra takes a fifth of a second
-    def composed(*overrides: str) -> Config:
+    @functools.cache  # Hydra takes a tenth of a second
+    def chosen(*choices: str) -> DictConfig:
         register_schema()
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return to_config(hydra.compose("config", list(overrides)))
+            return hydra.compose("config", list(choices))
+
+    @functools.cache
+    def composed(*overrides: str) -> Config:
+        values = [each for each in overrides if _is_value(each)]
+        config = chosen(*(each for each in overrides if each not in values)).copy()
+        # What Hydra does with them once the files are read.
+        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(values), config)
+        return to_config(config)
 
     return lambda *overrides: copy.deepcopy(composed(*overrides))
+
+
+def _is_value(override: str) -> bool:
+    """Whether it is known to be one value of a setting, and no choice of a file."""
+    key, _, value = override.partition("=")
+    node, dot, _ = key.lstrip("+").partition(".")
+    several = "," in value and value[0] not in "[{"
+    return (
+        node in NODES
+        and (bool(dot) or not (conf_dir() / node).is_dir())
+        and not re.search(r"[/@]", key)
+        and not several
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """Running the commands as users do."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ from worldmodels.envs import TaskSpec, action_codec
 from worldmodels.envs.config import EnvConfig
 
 ROOT = Path(__file__).parents[1]
-Process = subprocess.Popen[str] | Command
 RUNS = {  # that several tests look at
     "car_racing": ("env=car_racing",),
     "bipedal_walker": ("env=bipedal_walker",),
@@ -29,48 +26,35 @@ RUNS = {  # that several tests look at
     ),
     "lander_reconstruction": (  # four runs of the study
         *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
-        *("vae.epochs=4", "heldout.rollouts=12"),
+        *("vae.epochs=3", "heldout.rollouts=12"),
     ),
 }
 
 
 class Commands:
-    """Runs ``python -m worldmodels.<command>`` in a process of its own, all outputs under one folder.
-
-    The process is forked from a warm one, which has the libraries; ``fresh=True`` starts a new interpreter, as a user
-    does, and takes some five seconds longer.
+    """Runs ``python -m worldmodels.<command>`` in a process of its own, all outputs under one folder. The process is
+    forked from a warm one, which has the libraries.
     """
 
     def __init__(self, outputs: Path, warm: Warm) -> None:
         self.outputs, self._warm = outputs, warm
 
-    def start(self, command: str, *overrides: str, fresh: bool = False) -> Process:
+    def start(self, command: str, *overrides: str) -> Command:
         """Start a command as leader of a process group."""
-        arguments = ["-m", f"worldmodels.{command}", *overrides]
-        if not fresh:
-            return self._warm.start(arguments)
-        return subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return self._warm.start(["-m", f"worldmodels.{command}", *overrides])
 
-    def run(self, command: str, *overrides: str, expect: int = 0, fresh: bool = False) -> str:
+    def run(self, command: str, *overrides: str, expect: int = 0) -> str:
         """Run a command to its end and return what it printed."""
-        return _end(self.start(command, *overrides, fresh=fresh), expect)
+        return ended(self.start(command, *overrides), expect)
 
     def analyse(self, study: str, *arguments: str, expect: int = 0, cwd: Path = ROOT) -> str:
         """Run a study's analysis to its end and return what it printed."""
         script = ROOT / "experiments" / study / "analyse.py"
-        return _end(self._warm.start([str(script), *arguments], cwd), expect)
+        return ended(self._warm.start([str(script), *arguments], cwd), expect)
 
-    def train(self, *overrides: str, expect: int = 0, fresh: bool = False) -> str:
+    def train(self, *overrides: str, expect: int = 0) -> str:
         """Run a training job with this folder for outputs, as small and plain as it gets."""
-        return self.run("train", *self.options(*overrides), expect=expect, fresh=fresh)
+        return self.run("train", *self.options(*overrides), expect=expect)
 
     def options(self, *overrides: str) -> list[str]:
         """What `train` adds to a command line: one thread, so that results repeat bit for bit, and rollouts in the same
@@ -124,7 +108,8 @@ class Finished:
         return commands.outputs / self.run.relative_to(self.outputs)
 
 
-def _end(process: Process, expect: int) -> str:
+def ended(process: Command, expect: int = 0) -> str:
+    """What a process printed, once it has ended with this code."""
     output, _ = process.communicate(timeout=600)
     assert process.returncode == expect, output
     return output
@@ -136,7 +121,7 @@ def box_spec(name: str, low: Sequence[float], high: Sequence[float], squash: Seq
     return TaskSpec(name, action_codec(space, EnvConfig(name=name, squash=list(squash))), (), 50)
 
 
-def wait_for(condition: Callable[[], Any], process: Process) -> None:
+def wait_for(condition: Callable[[], Any], process: Command) -> None:
     """Return once ``condition`` holds; fail if the process ends before."""
     while not condition():
         try:

@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, Commands, Finished, wait_for
+from helpers import ROOT, Commands, Finished, ended, wait_for
+from warm import Warm
 
 import worldmodels
 from worldmodels.reports.tidy import find_runs
@@ -23,18 +23,16 @@ SMALL = ("scale=smoke", "env=lunar_lander", "executor=serial", "trainer=cpu", "t
 SMALL += ("collect.rollouts=2", "collect.max_steps=20")
 
 
-def train(*overrides: str, cwd: Path, shell: str = '"$@"', **options: Any) -> subprocess.CompletedProcess[bytes]:
+def train(cwd: Path, shell: str = '"$@"', **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run the smallest training command there is, in a shell, in a new interpreter."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-    command = [sys.executable, "-m", "worldmodels.train", *SMALL, *overrides]
+    command = [sys.executable, "-m", "worldmodels.train", *SMALL]
     return subprocess.run(
         ["bash", "-c", shell, "bash", *command],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         timeout=300,
         check=False,
-        **options,
     )
 
 
@@ -46,7 +44,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
 def test_a_folder_with_letters_that_the_locale_lacks(tmp_path: Path) -> None:
     folder = tmp_path / "dössier"
     folder.mkdir()
-    done = train(cwd=folder, env={"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"})
+    done = train(folder, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="C")
     assert (done.returncode, done.stderr) == (0, b"")
     assert f"results: {folder}" in done.stdout.decode()
     assert len(results(folder)) == 1
@@ -54,7 +52,7 @@ def test_a_folder_with_letters_that_the_locale_lacks(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_no_reader_and_no_standard_error(tmp_path: Path) -> None:
-    done = train(cwd=tmp_path, shell='"$@" 2>&- | head -1; exit "${PIPESTATUS[0]}"')
+    done = train(tmp_path, shell='"$@" 2>&- | head -1; exit "${PIPESTATUS[0]}"')
     assert (done.returncode, done.stderr) == (0, b"")
     assert len(done.stdout.splitlines()) == 1
     assert len(results(tmp_path)) == 1
@@ -64,24 +62,18 @@ def test_no_reader_and_no_standard_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["serial", "process"])
-def test_no_room(executor: str, tmp_path: Path) -> None:
-    def no_large_file() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
-
-    overrides = (f"executor={executor}", "executor.workers=1")
-    done = train(*overrides, cwd=tmp_path, preexec_fn=no_large_file)
-    lines = (done.stdout + done.stderr).decode().splitlines()
-    assert done.returncode == 1
+def test_no_room(executor: str, tmp_path: Path, warm: Warm) -> None:
+    ask = ("-m", "worldmodels.train", *SMALL, f"executor={executor}", "executor.workers=1")
+    lines = ended(warm.start(ask, tmp_path, largest_file=5000), expect=1).splitlines()
     assert lines[-1].startswith("error: ") and "could not be written to" in lines[-1] and "make room" in lines[-1]
     assert not any("Traceback" in line for line in lines)
     assert not list(tmp_path.rglob("*.h5")) and not list(tmp_path.rglob("*.partial"))
     assert results(tmp_path) == []
-    assert train(*overrides, cwd=tmp_path).returncode == 0
+    ended(warm.start(ask, tmp_path))
     assert len(results(tmp_path)) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lunar_lander")
 def test_without_ffmpeg_scores_and_figures_are_kept(
     finished: Callable[[str], Finished], commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,10 +82,10 @@ def test_without_ffmpeg_scores_and_figures_are_kept(
     with monkeypatch.context() as patch:
         patch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
         ask = (f"run={run}", "episodes=2", "video=true", "workers=1")
-        output = commands.run("evaluate", *ask, fresh=True)
+        output = commands.run("evaluate", *ask)
         assert "no film, and the score stands: episode.mp4 could not be made" in output
         (score,) = run.glob("evaluations/*/evaluation.json")
-        output = commands.run("dream", f"run={run}", "steps=20", "temperature=0.8", fresh=True, expect=1)
+        output = commands.run("dream", f"run={run}", "steps=20", "temperature=0.8", expect=1)
     assert output.splitlines()[-1].startswith("error: dream.mp4 could not be made") and "Traceback" not in output
     (dream,) = run.glob("dreams/*/dream.json")
     assert sorted(path.name for path in dream.parent.glob("dream*")) == ["dream.gif", "dream.json", "dream.log"]
@@ -108,7 +100,7 @@ def test_without_ffmpeg_scores_and_figures_are_kept(
 @pytest.mark.slow
 def test_ctrl_c_in_a_parallel_sweep_is_told_in_a_line(commands: Commands) -> None:
     sweep = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1,2", "collect.rollouts=5000")
-    process = commands.start("train", *commands.options(*sweep, "env=lunar_lander", "stage=collect"), fresh=True)
+    process = commands.start("train", *commands.options(*sweep, "env=lunar_lander", "stage=collect"))
     wait_for(lambda: len(list(commands.outputs.glob("artifacts/collect/*.building/000003.h5"))) == 2, process)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)

@@ -192,7 +192,6 @@ def test_names_from_results_cannot_break_the_page(tmp_path, compose):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lander_reconstruction")
 def test_real_runs_are_reported_by_the_command(finished: Callable[[str], Finished], commands: Commands) -> None:
     outputs = finished("lander_reconstruction").outputs
     folder = commands.outputs / "reports" / "now"

@@ -12,13 +12,13 @@ from warm import Warm
 
 LONG_ENOUGH = [
     "env=bipedal_walker",
-    "collect.rollouts=12",
-    "vae.epochs=4",
+    "collect.rollouts=8",
+    "vae.epochs=3",
     *("transfer.budget=0.5", "transfer.budgeted=[vision]"),
-    "memory.steps=60",
-    "controller.generations=6",
+    "memory.steps=32",
+    "controller.generations=4",
     "evaluate.video=false",
-    "evaluate.episodes=6",
+    "evaluate.episodes=4",
 ]
 
 
@@ -65,7 +65,6 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lander_reconstruction")
 def test_a_studys_sweep_killed_and_started_again_does_only_what_is_missing(
     finished: Callable[[str], Finished], commands: Commands
 ) -> None:

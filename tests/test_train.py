@@ -25,9 +25,7 @@ LOADED = {"pretrained": ["vision", "memory"], "freeze2": ["vision"], "freeze_enc
 LOADED |= {"scratch": [], "freeze_lstm": ["memory"], "freeze_mdn": ["memory"]}
 
 
-ENVS = [
-    pytest.param(env, marks=pytest.mark.xdist_group(env)) for env in ("car_racing", "lunar_lander", "bipedal_walker")
-]
+ENVS = ("car_racing", "lunar_lander", "bipedal_walker")
 
 
 def duration(gif: Image.Image) -> int:
@@ -87,7 +85,6 @@ def test_a_finished_run_is_reused(env: str, finished: Callable[[str], Finished],
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lunar_lander")
 def test_only_what_depends_on_a_change_is_built_anew(finished: Callable[[str], Finished], commands: Commands) -> None:
     made = finished("lunar_lander")
     made.copied(commands)
@@ -103,7 +100,10 @@ def test_only_what_depends_on_a_change_is_built_anew(finished: Callable[[str], F
 @pytest.mark.slow
 def test_a_sweep_over_the_six_strategies_shares_what_it_can(commands: Commands) -> None:
     strategies = ",".join(FROZEN)
-    commands.train("-m", f"transfer={strategies}", "stage=memory", "probe.enabled=false", "measure.enabled=false")
+    commands.train(
+        *("-m", f"transfer={strategies}", "stage=memory", "vae.epochs=1", "collect.max_steps=20"),
+        *("probe.enabled=false", "measure.enabled=false"),
+    )
     results = {result["transfer"]: result for result in commands.results()}
     assert set(results) == set(FROZEN)
     for strategy, expected in FROZEN.items():
@@ -150,7 +150,6 @@ def test_further_strategies_share_a_source_and_controls_need_none(commands: Comm
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("car_racing")
 def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(
     finished: Callable[[str], Finished], commands: Commands
 ) -> None:
@@ -176,7 +175,6 @@ def test_a_search_is_warm_and_an_adapted_memory_serves_every_stage(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("car_racing")
 def test_the_joblib_launcher_shares_too(finished: Callable[[str], Finished], commands: Commands) -> None:
     finished("car_racing").copied(commands)
     (source,) = commands.outputs.glob("artifacts/vision/*/manifest.json")
@@ -197,7 +195,6 @@ def test_the_joblib_launcher_shares_too(finished: Callable[[str], Finished], com
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("car_racing")
 def test_training_is_skipped_where_everything_is_frozen(
     finished: Callable[[str], Finished], commands: Commands
 ) -> None:
@@ -213,7 +210,6 @@ def test_training_is_skipped_where_everything_is_frozen(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("bipedal_walker")
 def test_a_source_of_other_sizes_is_refused_in_one_line(
     finished: Callable[[str], Finished], commands: Commands
 ) -> None:
@@ -246,7 +242,7 @@ def test_a_request_that_makes_no_sense_exits_with_2_and_one_line(override: str, 
 @pytest.mark.slow
 def test_interrupted_by_the_user_exits_with_130(commands: Commands) -> None:
     overrides = commands.options("env=lunar_lander", "vae.epochs=50", "stage=vision")
-    process = commands.start("train", *overrides, fresh=True)
+    process = commands.start("train", *overrides)
     wait_for(lambda: list(commands.outputs.glob("artifacts/vision/*.building/checkpoint/last.ckpt")), process)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -263,7 +259,6 @@ def test_help_names_every_group(commands: Commands) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lunar_lander")
 def test_evaluate_dream_probe_and_report_follow_a_run(finished: Callable[[str], Finished], commands: Commands) -> None:
     run = finished("lunar_lander").copied(commands)
     commands.run("evaluate", f"run={run}", "episodes=2")

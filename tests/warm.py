@@ -1,16 +1,19 @@
 """Commands without the seconds that the libraries take to load: a process that has them forks one for each command.
 
 A forked command is a process with a session, an exit code and an output of its own, as a fresh one is. It is asked for
-over a Unix socket: a JSON list of the working folder and of what follows ``python`` (``-m MODULE …`` or ``FILE …``),
-with a pipe for what it prints and one for what becomes of it: its number first, at its end its wait status.
+over a Unix socket: a JSON object of the working folder, of the environment and of what follows ``python``
+(``-m MODULE …`` or ``FILE …``), with a pipe for what it prints and one for what becomes of it: its number first, at its
+end its wait status. If it starts multiprocessing's fork server, that one has the libraries from the beginning too.
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
 import os
 import pkgutil
+import resource
 import runpy
 import select
 import signal
@@ -18,8 +21,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from multiprocessing import util
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LONGEST_REQUEST = 1 << 16
@@ -29,11 +34,11 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # only a pro
 class Command:
     """A command under way, with what tests need of `subprocess.Popen`."""
 
-    def __init__(self, requests: socket.socket, arguments: Sequence[str], cwd: Path) -> None:
+    def __init__(self, requests: socket.socket, request: Mapping[str, Any]) -> None:
         self.returncode: int | None = None
         self._output, output = os.pipe()
         self._fate, fate = os.pipe()
-        socket.send_fds(requests, [json.dumps([str(cwd), *arguments]).encode()], [output, fate])
+        socket.send_fds(requests, [json.dumps(request).encode()], [output, fate])
         os.close(output)
         os.close(fate)
         self.pid = self._told()
@@ -88,16 +93,30 @@ class Warm:
         )
         theirs.close()
 
-    def start(self, arguments: Sequence[str], cwd: Path = ROOT) -> Command:
-        """Start ``python ARGUMENTS`` as leader of a process group."""
-        return Command(self._requests, arguments, cwd)
+    def start(
+        self,
+        arguments: Sequence[str],
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        largest_file: int | None = None,
+    ) -> Command:
+        """Start ``python ARGUMENTS`` as leader of a process group. ``environment`` is added to this process's, and no
+        file may become larger than ``largest_file`` bytes.
+        """
+        request = {
+            "arguments": list(map(str, arguments)),
+            "cwd": str(cwd),
+            "environment": {**os.environ, **ONE_THREAD, **(environment or {})},
+            "largest_file": largest_file,
+        }
+        return Command(self._requests, request)
 
     def close(self) -> None:
         self._requests.close()
         self._process.wait(timeout=60)
 
 
-def serve(requests: socket.socket) -> list[str]:
+def serve(requests: socket.socket) -> dict[str, Any]:
     """Fork a process for each request; in that process alone this returns what to run."""
     while True:
         message, pipes, *_ = socket.recv_fds(requests, LONGEST_REQUEST, 2)
@@ -120,9 +139,7 @@ def serve(requests: socket.socket) -> list[str]:
     for place, pipe in enumerate((os.open(os.devnull, os.O_RDONLY), output, output)):
         os.dup2(pipe, place)
     os.close(output)
-    cwd, *arguments = json.loads(message)
-    os.chdir(cwd)
-    return arguments
+    return json.loads(message)
 
 
 def tell(pipe: int, number: int) -> None:
@@ -137,13 +154,81 @@ def load_libraries() -> None:
     for room in [room.name for room in pkgutil.iter_modules(rooms, "worldmodels.") if room.ispkg]:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
             importlib.import_module(module.name)
+    share_what_is_made_once()
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
+
+
+def prepare(request: dict[str, Any]) -> None:
+    """What a new interpreter would begin with."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    own = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    sys.path[1:1] = [folder for folder in own if folder not in sys.path[1:]]
+    if (most := request["largest_file"]) is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def keep_a_fork_server() -> None:
+    """Fork the process that is to be the fork server, if the command starts one: by then the command has threads, and
+    from a new interpreter the server would load the libraries anew.
+    """
+    ours, theirs = socket.socketpair()
+    if (server := os.fork()) == 0:
+        ours.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the fork server will
+        message, pipes, *_ = socket.recv_fds(theirs, LONGEST_REQUEST, 2)
+        theirs.close()
+        if message:
+            become_the_fork_server(json.loads(message), pipes)
+        os._exit(0)
+    theirs.close()
+    usual = util.spawnv_passfds
+
+    def started(path: Any, args: Sequence[str], passfds: Sequence[int]) -> int:
+        if "multiprocessing.forkserver" not in args[-1] or ours.fileno() < 0:
+            return usual(path, args, passfds)
+        request = {"command": args[-1], "numbers": list(passfds), "environment": dict(os.environ)}
+        socket.send_fds(ours, [json.dumps(request).encode()], list(passfds))
+        ours.close()
+        return server
+
+    util.spawnv_passfds = started
+
+
+def become_the_fork_server(request: dict[str, Any], pipes: list[int]) -> None:
+    """Run multiprocessing's own, with the files under the numbers that its command line names."""
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    above = max(*pipes, *request["numbers"]) + 1
+    moved = [fcntl.fcntl(pipe, fcntl.F_DUPFD, above) for pipe in pipes]
+    for pipe in pipes:
+        os.close(pipe)
+    for pipe, number in zip(moved, request["numbers"], strict=True):
+        os.dup2(pipe, number)
+        os.close(pipe)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with contextlib.suppress(SystemExit):  # its way to end
+        exec(request["command"], {})
+
+
+def share_what_is_made_once() -> None:
+    """What takes a process half a second when it is used first: the digests of the code, and Numba's functions."""
+    declared = importlib.import_module("worldmodels.pipeline.pipeline").DECLARED.values()
+    importlib.import_module("worldmodels.store.fingerprint").fingerprint(
+        [each.build.__module__ for each in declared], []
+    )
+    task = importlib.import_module("worldmodels.envs.config").EnvConfig()
+    env = importlib.import_module("worldmodels.envs").make_env(task)
+    env.reset(seed=0)
+    env.close()
 
 
 def run(arguments: list[str]) -> None:
     """What ``python`` does with these arguments."""
     if arguments[0] == "-m":
         sys.argv = arguments[1:]
+        sys.path[0] = os.getcwd()
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = arguments
@@ -155,4 +240,7 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     load_libraries()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    run(serve(socket.socket(fileno=int(sys.argv[1]))))
+    asked = serve(socket.socket(fileno=int(sys.argv[1])))
+    prepare(asked)
+    keep_a_fork_server()
+    run(asked["arguments"])

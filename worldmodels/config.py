@@ -5,6 +5,7 @@ key in any YAML file or override is an error. Importing this module is enough fo
 """
 
 import dataclasses
+import functools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,8 +184,13 @@ def register_schema(name: str = "schema", node: type = Config) -> None:
 
 def to_config(composed: Any) -> Any:
     """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
-    schema = OmegaConf.structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
+    schema = _structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
     return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed)))
+
+
+@functools.cache  # it is only read: a merge begins with a copy
+def _structured(schema: Any) -> Any:
+    return OmegaConf.structured(schema)
 
 
 def check_parts(config: Config) -> None:

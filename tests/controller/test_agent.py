@@ -31,8 +31,6 @@ PRECISIONS = ["32-true", "bf16-mixed"]
 Compose = Callable[..., Config]
 Files = tuple[Path, Path]
 
-pytestmark = pytest.mark.xdist_group("agents")  # they share `pools` and `alone`
-
 
 @pytest.fixture
 def weights(compose: Compose, tmp_path: Path) -> Files:

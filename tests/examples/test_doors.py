@@ -4,43 +4,30 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, ended
 from safetensors.numpy import load_file
 
 from worldmodels.pipeline.stages import collect
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
 
-pytestmark = pytest.mark.xdist_group("examples of doors")  # they share what V and M have learnt
 TASK = "lunar_lander"
 
 
 class Example:
     """A copy of an example; its runs write to ``outputs``."""
 
-    def __init__(self, name, folder, outputs):
-        self.folder, self.outputs = folder / name, outputs
+    def __init__(self, name, folder, outputs, warm):
+        self.folder, self.outputs, self.warm = folder / name, outputs, warm
         shutil.copytree(ROOT / "examples" / name, self.folder)
-        self.environment = {**os.environ, "PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
 
     def python(self, *arguments):
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        path = f"{self.folder}{os.pathsep}{ROOT}"
+        return ended(self.warm.start(arguments, self.folder, {"PYTHONPATH": path}))
 
     def train(self, *overrides):
         """Train at the smallest scale. Returns what was printed and ``results.json``."""
@@ -58,9 +45,14 @@ def outputs(tmp_path_factory):
     return tmp_path_factory.mktemp("outputs")
 
 
+@pytest.fixture
+def example(tmp_path, outputs, warm):
+    return lambda name: Example(name, tmp_path, outputs, warm)
+
+
 @pytest.mark.slow
-def test_a_search_of_ones_own(tmp_path, outputs):
-    mine = Example("own_search", tmp_path, outputs)
+def test_a_search_of_ones_own(example):
+    mine = example("own_search")
     printed, results = mine.train("--config-dir", "conf", "controller=mine", "stage=controller")
     assert "mirrored evolution strategy: " in printed
     weights = load_file(mine.artifact(results, "controller") / "weights.safetensors")
@@ -86,11 +78,11 @@ def test_telling_the_same_returns_restores_a_search_of_ones_own(monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_executor_of_ones_own_gives_the_same_results(tmp_path, outputs):
-    mine = Example("own_executor", tmp_path, outputs)
+def test_an_executor_of_ones_own_gives_the_same_results(example):
+    mine = example("own_executor")
     found = []
     for engine in (["--config-dir", "conf", "executor=mine"], []):
-        _, results = mine.train(*engine, "stage=controller", "executor.workers=2")
+        _, results = mine.train(*engine, "stage=controller", "executor.workers=1")
         assert not results["stages"]["controller"]["cached"]
         artifact = mine.artifact(results, "controller")
         rows = [row["fitness"] for row in results["controller"]["generations"]]
@@ -116,8 +108,8 @@ def test_an_executor_of_ones_own_collects_the_same_and_stops_when_there_is_enoug
 
 
 @pytest.mark.slow
-def test_a_policy_of_ones_own(tmp_path, outputs, compose, monkeypatch):
-    mine = Example("own_policy", tmp_path, outputs)
+def test_a_policy_of_ones_own(example, compose, monkeypatch):
+    mine = example("own_policy")
     options = ("--config-dir", "conf", "+collect=zigzag", "stage=collect")
     _, results = mine.train(*options, "collect.policy.period=7")
     artifact = mine.artifact(results, "collect")
@@ -132,8 +124,8 @@ def test_a_policy_of_ones_own(tmp_path, outputs, compose, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_strategy_of_ones_own(tmp_path, outputs):
-    mine = Example("own_strategy", tmp_path, outputs)
+def test_a_strategy_of_ones_own(example):
+    mine = example("own_strategy")
     _, results = mine.train("--config-dir", "conf", "transfer=mine", "stage=vision")
     counts = results["parameters"]["vision"]
     encoder = counts["groups"]["encoder"]
@@ -144,8 +136,8 @@ def test_a_strategy_of_ones_own(tmp_path, outputs):
 
 
 @pytest.mark.slow
-def test_recorded_rollouts(tmp_path, outputs):
-    mine = Example("recorded_rollouts", tmp_path, outputs)
+def test_recorded_rollouts(example):
+    mine = example("recorded_rollouts")
     mine.python("record.py", "rollouts", "--episodes", 3, "--steps", 40)
     _, results = mine.train("collect.recorded=rollouts", "stage=vision")
     assert (results["collect"]["rollouts"], results["collect"]["frames"]) == (3, 120)

@@ -1,12 +1,9 @@
 """A V, an M and a loss of one's own, from folders outside the checkout, nothing edited."""
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, ended
 from safetensors.torch import load_file
+from warm import Warm
 
 from worldmodels.config import Config, check_parts
 from worldmodels.controller.agent import Agent, check_inputs
@@ -39,19 +37,15 @@ def copied(example: str, folder: Path) -> Path:
     return Path(shutil.copytree(ROOT / "examples" / example, folder / example))
 
 
-def run(command: str, folder: Path, *overrides: str, expect: int = 0) -> str:
-    """Run ``python -m worldmodels.<command>`` from a folder, whose modules it finds as the README says."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"worldmodels.{command}", *overrides],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},  # the checkout's package is tested
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
+@pytest.fixture(scope="module")
+def run(warm: Warm) -> Callable[..., str]:
+    """``run("train", folder, …)``: what ``python -m worldmodels.train`` prints, run from a folder, whose modules it
+    finds as the README says.
+    """
+    path = {"PYTHONPATH": str(ROOT)}  # the checkout's package is tested
+    return lambda command, folder, *overrides: ended(
+        warm.start(["-m", f"worldmodels.{command}", *overrides], folder, path)
     )
-    assert done.returncode == expect, done.stdout
-    return done.stdout
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -68,7 +62,9 @@ def readme(folder: Path) -> list[list[str]]:
 
 
 @pytest.mark.slow
-def test_the_commands_of_own_loss_train_the_same_v_by_name_and_on_the_command_line(tmp_path: Path) -> None:
+def test_the_commands_of_own_loss_train_the_same_v_by_name_and_on_the_command_line(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
     folder = copied("own_loss", tmp_path)
     by_name, by_line = readme(folder)
     run("train", folder, *by_name, *CHEAP)
@@ -88,7 +84,9 @@ def test_the_commands_of_own_loss_train_the_same_v_by_name_and_on_the_command_li
 @pytest.mark.parametrize(
     ("example", "node", "stage"), [("own_vision", "vae", "vision"), ("own_memory", "memory", "memory")]
 )
-def test_the_commands_of_the_other_examples(example: str, node: str, stage: str, tmp_path: Path) -> None:
+def test_the_commands_of_the_other_examples(
+    run: Callable[..., str], example: str, node: str, stage: str, tmp_path: Path
+) -> None:
     folder, names = copied(example, tmp_path), []
     for overrides in readme(folder):
         run("train", folder, *overrides, *CHEAP, f"stage={stage}")
@@ -102,7 +100,7 @@ def test_the_commands_of_the_other_examples(example: str, node: str, stage: str,
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def together(run: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which V and M of one's own went through all stages, from a source task with other actions."""
     folder = copied("own_memory", tmp_path_factory.mktemp("together"))
     other = copied("own_vision", folder)
@@ -118,7 +116,6 @@ def artifact(made: dict[str, Any], stage: str) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("own_models")
 def test_a_v_and_an_m_with_nothing_but_the_interface_go_through_every_stage(
     together: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,8 +144,7 @@ def test_a_v_and_an_m_with_nothing_but_the_interface_go_through_every_stage(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("own_models")
-def test_they_dream_and_are_probed(together: Path) -> None:
+def test_they_dream_and_are_probed(run: Callable[..., str], together: Path) -> None:
     folder = str(results(together)["folder"])
     allowed = (f"run={folder}", "allow=[my_vision,my_memory]")
     run("dream", together, *allowed, "steps=15", "context=5", "temperature=1.0")

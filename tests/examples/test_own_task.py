@@ -3,12 +3,10 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, ended
 
 STAGES = ["collect", "vision", "encode", "memory", "controller", "evaluate"]
 CHEAP = [
@@ -24,26 +22,30 @@ def folder(tmp_path_factory):
     return copy
 
 
-def train(folder, *overrides, expect=0):
+@pytest.fixture
+def run(folder, warm, monkeypatch):
+    """``run("evaluate", …)``: what the command prints, run from the folder."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    path = os.pathsep.join([str(folder), str(ROOT)])  # the checkout's package is tested, not an installed one
+
+    def ran(command, *overrides, expect=0):
+        arguments = ["-m", f"worldmodels.{command}", *overrides]
+        return ended(warm.start(arguments, folder, {"PYTHONPATH": path}), expect)
+
+    return ran
+
+
+@pytest.fixture
+def train(run):
     """As the README says."""
-    command = [sys.executable, "-m", "worldmodels.train", "--config-dir", "conf", "env=mine", *CHEAP, *overrides]
-    return run(folder, command, expect)
-
-
-def run(folder, command, expect=0):
-    paths = os.pathsep.join([str(folder), str(ROOT)])  # the checkout's package is tested, not an installed one
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    environment.pop("XDG_RUNTIME_DIR", None)
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600
+    return lambda *overrides, expect=0: run(
+        "train", "--config-dir", "conf", "env=mine", *CHEAP, *overrides, expect=expect
     )
-    assert done.returncode == expect, done.stdout
-    return done.stdout
 
 
 @pytest.mark.slow
-def test_a_task_of_ones_own_goes_through_every_stage(folder):
-    output = train(folder)
+def test_a_task_of_ones_own_goes_through_every_stage(folder, run, train):
+    output = train()
     assert "Traceback" not in output and "XDG_RUNTIME_DIR" not in output
     (path,) = folder.glob("outputs/runs/mine-scratch-smoke-seed0/*/results.json")
     results = json.loads(path.read_text())
@@ -57,21 +59,21 @@ def test_a_task_of_ones_own_goes_through_every_stage(folder):
     assert results["controller"]["parameters"] == 3 * (32 + 16 + 1)  # an output for each of three actions
     assert (path.parent / "episode.mp4").stat().st_size > 1000
 
-    command = [sys.executable, "-m", "worldmodels.evaluate", f"run={path.parent}", "episodes=1"]
-    refused = run(folder, command, expect=2)
+    again = ("evaluate", f"run={path.parent}", "episodes=1")
+    refused = run(*again, expect=2)
     assert "whose code would run" in refused and "Traceback" not in refused
-    assert "over 1 episodes" in run(folder, [*command, "allow=[my_task,my_state]"])
+    assert "over 1 episodes" in run(*again, "allow=[my_task,my_state]")
 
     manifest = next(folder.glob("outputs/artifacts/collect/mine-*/manifest.json"))
     assert {"my_task", "my_state"} <= set(json.loads(manifest.read_text())["code"]["files"])
     played = folder / "my_task.py"
     played.write_text(played.read_text().replace("self.y += 3", "self.y += 4"))
-    again = train(folder, "stage=collect")
+    again = train("stage=collect")
     assert "my_task" in again and "collect: building" in again
 
 
-def test_what_only_the_task_can_refuse_is_a_line(folder):
-    output = train(folder, "env.kwargs.balls=0", expect=2)
+def test_what_only_the_task_can_refuse_is_a_line(train):
+    output = train("env.kwargs.balls=0", expect=2)
     assert "Traceback" not in output
     assert output.splitlines()[-1] == (
         "error: env.kwargs={'balls': 0} does not suit env.id=my_task:Mine-v0 (balls=0 leaves nothing to catch): "

@@ -17,12 +17,11 @@ from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "agent_transfer" / "analyse.py"
-SMALL = ("vae.epochs=2", "controller.max_steps=80")  # steps enough for searches to differ
+SMALL = ("vae.epochs=2", "controller.max_steps=50")  # steps enough for searches to differ
 FIGURES = ("bipedal_walker", "car_racing_frozen", "car_racing_mean", "car_racing_published", "car_racing_scratch")
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("studies")
 def test_sweeps_become_tables_and_figures(studies: Commands, tmp_path: Path) -> None:
     commands = studies
 

@@ -9,7 +9,6 @@ from helpers import Commands, Finished
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lunar_lander")
 def test_a_run_becomes_a_table_and_a_picture(
     finished: Callable[[str], Finished], commands: Commands, tmp_path: Path
 ) -> None:

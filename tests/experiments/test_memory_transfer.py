@@ -23,7 +23,6 @@ Runs = list[dict[str, Any]]  # by seed
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("studies")
 def test_sweeps_become_tables_and_figures(studies: Commands, tmp_path: Path, analysis: Any) -> None:
     commands = studies
 

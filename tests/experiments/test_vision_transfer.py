@@ -25,7 +25,6 @@ def sweep(commands: Commands, study: str, name: str, *overrides: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("studies")
 def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path: Path) -> None:
     commands = studies
 
@@ -95,7 +94,6 @@ def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lander_reconstruction")
 def test_lander_reconstruction_tells_of_the_ship_by_strategy(
     finished: Callable[[str], Finished], commands: Commands, tmp_path: Path
 ) -> None:

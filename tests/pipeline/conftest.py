@@ -1,6 +1,7 @@
 """What a run would build, and from what, without building it."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -33,11 +34,17 @@ class Keys:
         return Artifact(Path("nowhere") / stage / key, {"content": key, "stage": stage}, cached=False)
 
 
-def compose_both(overrides):
-    """A config with Hydra's own node, and without."""
+@functools.cache  # Hydra takes a fifth of a second
+def compose_once(overrides):
+    """A config with Hydra's own node."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        whole = hydra.compose("config", list(overrides), return_hydra_config=True)
+        return hydra.compose("config", list(overrides), return_hydra_config=True)
+
+
+def compose_both(overrides):
+    """A config with Hydra's own node, and without."""
+    whole = compose_once(tuple(overrides))
     config = whole.copy()
     config._set_flag("struct", False)
     del config["hydra"]
@@ -50,24 +57,27 @@ def composed():
     return lambda overrides: compose_both(overrides)[1]
 
 
+@functools.cache  # many tests ask for the same
+def what_is_made(*overrides: str) -> Keys:
+    whole, plain = compose_both(overrides)
+    config, store = to_config(plain), Keys()
+
+    def source() -> Pipeline:
+        request = Request(overrides, whole.hydra.runtime.choices["vae"], lambda each: compose_both(each)[1])
+        return Pipeline(source_config(config, request), Keys(), None, None, source)
+
+    for _ in Pipeline(config, store, None, None, source).run():
+        pass
+    return store
+
+
 @pytest.fixture
 def keys(monkeypatch) -> Callable[..., Keys]:
-    """``keys("env=lunar_lander", …)``: what a run with these overrides would build, its source's not included."""
+    """``keys("env=lunar_lander", …)``: what a run with these overrides would build, its source's not included. To look
+    at: another test may get the same.
+    """
     for name, stage in module.DECLARED.items():
         monkeypatch.setitem(module.DECLARED, name, dataclasses.replace(stage, finish=None))
     monkeypatch.setattr(Pipeline, "_check", lambda self: None)  # takes long, and changes no key
     monkeypatch.setattr(module, "fingerprint", lambda modules, libraries: {"files": {}, "versions": {}})  # likewise
-
-    def made(*overrides: str) -> Keys:
-        whole, plain = compose_both(overrides)
-        config, store = to_config(plain), Keys()
-
-        def source() -> Pipeline:
-            request = Request(overrides, whole.hydra.runtime.choices["vae"], lambda each: compose_both(each)[1])
-            return Pipeline(source_config(config, request), Keys(), None, None, source)
-
-        for _ in Pipeline(config, store, None, None, source).run():
-            pass
-        return store
-
-    return made
+    return what_is_made

@@ -28,7 +28,6 @@ from worldmodels.rollouts.executor import SerialExecutor, make_executor
 from worldmodels.rollouts.processes import ATTEMPTS, ProcessExecutor
 from worldmodels.utils.errors import ConfigError
 
-pytestmark = pytest.mark.xdist_group("executors")  # they share `pools`
 SOON = 60.0  # seconds in which what must happen does, on a busy machine too
 
 

@@ -185,13 +185,13 @@ def test_an_edited_loss_rebuilds_v_and_what_depends_on_it(commands, tmp_path, mo
     path = tmp_path / "my_losses.py"
     run = ("env=lunar_lander", "vae=cvae", "vae.loss=my_losses.Mine", "probe.enabled=false", "measure.enabled=false")
     path.write_text(LOSS)
-    commands.train(*run, "stage=memory", fresh=True)
+    commands.train(*run, "stage=memory")
     path.write_text(f'"""Mine."""\n{LOSS}# the end\n')
-    commands.train(*run, "stage=memory", fresh=True)
+    commands.train(*run, "stage=memory")
     path.write_text(LOSS.replace("2 *", "3 *"))
-    told = commands.train(*run, "stage=memory", "reuse=any", fresh=True)
+    told = commands.train(*run, "stage=memory", "reuse=any")
     assert "made by other code: my_losses" in told
-    told = commands.train(*run, "stage=memory", fresh=True)
+    told = commands.train(*run, "stage=memory")
     assert "vision: made anew, because of what changed since" in told and ": my_losses (reuse=any takes it" in told
     results = commands.results()
     cached = [[stage["cached"] for stage in each["stages"].values()] for each in results]

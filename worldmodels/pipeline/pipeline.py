@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -96,6 +97,10 @@ class Pipeline:
         return self._made[name]
 
     @cached_property
+    def _plain(self) -> dict[str, Any]:
+        return plain(self.config)
+
+    @cached_property
     def source(self) -> "Pipeline | FinishedRun":
         """Where transferred weights come from: a finished run, or a pipeline that trains them from scratch."""
         if self.config.transfer.source_run is not None:
@@ -128,7 +133,7 @@ class Pipeline:
             parents,
             lambda folder: stage.build(self._work(stage, folder)),
             {
-                "config": plain(config),
+                "config": self._plain,
                 "seed": config.seed,
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
