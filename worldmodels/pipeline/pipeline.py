@@ -13,7 +13,17 @@ from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stage import Stage, Work
-from worldmodels.pipeline.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
+from worldmodels.pipeline.stages import (
+    collect,
+    controller,
+    encode,
+    evaluate,
+    measure,
+    measure_vision,
+    memory,
+    probe,
+    vision,
+)
 from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import Artifact, Store
 from worldmodels.store.fingerprint import fingerprint
@@ -29,7 +39,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config and code
 ORDER: dict[str, list[Stage]] = {  # what each stage of a run makes, the diagnostics of its model included
     "collect": [collect.STAGE],
-    "vision": [vision.STAGE, probe.VISION],
+    "vision": [vision.STAGE, measure_vision.STAGE, probe.VISION],
     "encode": [encode.STAGE],
     "memory": [memory.STAGE, probe.MEMORY, measure.STAGE],
     "controller": [controller.STAGE],
