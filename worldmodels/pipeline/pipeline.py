@@ -12,6 +12,7 @@ from worldmodels.config import STAGES, Config, plain
 from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.source import describe_source, other_time_scale
 from worldmodels.pipeline.stage import Stage, Work
 from worldmodels.pipeline.stages import (
     collect,
@@ -109,9 +110,12 @@ class Pipeline:
     def source(self) -> "Pipeline | FinishedRun":
         """Where transferred weights come from: a finished run, or a pipeline that trains them from scratch."""
         if self.config.transfer.source_run is not None:
-            return FinishedRun(Path(self.config.transfer.source_run), self.config.allow)
-        source = self._make_source()
-        log.info("source task: %s, from scratch", source.config.env.name)
+            source = FinishedRun(Path(self.config.transfer.source_run), self.config.allow)
+        else:
+            source = self._make_source()
+            log.info(describe_source(self.config, source.config))
+        if told := other_time_scale(self.config, source.config):
+            log.warning(told)
         return source
 
     @property

@@ -168,6 +168,8 @@ def strategy(run: FinishedRun) -> Strategy:
     apart = {"name", "source_env", "budget"}
     if transfer["load"] or transfer["budget"] == 1 or transfer.get("budgeted") == list(NETWORKS):
         apart.add("budgeted")  # makes no difference, or is as ever
+    if not transfer.get("source_settings"):
+        apart.add("source_settings")  # which earlier runs have not
     rest = {key: value for key, value in transfer.items() if key not in apart}
     source = run.results["source_env"] or ""
     return Strategy(run.results["transfer"], source, float(transfer["budget"]), json.dumps(rest, sort_keys=True))
