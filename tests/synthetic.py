@@ -23,6 +23,8 @@ FRAMES = {"target": 1000, "source": 700}
 def t_limits(values: Sequence[float] | np.ndarray) -> list[float]:
     """The 95 % interval of the mean of a few values, of another hand."""
     mean, error = float(np.mean(values)), float(stats.sem(values))
+    if error == 0:
+        return [mean, mean]
     return [float(limit) for limit in stats.t.interval(0.95, len(values) - 1, mean, error)]
 
 
