@@ -34,10 +34,15 @@ def controller_size(config: Config, outputs: int) -> int:
 
 def input_size(config: Config) -> int:
     """Numbers that C sees."""
+    return sum(input_sizes(config).values())
+
+
+def input_sizes(config: Config) -> dict[str, int]:
+    """Numbers of each of C's inputs, in their order."""
     sizes = {"z": config.vae.latent_size}
     if remembers(config):
         sizes |= dict.fromkeys("hc", config.memory.hidden_size)
-    return sum(sizes[name] for name in config.controller.inputs)
+    return {name: sizes[name] for name in config.controller.inputs}
 
 
 def remembers(config: Config) -> bool:

@@ -36,7 +36,8 @@ STEP_SIZES = {"csa": CMAAdaptSigmaCSA, "tpa": TwoPointAdaptation}
 
 class CMAES:
     """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever
-    told. The distribution's first mean is ``start``, or zero.
+    told. The distribution's first mean is ``start``, or zero; its first standard deviations are ``deviations``, one
+    for each parameter, or ``sigma``.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("cma",)
@@ -47,6 +48,7 @@ class CMAES:
         population: int,
         seed: int,
         start: np.ndarray | None = None,
+        deviations: np.ndarray | None = None,
         sigma: Annotated[float, Setting("First step size.", above=0, at_most=LARGEST_SIGMA, key="sigma")] = 0.1,
         diagonal: Annotated[
             bool, Setting("sep-CMA-ES, which learns a diagonal covariance and learns it sooner.", key="diagonal")
@@ -79,6 +81,9 @@ class CMAES:
             "seed": np.nan,  # leaves NumPy's global generator alone
             "verbose": -9,
         }
+        if deviations is not None:
+            sigma = float(np.median(deviations))
+            options["CMA_stds"] = deviations / sigma
         self.description = f"{'sep-' if diagonal else ''}CMA-ES, step size by {rule.upper()}"
         self._strategy = cma.CMAEvolutionStrategy(start, sigma, options)
         self._individuals = Individuals(start)
@@ -95,6 +100,11 @@ class CMAES:
     def best_return(self) -> float:
         """What ``best`` was told."""
         return self._individuals.best_return
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """Of the distribution, along each parameter: (size,)."""
+        return np.array(self._strategy.stds)
 
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""

@@ -15,6 +15,25 @@ SEARCH = Part("The search for C's parameters.", names=SEARCHES, counts="unless d
 
 
 @dataclass
+class PhaseConfig(Settings):
+    """What changes in a search from a generation on; null leaves it as it is."""
+
+    node: ClassVar[str] = "controller.phases"
+
+    generation: Annotated[int, Setting("The first generation of the phase.", at_least=1)] = 1
+    inputs: Annotated[list[str] | None, Setting("The inputs of C that are open; the others' weights stay at 0.")] = None
+    rollouts: Annotated[int | None, Setting("Episodes of each individual.", at_least=1)] = None
+    max_steps: Annotated[int | None, Setting("Limit of an episode.", unit="steps of the task", at_least=1)] = None
+    patience: Annotated[int | None, Setting("As controller.patience.", unit="steps of the task", at_least=1)] = None
+    opening_step: Annotated[
+        float, Setting("First step of inputs that are opened, as a share of the others'.", above=0)
+    ] = 0.3
+    search: Annotated[
+        dict[str, Any] | None, Setting("Settings of the search that change, where inputs are opened.")
+    ] = None
+
+
+@dataclass
 class ControllerConfig(Settings):
     """C and its search. Every individual of a generation meets the same episodes. ``patience`` suits a task like
     CarRacing, where a step costs and progress pays; where a failure is punished at its end, the cut would spare the
@@ -44,11 +63,53 @@ class ControllerConfig(Settings):
         ),
     ] = None
 
+    standardise: Annotated[
+        bool,
+        Setting(
+            "Search in coordinates in which every input has mean 0 and deviation 1 over the training rollouts.",
+            counts="unless default",
+        ),
+    ] = False
+    phases: Annotated[
+        list[PhaseConfig],
+        Setting("Changes from a generation on: inputs that open, more or longer episodes.", counts="unless default"),
+    ] = field(default_factory=list)
+    validate_every: Annotated[
+        int | None,
+        Setting(
+            "Generations between scores of the search's mean on episodes that the search never meets; the best mean is "
+            "then the agent. null: the last mean is.",
+            at_least=1,
+            counts="unless default",
+        ),
+    ] = None
+    validation_episodes: Annotated[
+        int,
+        Setting("Episodes of such a score.", at_least=2, when=lambda search: search.validate_every is not None),
+    ] = 16
+    target: Annotated[float | None, Setting("Stop where such a score reaches it.", counts="unless default")] = None
+    max_minutes: Annotated[
+        float | None,
+        Setting("Stop with the generation in which the search has taken so long.", above=0, counts="unless default"),
+    ] = None
+
     def check(self) -> None:
         allowed = (["z"], ["z", "h"], ["z", "h", "c"])
         require(
             list(self.inputs) in allowed,
             f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c]",
+        )
+        for phase in self.phases:
+            opened = phase.inputs or ["z"]
+            require(
+                opened == list(self.inputs)[: len(opened)],
+                f"controller.phases: inputs={phase.inputs} from generation {phase.generation} on: expected the first "
+                f"of controller.inputs={list(self.inputs)}",
+            )
+        require(
+            self.target is None or self.validate_every is not None,
+            f"controller.target={self.target} is about validation scores: expected controller.validate_every, for "
+            "example 5",
         )
 
 

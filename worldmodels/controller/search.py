@@ -1,7 +1,7 @@
 """What a search for C's parameters is."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ class Search(Protocol):
     A search has to follow from these and from the returns it is told alone: an interrupted one is restored by telling a
     new one the same returns. So it draws from a generator of its own, made from ``seed``, and never from NumPy's global
     one.
+
+    A search that can begin with other standard deviations than its first step size takes ``deviations``, (size,), and
+    tells its own by the attribute of that name; a search in phases then keeps them where inputs of C are opened.
 
     Two attributes are optional: ``description``, what it does in a few words for the log, and ``libraries``, of the
     class: the packages whose versions count, as `importlib.metadata` names them.
@@ -41,10 +44,22 @@ class Search(Protocol):
         ...
 
 
-def make_search(config: ControllerConfig, size: int, seed: int, start: np.ndarray | None = None) -> Search:
-    """The search that ``controller.search`` names."""
-    facts = {"size": size, "population": config.population, "seed": seed, "start": start}
-    return parts.make(SEARCH, config.search, "controller.search", **facts)
+def make_search(
+    config: ControllerConfig,
+    size: int,
+    seed: int,
+    start: np.ndarray | None = None,
+    deviations: np.ndarray | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Search:
+    """The search that ``controller.search`` names, its settings with ``changes``. ``deviations``: the first standard
+    deviation along each parameter, (size,), for a search whose constructor takes them.
+    """
+    facts: dict[str, Any] = {"size": size, "population": config.population, "seed": seed, "start": start}
+    if deviations is not None:
+        facts["deviations"] = deviations
+    named = dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
+    return parts.make(SEARCH, {**named, **(changes or {})}, "controller.search", **facts)
 
 
 def describe(search: Search, size: int, population: int) -> str:

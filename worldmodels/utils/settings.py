@@ -245,7 +245,9 @@ def counted(config: Any, stage: str = "") -> dict[str, Any]:
 
 
 def plain_value(value: Any) -> Any:
-    """Lists and dicts all the way down."""
+    """Lists and dicts all the way down; config dataclasses by what counts of them, without what is null."""
+    if isinstance(value, Settings):
+        return {key: each for key, each in counted(value).items() if each is not None}
     if isinstance(value, Mapping):
         return {key: plain_value(each) for key, each in value.items()}
     return [plain_value(each) for each in value] if isinstance(value, list | tuple) else value

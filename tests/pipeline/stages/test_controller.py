@@ -99,7 +99,7 @@ def test_an_interrupted_search_goes_on(config, tmp_path, lasts):
     search(config, tmp_path / "b", rest)
     assert len(rest.generations) == 4 - lasts
     whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in "ab")
-    assert set(whole) == {"mean", "best"}
+    assert set(whole) == {"mean", "best", "agent"}
     for name, value in whole.items():
         assert value.shape == (controller_size(config, 2),)
         np.testing.assert_array_equal(resumed[name], value)

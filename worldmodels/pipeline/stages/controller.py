@@ -15,15 +15,20 @@ from worldmodels.controller.agent import (
     agent_inputs,
     agent_models,
     agent_parts,
-    controller_size,
+    check_inputs,
     input_size,
+    input_sizes,
 )
-from worldmodels.controller.config import SEARCH
-from worldmodels.controller.search import describe, make_search
+from worldmodels.controller.config import SEARCH, ControllerConfig
+from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at
+from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments
+from worldmodels.envs import task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.factory import make_memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
-from worldmodels.rollouts.executor import Executor
+from worldmodels.rollouts.executor import Executor, one_thread
+from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS, Length
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
@@ -33,6 +38,7 @@ from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
+SCALING = "scaling.safetensors"  # means and deviations of C's inputs
 
 
 @dataclass(frozen=True)
@@ -52,36 +58,39 @@ def run(
     executor: Executor,
     folder: Path,
     journal: Journal,
+    encoded: Path | None = None,
 ) -> dict[str, Any]:
-    """Write ``weights.safetensors`` with the search's ``mean`` and ``best``. A row of the journal is a finished
-    generation; its ``fitness`` restores the search. ``source``: whose mean the search starts from.
+    """Write ``weights.safetensors`` with the search's ``mean``, its ``best`` individual, and the ``agent``: the mean
+    that validated best, or the last one. A row of the journal is a finished generation; its ``fitness`` restores the
+    search. ``source``: whose mean the search starts from. ``encoded``: training rollouts as V sees them, to standardise
+    C's inputs.
     """
+    settings, sizes = config.controller, input_sizes(config)
     start = None
     if source:
         given = load_file(source.weights)["mean"]
         start = warm_start(given, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    size = controller_size(config, outputs)
-    search = make_search(config.controller, size, config.seed, start)
-    log.info("  %s", describe(search, size, config.controller.population))
-    journal.rewind(generations=config.controller.generations)
+    scaling = _scaling(config, outputs, memory, encoded, folder)
+    search = PhasedSearch(settings, sizes, outputs, scaling, config.seed, start)
+    journal.rewind(generations=settings.generations)
+    incumbent = Incumbent(search.mean)
     finished = journal.rows("generations")
     for row in finished:
         search.ask()
         search.tell(row["fitness"])
+        incumbent.consider(search.mean, row.get("validation"))
     if finished:
-        log.info("  going on after %d of %d generations", len(finished), config.controller.generations)
-    work = AgentEpisodes(
-        config_to_json(config),
-        vision,
-        memory,
-        config.controller.max_steps or config.env.max_steps,
-        config.executor.slots,
-        config.controller.patience,
-    )
-    for generation in range(len(finished) + 1, config.controller.generations + 1):
-        started = time.perf_counter()
-        returns = _returns(work, search.ask(), _seeds(config, generation), executor, f"generation {generation}")
+        log.info("  going on after %d of %d generations", len(finished), settings.generations)
+    spent = sum(row["seconds"] for row in finished)
+    while not _over(settings, search.generation, spent, incumbent.score):
+        generation, started = search.generation + 1, time.perf_counter()
+        if what := search.begins():
+            log.info("  %s", what)
+        phase = phase_at(settings, generation)
+        work = _episodes(config, vision, memory, phase.max_steps or config.env.max_steps, phase.patience)
+        seeds = _seeds(config, 1, generation, count=phase.rollouts or settings.rollouts)
+        returns = _returns(work, search.ask(), seeds, executor, f"generation {generation}")
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
         row = {
@@ -90,27 +99,81 @@ def run(
             "mean": float(fitness.mean()),
             "worst": float(fitness.min()),
             "std": float(fitness.std(ddof=1)),
-            "seconds": round(time.perf_counter() - started, 2),
-            "fitness": fitness.tolist(),
         }
+        if settings.validate_every and generation % settings.validate_every == 0:
+            whole = _episodes(config, vision, memory, config.env.max_steps, None)
+            held_out = _seeds(config, 3, count=settings.validation_episodes)
+            [scores] = _returns(whole, search.mean[None], held_out, executor, "validation")
+            row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
+            incumbent.consider(search.mean, row["validation"])
+        row |= {"seconds": round(time.perf_counter() - started, 2), "fitness": fitness.tolist()}
+        spent += row["seconds"]
         journal.row("generations", "generation", row)
+        validated = "  validation %(validation).1f ± %(validation_std).1f" if "validation" in row else ""
         log.info(
-            "  generation %(generation)d: best %(best).1f  mean %(mean).1f  worst %(worst).1f  std %(std).1f  "
-            "(%(seconds).1f s)",
+            "  generation %(generation)d: best %(best).1f  mean %(mean).1f  worst %(worst).1f  std %(std).1f"
+            f"{validated}  (%(seconds).1f s)",
             row,
         )
-    save_file({"mean": search.mean, "best": search.best}, folder / WEIGHTS)
+    agent = search.mean if incumbent.score is None else incumbent.parameters
+    save_file({"mean": search.mean, "best": search.best, "agent": agent}, folder / WEIGHTS)
     return {"parameters": len(search.mean), "generations": journal.rows("generations")}
 
 
 def check(config: Config, outputs: int) -> None:
     """Raise `ConfigError` where the search cannot be made, before anything is trained for it."""
-    make_search(config.controller, controller_size(config, outputs), config.seed)
+    check_phases(config.controller, input_sizes(config), outputs, config.seed)
 
 
-def _seeds(config: Config, generation: int) -> list[int]:
-    """The episodes that every individual of a generation meets."""
-    return [episode_seed(config.seed, "controller", 1, generation, i) for i in range(config.controller.rollouts)]
+@dataclass
+class Incumbent:
+    """The search's mean with the best validation score so far."""
+
+    parameters: np.ndarray
+    score: float | None = None
+
+    def consider(self, parameters: np.ndarray, score: float | None) -> None:
+        if score is not None and (self.score is None or score > self.score):
+            self.parameters, self.score = parameters, score
+
+
+def _over(settings: ControllerConfig, generation: int, spent: float, score: float | None) -> bool:
+    return (
+        generation >= settings.generations
+        or (settings.max_minutes is not None and spent >= 60 * settings.max_minutes)
+        or (settings.target is not None and score is not None and score >= settings.target)
+    )
+
+
+def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | None, folder: Path) -> Scaling:
+    """The search's coordinates, kept in the artifact so that an interrupted search goes on in the same."""
+    path = folder / SCALING
+    if not config.controller.standardise:
+        return Scaling.none(input_size(config), outputs)
+    if not path.exists():
+        assert encoded is not None
+        store = RolloutStore(encoded)
+        kept = np.linspace(0, len(store) - 1, min(ROLLOUTS, len(store))).astype(int)
+        mu, actions = ([store.read(rollout, name) for rollout in kept] for name in ("mu", "actions"))
+        network = make_memory(config, task_spec(config.env).action_size, memory).eval() if memory else None
+        if network is not None:
+            check_inputs(config, network)
+        with one_thread():
+            mean, std = input_moments(config.controller.inputs, network, mu, actions)
+        partial = path.with_suffix(".partial")
+        save_file({"mean": mean, "std": std}, partial)
+        partial.replace(path)
+    moments = load_file(path)
+    return Scaling(moments["mean"], moments["std"], outputs)
+
+
+def _episodes(config: Config, vision: Path, memory: Path | None, max_steps: int, patience: int | None) -> AgentEpisodes:
+    return AgentEpisodes(config_to_json(config), vision, memory, max_steps, config.executor.slots, patience)
+
+
+def _seeds(config: Config, *keys: int, count: int) -> list[int]:
+    """The episodes that every individual of a generation meets, or every validated mean."""
+    return [episode_seed(config.seed, "controller", *keys, i) for i in range(count)]
 
 
 def _returns(
@@ -140,12 +203,14 @@ def _inputs(config: Config) -> dict[str, Any]:
 def _build(work: Work) -> dict[str, Any]:
     source = Source(work.parents["source"].weights, work.source_outputs or 0) if "source" in work.parents else None
     models = work.path("vision") / WEIGHTS, work.weights("memory")
-    return run(work.config, *models, work.spec.outputs, source, work.executor, work.folder, work.journal)
+    encoded = work.path("encoded") if "encoded" in work.parents else None
+    outputs = work.spec.outputs
+    return run(work.config, *models, outputs, source, work.executor, work.folder, work.journal, encoded)
 
 
 STAGE = Stage(
     name="controller",
-    parents=agent_models,
+    parents=lambda config: agent_models(config) | ({"encoded": "encode"} if config.controller.standardise else {}),
     inputs=_inputs,
     build=_build,
     label=strategy,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def run(
     cut = config.evaluate.max_steps
     parameters = load_file(controller)
     seeds = [_seed(config, number) for number in range(config.evaluate.episodes)]
-    contestants = {"mean": parameters["mean"], "best": parameters["best"], "random": None}
+    contestants = {"mean": agent_parameters(parameters), "best": parameters["best"], "random": None}
     journal.rewind(episodes=len(seeds))
     returns = {
         (name, row["episode"] - 1): row[f"return_{name}"]
@@ -158,6 +159,11 @@ def _shipped(name: str) -> dict[str, Any]:
     return {}
 
 
+def agent_parameters(weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """C's parameters in the agent that is scored: of old searches the mean."""
+    return weights.get("agent", weights["mean"])
+
+
 def _official(config: Config) -> Config:
     """The score is that of Gymnasium's own pictures, however the agent was trained."""
     return dataclasses.replace(config, env=dataclasses.replace(config.env, renderer="gymnasium"))
@@ -172,7 +178,7 @@ def film(config: Config, vision: Path, memory: Path | None, controller: Path, jo
     it.
     """
     with one_thread(), torch.inference_mode():  # as it was scored, bit for bit
-        _film(config, vision, memory, load_file(controller)["mean"], journal)
+        _film(config, vision, memory, agent_parameters(load_file(controller)), journal)
 
 
 def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:

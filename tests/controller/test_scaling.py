@@ -1,0 +1,59 @@
+"""C's inputs on one scale: the same controllers in other coordinates."""
+
+import numpy as np
+import torch
+
+from worldmodels.controller.policy import LinearControllers
+from worldmodels.controller.scaling import LEAST, Scaling, input_moments, moments
+from worldmodels.memory.network import MDNLSTM, State
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_controller_of_standardised_inputs_is_the_same_controller():
+    x, searched = RNG.normal(3, 5, (7, 4)), RNG.normal(size=2 * 5)
+    scaling = Scaling(RNG.normal(size=4), RNG.uniform(0.5, 2, 4), outputs=2)
+    controllers = LinearControllers(2, 4, 2)
+    controllers.set(0, searched)
+    controllers.set(1, scaling.to_controller(searched))
+    standardised = controllers([0] * 7, (x - scaling.mean) / scaling.std)
+    np.testing.assert_allclose(controllers([1] * 7, x), standardised, rtol=1e-10)
+
+
+def test_the_coordinates_lead_back():
+    scaling = Scaling(RNG.normal(size=3), RNG.uniform(0.5, 2, 3), outputs=2)
+    parameters = RNG.normal(size=2 * 4)
+    np.testing.assert_allclose(scaling.to_search(scaling.to_controller(parameters)), parameters)
+
+
+def test_without_scaling_the_coordinates_are_the_controllers_own():
+    parameters = RNG.normal(size=3 * 6)
+    np.testing.assert_array_equal(Scaling.none(5, 3).to_controller(parameters), parameters)
+
+
+def test_what_hardly_moves_is_not_blown_up():
+    values = np.stack([RNG.normal(0, 2, 1000), RNG.normal(1, 1e-6, 1000)], axis=1)
+    mean, std = moments(values)
+    np.testing.assert_allclose(mean, values.mean(0))
+    np.testing.assert_allclose(std, [values[:, 0].std(), LEAST * values[:, 0].std()])
+
+
+def test_moments_of_h_are_those_that_an_agent_meets():
+    torch.manual_seed(0)
+    memory = MDNLSTM(3, 2, hidden_size=4, mixtures=2).eval()
+    mu = [RNG.normal(size=(n, 3)).astype(np.float32) for n in (6, 9)]
+    actions = [RNG.normal(size=(len(z), 2)).astype(np.float32) for z in mu]
+    mean, std = input_moments(["z", "h", "c"], memory, mu, actions)
+    hidden, cells = [], []
+    for z, taken in zip(mu, actions, strict=True):
+        h, _ = memory.unroll(torch.from_numpy(z)[None], torch.from_numpy(taken)[None])
+        hidden.append(np.concatenate([np.zeros((1, 4)), h[0, :-1].detach().numpy()]))  # h of the frames before
+        state = State(torch.zeros(1, 4), torch.zeros(1, 4))
+        for t in range(len(z)):
+            cells.append(state.c[0].detach().numpy())
+            state = memory.step(torch.from_numpy(z[t : t + 1]), torch.from_numpy(taken[t : t + 1]), state)
+    expected = [np.concatenate(mu), np.concatenate(hidden), np.stack(cells)]
+    np.testing.assert_allclose(mean, np.concatenate([part.mean(0) for part in expected]), atol=1e-6)
+    stds = [part.std(0) for part in expected]
+    floored = [np.maximum(part, LEAST * part.max()) for part in stds]
+    np.testing.assert_allclose(std, np.concatenate(floored), atol=1e-6)

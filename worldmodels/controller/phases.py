@@ -1,0 +1,136 @@
+"""A search in phases: C's inputs are opened one after the other, and episodes grow, as the search gets somewhere.
+
+The search sees C in coordinates of one scale (`worldmodels.controller.scaling`), and only the columns of the inputs
+that are open; the others stay at zero.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from worldmodels.controller.config import ControllerConfig, PhaseConfig
+from worldmodels.controller.individuals import Individuals
+from worldmodels.controller.scaling import Scaling
+from worldmodels.controller.search import Search, describe, make_search
+from worldmodels.utils.seeds import sequence
+
+
+def phase_at(config: ControllerConfig, generation: int) -> PhaseConfig:
+    """What holds in a generation, counted from 1: the settings of the search with every change so far."""
+    phase = PhaseConfig(1, list(config.inputs), config.rollouts, config.max_steps, config.patience)
+    for change in sorted(config.phases, key=lambda phase: phase.generation):
+        if change.generation <= generation:
+            changed = {name: value for name, value in vars(change).items() if value is not None}
+            phase = dataclasses.replace(phase, **changed)
+    return phase
+
+
+class PhasedSearch:
+    """A `Search` over all of C's parameters, made of one for each set of open inputs. ``sizes``: numbers of each input,
+    in C's order. ``start``: C's first parameters, (size,), or None for zeros.
+    """
+
+    def __init__(
+        self,
+        config: ControllerConfig,
+        sizes: Mapping[str, int],
+        outputs: int,
+        scaling: Scaling,
+        seed: int,
+        start: np.ndarray | None = None,
+    ) -> None:
+        self._config, self._sizes, self._outputs = config, sizes, outputs
+        self._scaling, self._seed = scaling, seed
+        size = outputs * (sum(sizes.values()) + 1)
+        self._all = np.zeros(size) if start is None else scaling.to_search(start)
+        self._deviations: np.ndarray | None = None
+        self._phases = 0
+        self._open: list[str] = []
+        self._search: Search | None = None
+        self._individuals = Individuals(scaling.to_controller(self._all))
+        self.generation = 0
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The search's mean, as C's parameters: (size,)."""
+        return self._scaling.to_controller(self._full(self._search.mean) if self._search else self._all)
+
+    @property
+    def best(self) -> np.ndarray:
+        """The individual with the highest return ever told, as C's parameters: (size,)."""
+        return self._individuals.best
+
+    def begins(self) -> str | None:
+        """What the next generation begins, for the log; None where it goes on as before."""
+        if phase_at(self._config, self.generation + 1).inputs == self._open:
+            return None
+        self._begin()
+        assert self._search is not None
+        return (
+            f"{describe(self._search, int(self._columns().sum()), self._config.population)}, C reads "
+            + " and ".join(self._open)
+        )
+
+    def ask(self) -> np.ndarray:
+        """The next generation, as C's parameters: (population, size)."""
+        if phase_at(self._config, self.generation + 1).inputs != self._open:
+            self._begin()
+        assert self._search is not None
+        generation = [self._scaling.to_controller(self._full(individual)) for individual in self._search.ask()]
+        return self._individuals.asked(np.stack(generation))
+
+    def tell(self, returns: Sequence[float]) -> None:
+        """Returns of the generation last asked for, in its order."""
+        assert self._search is not None
+        self._individuals.told(returns)
+        self._search.tell(returns)
+        self.generation += 1
+
+    def _begin(self) -> None:
+        """A new search over the inputs that are open now, from the mean and with the deviations of the one before."""
+        phase = phase_at(self._config, self.generation + 1)
+        if self._search is not None:
+            self._all = self._full(self._search.mean)
+            self._deviations = self._kept_deviations(phase)
+        self._open = list(phase.inputs or [])
+        columns = self._columns()
+        facts: dict[str, Any] = {"start": self._all[columns]}
+        if self._deviations is not None:
+            facts["deviations"] = self._deviations[columns]
+        # A stream of its own for each phase: the first one's is that of a search without phases.
+        seed = (
+            self._seed
+            if self._phases == 0
+            else int(sequence(self._seed, "controller", 2, self._phases).generate_state(1)[0])
+        )
+        self._search = make_search(self._config, int(columns.sum()), seed, changes=phase.search, **facts)
+        self._phases += 1
+
+    def _kept_deviations(self, phase: PhaseConfig) -> np.ndarray | None:
+        """Of every parameter: those of the search so far; for inputs that are opened, ``opening_step`` times theirs."""
+        found = getattr(self._search, "deviations", None)
+        if found is None:
+            return None
+        everything = np.full(len(self._all), phase.opening_step * float(np.median(found)))
+        everything[self._columns()] = found
+        return everything
+
+    def _columns(self) -> np.ndarray:
+        """Which of C's parameters belong to the open inputs, the biases included: (size,) bool."""
+        wide = np.concatenate([np.full(size, name in self._open) for name, size in self._sizes.items()])
+        return np.concatenate([np.tile(wide, self._outputs), np.ones(self._outputs, bool)])
+
+    def _full(self, part: np.ndarray) -> np.ndarray:
+        everything = self._all.copy()
+        everything[self._columns()] = part
+        return everything
+
+
+def check_phases(config: ControllerConfig, sizes: Mapping[str, int], outputs: int, seed: int) -> None:
+    """Raise `ConfigError` where the search of a phase cannot be made."""
+    first = PhasedSearch(config, sizes, outputs, Scaling.none(sum(sizes.values()), outputs), seed)
+    for generation in (1, *(phase.generation for phase in config.phases)):
+        first.generation = generation - 1
+        first.begins()

@@ -1,0 +1,79 @@
+"""C's inputs on one scale: the search's coordinates, not another set of controllers.
+
+With mean m and deviation s of each input over the training rollouts, a controller that reads (x - m) / s with weights V
+and bias d is the one that reads x with W = V / s and b = d - W m.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+LEAST = 0.05  # of the largest deviation among the same input's numbers: what hardly moves is not blown up
+ROLLOUTS = 64  # at most, evenly spaced
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Means and deviations of C's inputs: (D,) each."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    outputs: int
+
+    @classmethod
+    def none(cls, size: int, outputs: int) -> "Scaling":
+        """The search's coordinates are C's own."""
+        return cls(np.zeros(size), np.ones(size), outputs)
+
+    def to_controller(self, searched: np.ndarray) -> np.ndarray:
+        """C's parameters from those that the search sees: (A (D + 1),) -> the same."""
+        weights, bias = self._split(searched)
+        weights = weights / self.std
+        return np.concatenate([weights.ravel(), bias - weights @ self.mean])
+
+    def to_search(self, controller: np.ndarray) -> np.ndarray:
+        """The inverse of `to_controller`."""
+        weights, bias = self._split(controller)
+        return np.concatenate([(weights * self.std).ravel(), bias + weights @ self.mean])
+
+    def _split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bias = parameters[-self.outputs :]
+        return parameters[: -self.outputs].reshape(self.outputs, -1), bias
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of an input's numbers, the deviation at least `LEAST` of the largest: (N, D) -> (D,) twice."""
+    std = values.std(axis=0, dtype=np.float64)
+    return values.mean(axis=0, dtype=np.float64), np.maximum(std, max(LEAST * std.max(), 1e-6))
+
+
+@torch.inference_mode()
+def input_moments(
+    inputs: Sequence[str], memory: nn.Module | None, mu: Sequence[np.ndarray], actions: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of what C reads on encoded rollouts: μ (T, Z) and actions (T, A) of each -> (D,) twice."""
+    known: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
+    for z, taken in zip(mu, actions, strict=True):
+        known["z"].append(z)
+        if memory is not None:
+            for name, values in _states(memory, torch.from_numpy(z), torch.from_numpy(taken)).items():
+                if name in known:
+                    known[name].append(values)
+    found = [moments(np.concatenate(known[name])) for name in inputs]
+    mean, std = (np.concatenate(column) for column in zip(*found, strict=True))
+    return mean, std
+
+
+def _states(memory: nn.Module, z: Tensor, actions: Tensor) -> dict[str, np.ndarray]:
+    """h and c before each frame, as an agent has them: z (T, Z) -> (T, H) each."""
+    state = memory.initial_state(1)  # type: ignore[operator]
+    rows: dict[str, list[Tensor]] = {"h": [], "c": []}
+    for t in range(len(z)):
+        for name, values in rows.items():
+            if hasattr(state, name):
+                values.append(getattr(state, name)[0])
+        state = memory.step(z[t : t + 1], actions[t : t + 1], state)  # type: ignore[operator]
+    return {name: torch.stack(values).numpy() for name, values in rows.items() if values}
