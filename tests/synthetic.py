@@ -23,6 +23,8 @@ FRAMES = {"target": 1000, "source": 700}
 def t_limits(values: Sequence[float] | np.ndarray) -> list[float]:
     """The 95 % interval of the mean of a few values, of another hand."""
     mean, error = float(np.mean(values)), float(stats.sem(values))
+    if error == 0:
+        return [mean, mean]
     return [float(limit) for limit in stats.t.interval(0.95, len(values) - 1, mean, error)]
 
 
@@ -75,8 +77,8 @@ def summaries(config: Config, gain: float) -> dict[str, dict[str, Any]]:
     }
 
 
-def judged(gain: float) -> dict[str, dict[str, Any]]:
-    """What probes and M's measures say."""
+def judged(gain: float, seed: int) -> dict[str, dict[str, Any]]:
+    """What probes and measures say: V and M are ``gain`` better than those of 0; seeds differ by 1, M's by 0.1."""
 
     def r2(value: float) -> dict[str, Any]:
         return {"r2": value, "interval": [value - 0.1, value + 0.1]}
@@ -90,11 +92,12 @@ def judged(gain: float) -> dict[str, dict[str, Any]]:
     errors = {name: [figure(0.2), figure(None)] for name in models}
     probes = {"z": {"speed": target}, "frames": 50, "rollouts": 5}
     return {
+        "measure_vision": {"reconstruction": figure(50.0 + seed - gain), "kl": figure(18.0 + seed), "frames": 50},
         "probe_vision": {**probes, "objects": {"car": recall}},
         "probe_memory": {**probes, "zh": {"speed": target}},
         "measure_memory": {
             "open_loop": {**errors, "horizons": [1, 100], "forecasts": [9, 0]},
-            "nll": {name: figure(1.2) for name in models},
+            "nll": {name: figure(1.2) for name in models} | {"memory": figure(1.2 + 0.1 * seed - gain)},
             "calibration": None,
         },
     }
@@ -139,7 +142,7 @@ def write_run(
     if not scratch:
         source["collect"] = made("collect", "of-the-source", {"frames": FRAMES["source"]})
         source["vision"] = made("vision", "of-the-source", {})
-    figures = {"heldout": {}, "heldout_encode": {}, **judged(gain)}
+    figures = {"heldout": {}, "heldout_encode": {}, **judged(gain, config.seed)}
     held = {part: made(part, strategy("memory"), found) for part, found in figures.items()}
     held = held if probed and "memory" in artifacts else {}
     env = None if scratch else transfer.source_env

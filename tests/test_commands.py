@@ -87,6 +87,21 @@ def test_every_job_of_a_sweep_that_fails_is_named_wherever_the_flag_stands(tmp_p
     assert b"Traceback" not in done.stderr
 
 
+def test_a_value_of_the_wrong_type_ends_a_sweep_before_any_job_runs(tmp_path):
+    sweep = ("scale=smoke", "stage=collect", f"hydra.sweep.dir={tmp_path / 'sweep'}", f"paths.outputs={tmp_path}")
+    done = python("worldmodels.train", "-m", *sweep, "seed=0,1", "collect.rollouts=2,abc,3")
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ") and "collect.rollouts=abc" in line and "'str' could not be converted" in line
+    assert not list(tmp_path.glob("sweep/*/")) and not (tmp_path / "artifacts").exists()
+
+
+def test_a_refused_request_leaves_the_folder_that_it_was_made_in(tmp_path):
+    done = python("worldmodels.train", "vae.learning_rate=-1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert tmp_path.is_dir() and list(tmp_path.iterdir()) == []
+
+
 def test_an_unset_variable_makes_no_folder_in_the_root(tmp_path):
     done = python("worldmodels.train", "paths.outputs=", cwd=tmp_path)
     assert done.returncode == 2

@@ -51,6 +51,21 @@ def test_a_folder_with_letters_that_the_locale_lacks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path / "out") + b"\xff"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has UTF-8 names alone")
+    done = train(cwd=folder)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: the folder ") and "expected UTF-8; rename the folder" in line
+    assert list(folder.iterdir()) == []
+    assert train("logger=none", cwd=folder).returncode == 0
+
+
+@pytest.mark.slow
 def test_no_reader_and_no_standard_error(tmp_path: Path) -> None:
     done = train(tmp_path, shell='"$@" 2>&- | head -1; exit "${PIPESTATUS[0]}"')
     assert (done.returncode, done.stderr) == (0, b"")

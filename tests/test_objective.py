@@ -57,6 +57,8 @@ def test_what_is_no_number_is_a_line(key: str, told: str) -> None:
 
 
 def test_an_objective_that_the_run_does_not_reach_is_refused_before_it(compose: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"measure\.enabled=false: expected measure\.enabled=true"):
+        compose("objective=vision.heldout_kl", "measure.enabled=false")
     for stage, key in (("vision", "memory.val_nll"), ("controller", "evaluation.mean")):
         with pytest.raises(ConfigError, match=rf"objective={key} is of the stage .*expected a figure"):
             compose(f"stage={stage}", f"objective={key}")

@@ -125,7 +125,7 @@ def test_figures_and_tables_are_files_too(outputs):
     folder = written(outputs).parent
     tables = {path.stem for path in folder.glob("tables/*.csv")}
     assert tables == {
-        *("comparisons", "costs", "curves", "evaluations", "measures", "parameters", "probes", "runs"),
+        *("comparisons", "costs", "curves", "evaluations", "heldout", "measures", "parameters", "probes", "runs"),
     }
     rows = list(csv.DictReader((folder / "tables" / "comparisons.csv").open()))
     (row,) = [row for row in rows if (row["part"], row["metric"]) == ("vision", "asymptote")]

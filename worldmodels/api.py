@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from worldmodels.cli import one_line, remove_empty_run
 from worldmodels.config import Config, check_parts, conf_dir, plain, register_schema, to_config
 from worldmodels.envs.config import EnvConfig
-from worldmodels.pipeline.source import Request, check_source
+from worldmodels.pipeline.source import check_source
 from worldmodels.store.runs import FinishedRun, foreign_code
 from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
@@ -61,11 +61,9 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
     composed = _composed(list(overrides), config_dir)
     hydra_config = composed.hydra
 
-    def compose_anew(others: list[str]) -> DictConfig:
-        return _without_hydra(_composed(others, config_dir))
-
+    paths = [each for each in overrides if each.startswith("hydra.searchpath=")]
     config = _checked(composed)
-    source = check_source(config, Request(overrides, hydra_config.runtime.choices["vae"], compose_anew))
+    source = check_source(config, lambda others: _composed([*others, *paths], config_dir))
     check_parts(config)
 
     from worldmodels.pipeline.job import run_job  # only now, as it takes long to import

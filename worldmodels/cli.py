@@ -35,7 +35,7 @@ from worldmodels.utils.settings import declared
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 INTERRUPTED = 130
-OPEN = ("env.kwargs",)  # settings of others, to which keys may be added
+OPEN = ("env.kwargs", "transfer.source_settings")  # settings of others, to which keys may be added
 
 
 def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: str, schema: type) -> NoReturn:
@@ -112,10 +112,13 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def remove_empty_run(folder: Path) -> None:
-    """Take back the folders that were made for a request that made no sense."""
+    """Take back the folders that were made for a request that made no sense, up to where it was made."""
     if not (folder / "results.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        for parent in folder.parents:
+        here = Path.cwd()
+        for parent in folder.absolute().parents:
+            if here.is_relative_to(parent):
+                break
             try:
                 parent.rmdir()
             except OSError:

@@ -115,7 +115,7 @@ class Config(Settings):
     ] = False
 
     def check(self) -> None:
-        require_reached(self.objective, self.last_stage)
+        require_reached(self.objective, self.last_stage, self.measure.enabled)
         for node in (self.collect, self.heldout, self.controller):
             limit = node.max_steps or self.env.max_steps
             require(

@@ -20,8 +20,15 @@ STAGE = {
 TABLES = {"vision": "epochs", "memory": "steps", "controller": "generations"}  # whose last row a short key means
 
 
-def require_reached(key: str | None, last_stage: str) -> None:
-    """Raise `ConfigError` where the run ends before the stage that ``key`` is of."""
+def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
+    """Raise `ConfigError` where the run ends before the stage that ``key`` is of, or ``key`` is of held-out rollouts
+    that nothing is ``measured`` on.
+    """
+    require(
+        measured or "heldout_" not in (key or ""),
+        f"objective={key} is measured on held-out rollouts, and measure.enabled=false: expected measure.enabled=true, "
+        "or another objective",
+    )
     stage = STAGE.get((key or "").split(".")[0])
     require(
         stage is None or ORDER.index(stage) <= ORDER.index(last_stage),

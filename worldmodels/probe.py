@@ -33,7 +33,7 @@ class ProbeCommand:
 
 
 def probe(composed: DictConfig) -> None:
-    """Probe V; probe and measure M if the run has one; write ``probes.json``. Nothing of the run is changed."""
+    """Probe and measure V, and M if the run has one; write ``probes.json``. Nothing of the run is changed."""
     request = to_config(composed)
     run = FinishedRun(Path(request.run), request.allow)
 
@@ -43,7 +43,7 @@ def probe(composed: DictConfig) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from worldmodels.pipeline.stages import collect, encode, measure
+    from worldmodels.pipeline.stages import collect, encode, measure, measure_vision
     from worldmodels.pipeline.stages import probe as stage
     from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
@@ -77,6 +77,7 @@ def probe(composed: DictConfig) -> None:
         def journal(name: str) -> Journal:
             return Journal(folder / name, loggers, name)
 
+        measures["vision"] = measure_vision.vision(config, heldout, encoded, vision, journal("measure_vision"))
         probes = {}
         if stage.shows(config):
             probes["vision"] = stage.vision(config, heldout, encoded, vision, journal("probe_vision"))
@@ -92,8 +93,7 @@ def probe(composed: DictConfig) -> None:
         print_probes(probes, console)
     else:
         console.print(f"{config.env.name} declares no places, objects or motions to probe for", soft_wrap=True)
-    if measures:
-        print_measures(measures, console)
+    print_measures(measures, console)
     console.print(f"results: {folder / 'probes.json'}", soft_wrap=True)
 
 

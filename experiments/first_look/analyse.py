@@ -13,6 +13,7 @@ WIDTH = 360
 COLUMNS = (
     *("env", "seed", "scale", "frames", "val_reconstruction_first", "val_reconstruction_last", "val_kl_last"),
     *("val_nll_last", "persistence_nll", "population_mean_first", "population_mean_last"),
+    *("heldout_reconstruction", "heldout_kl", "heldout_nll"),
     *("score", "score_low", "score_high", "episodes", "random_score", "seconds"),
 )
 
@@ -33,6 +34,8 @@ def row(results: dict) -> dict[str, object]:
         results["memory"]["persistence_nll"],
         generations[0]["mean"],
         generations[-1]["mean"],
+        *(results["vision"].get(name) for name in ("heldout_reconstruction", "heldout_kl")),
+        results["memory"].get("heldout_nll"),
         score["mean"],
         *score["interval"],
         score["episodes"],

@@ -53,6 +53,7 @@ def row(run: FinishedRun) -> dict[str, Any]:
         "batch_size": config["vae"]["batch_size"],
         "val_reconstruction": vision["val_reconstruction"],
         "val_kl": vision["val_kl"],
+        **{name: value for name, value in results["vision"].items() if name.startswith("heldout_")},
         "seconds": results["stages"]["vision"]["seconds"],
         **{f"data_{name}": share for name, share in results["collect"]["coverage"].items()},
     }

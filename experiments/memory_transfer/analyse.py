@@ -14,12 +14,13 @@ import numpy as np
 
 from worldmodels.reports import committed, figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, artifact
-from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS
+from worldmodels.reports.verdict import DECIDING, JUDGED, UNITS, held_out
 from worldmodels.transfer.metrics import METRICS, Curves, compare, compare_values, paired
 from worldmodels.utils.statistics import seed_estimate
 
 MEASURE = JUDGED["memory"][0]
-ENDING = DECIDING["memory"]
+ENDING = DECIDING["memory"]  # where there is no figure of held-out rollouts, which decides
+PAIR = ("question", "label", "reference", "budget")
 HORIZONS = (1, 10, 50, 100)  # of the forecasts in measures.csv
 STRATEGIES = ("pretrained_memory", "freeze_lstm", "freeze_mdn", "random_lstm")
 SMALL = 0.01  # nats per dimension; greater gains are drawn on a log axis
@@ -81,7 +82,8 @@ def compared(group: Group, each: Strategy, wanted: str) -> tuple[Strategy, Row] 
     for reference in named(group, wanted, each.budget):
         own, other = curves(group, each, reference), curves(group, reference, each)
         if own and other and set(own.seeds) & set(other.seeds):
-            return reference, {**compare(own, other, higher=False), "time_to_threshold": time_saved(own, other)}
+            found = {**compare(own, other, higher=False), "time_to_threshold": time_saved(own, other)}
+            return reference, found | held_out(group, each, reference, found["seeds"])
     return None
 
 
@@ -120,7 +122,8 @@ def gains(group: Group) -> Iterator[Row]:
 def more_worth(given: Row, own: Row) -> Row:
     """How much greater one gain is than another, paired by seed. No ratios: their unit is another with every V."""
     found: Row = {"seeds": sorted(set(given["seeds"]) & set(own["seeds"])), "learnt": own["learnt"]}
-    for metric in METRICS[:-1] if found["seeds"] else ():
+    shared = [metric for metric in (*METRICS[:-1], "heldout") if metric in given and metric in own]
+    for metric in shared if found["seeds"] else ():
         sides = [dict(zip(side["seeds"], side[metric]["per_seed"] or (), strict=False)) for side in (given, own)]
         if all(sides):
             found[metric] = compare_values(sides[0], sides[1], higher=True)
@@ -130,7 +133,7 @@ def more_worth(given: Row, own: Row) -> Row:
 def gain_rows(question: str, called: str, reference: str, budget: float, found: Row) -> Iterator[Row]:
     seeds = " ".join(map(str, found["seeds"]))
     facts = {"question": question, "label": called, "reference": reference, "budget": budget, "seeds": seeds}
-    for metric in METRICS:
+    for metric in (*METRICS, "heldout"):
         if metric in found:
             gain = found[metric]
             low, high = gain["interval"] or (None, None)
@@ -239,15 +242,15 @@ def panels(group: Group) -> Iterator[tuple[str, list[figures.Panel]]]:
 
 
 def gains_figure(path: Path, rows: Sequence[Row]) -> None:
-    """Every row of the metric that decides, a line between two questions."""
-    shown = [row for row in rows if row["metric"] == ENDING and row["value"] is not None]
+    """Every row of the metric that decides, on held-out rollouts where there is that; a line between two questions."""
+    shown = studies.deciding(rows, PAIR, ENDING)
     bars = []
     for row in shown:
         interval = None if row["low"] is None else (row["low"], row["high"])
-        called, hollow = f"{row['label']} against {row['reference']}", row["verdict"] not in ("better", "worse")
-        bars.append(figures.Bar(called, row["value"], interval, row["per_seed"], hollow))
+        hollow = row["verdict"] not in ("better", "worse")
+        bars.append(figures.Bar(row["shown"], row["value"], interval, row["per_seed"], hollow))
     if bars:
-        figure = figures.gains("M: validation NLL at the end", UNITS["memory"], bars)
+        figure = figures.gains("M: NLL at the end", UNITS["memory"], bars)
         figure.set_figwidth(9)
         axes = figure.axes[0]
         axes.set_xscale("symlog", linthresh=SMALL)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from worldmodels.reports import figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, labels
+from worldmodels.reports.verdict import held_out
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare
 
@@ -26,7 +27,8 @@ CONTROLS = {  # what each is the control of
 ORDER = (*STRATEGIES, *CONTROLS)
 MEASURES = {"val_reconstruction": "squared error a frame", "val_kl": "nats a frame"}
 METRICS = ("jump_start", "asymptote", "area")
-DECIDING = "asymptote"
+DECIDING = "asymptote"  # where runs have no figure of held-out rollouts, which decides
+PAIR = ("question", "env", "label", "reference", "measure")
 FAMILY = ("env", "question", "measure", "metric")  # of comparisons that are judged together
 COUNTS = ("copied", "fresh", "frozen", "trainable")
 FAIR, STUDY, CONTROL = "equal data", "as in the study", "control"
@@ -55,6 +57,10 @@ def summary(group: Group) -> Iterator[Row]:
                 row |= studies.bounded(f"{short}_first", curves.values[:, 0]) | studies.bounded(
                     f"{short}_last", curves.values[:, -1]
                 )
+        for measure in (f"heldout_{each.removeprefix('val_')}" for each in MEASURES):
+            values = [run.results["vision"].get(measure) for _, run in sorted(runs.items())]
+            if None not in values:
+                row |= studies.bounded(measure, values)
         if seconds := group.curves(each, "seconds"):
             row |= studies.bounded("epoch_seconds", seconds.values.mean(axis=1))
             row |= studies.bounded("epoch_seconds_fastest", seconds.values.min(axis=1))
@@ -97,10 +103,11 @@ def gains(group: Group) -> Iterator[Row]:
             if own is None or reference is None or not set(own.seeds) & set(reference.seeds):
                 continue
             found = compare(own, reference, higher=False)
+            found |= held_out(group, each, other, found["seeds"], measure.replace("val_", "heldout_"))
             place = {"question": question, "env": group.env, "label": names[each], "reference": names[other]}
             way = None if measure == "val_kl" else found["learnt"]  # a KL is no loss to be brought down
             place |= {"seeds": " ".join(map(str, found["seeds"])), "measure": measure.removeprefix("val_")}
-            for metric in METRICS:
+            for metric in (each for each in (*METRICS, "heldout") if each in found):
                 gain = found[metric]
                 low, high = gain["interval"] or (None, None)
                 figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
@@ -108,13 +115,12 @@ def gains(group: Group) -> Iterator[Row]:
 
 
 def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
-    """Every gain in reconstruction at the end."""
+    """Every gain in reconstruction at the end, on held-out rollouts where runs have that."""
     bars = []
-    for row in rows:
-        if (row["measure"], row["metric"]) == ("reconstruction", DECIDING):
-            interval = None if row["low"] is None else (row["low"], row["high"])
-            label, hollow = f"{row['label']} against {row['reference']}", row["verdict"] not in ("better", "worse")
-            bars.append(figures.Bar(label, row["value"], interval, row["per_seed"], hollow))
+    for row in studies.deciding([row for row in rows if row["measure"] == "reconstruction"], PAIR, DECIDING):
+        interval = None if row["low"] is None else (row["low"], row["high"])
+        hollow = row["verdict"] not in ("better", "worse")
+        bars.append(figures.Bar(row["shown"], row["value"], interval, row["per_seed"], hollow))
     if bars:
         figure = figures.gains(f"V on {env}: reconstruction after the last epoch", MEASURES["val_reconstruction"], bars)
         figure.set_figwidth(8.5)

@@ -9,7 +9,7 @@ import cma
 import numpy as np
 import pytest
 
-from worldmodels.controller.cma_es import CMAES, LARGEST_FULL, TPA_FROM
+from worldmodels.controller.cma_es import CMAES, FULL_UP_TO, LARGEST_FULL, TPA_FROM
 from worldmodels.controller.config import ControllerConfig
 from worldmodels.controller.search import describe
 from worldmodels.controller.search import make_search as make
@@ -166,9 +166,9 @@ def test_returns_that_are_no_numbers_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize(("size", "rule"), [(TPA_FROM - 1, "CSA"), (TPA_FROM, "TPA")])
-def test_by_default_the_step_size_adapts_as_the_library_chooses(size: int, rule: str, diagonal: bool) -> None:
+def test_the_step_size_can_adapt_as_the_library_chooses(size: int, rule: str, diagonal: bool) -> None:
     """The oracle is the library without our choice of the rule."""
-    search = CMAES(size, 6, 0, diagonal=diagonal)
+    search = CMAES(size, 6, 0, sigma=0.1, diagonal=diagonal, step_size="auto")
     rng = generator(0, "controller", 0)
     oracle = cma.CMAEvolutionStrategy(
         np.zeros(size),
@@ -205,8 +205,15 @@ def test_the_rule_of_the_step_size_can_be_chosen_at_any_size(size: int) -> None:
 def test_a_full_covariance_that_does_not_fit_is_refused_and_a_diagonal_one_is_not() -> None:
     size = LARGEST_FULL + 1
     with pytest.raises(ConfigError, match=r"5,001 parameters takes 0\.2 GB.*set controller\.search\.diagonal=true"):
-        CMAES(size, 4, 0)
-    assert CMAES(size, 4, 0, diagonal=True).ask().shape == (4, size)
+        CMAES(size, 4, 0, diagonal=False)
+    assert CMAES(size, 4, 0).ask().shape == (4, size)
+
+
+@pytest.mark.parametrize(("size", "kind"), [(FULL_UP_TO, "CMA-ES"), (FULL_UP_TO + 1, "sep-CMA-ES")])
+def test_by_default_the_covariance_is_full_where_it_can_adapt_and_outputs_move_by_about_1(size: int, kind: str) -> None:
+    search = CMAES(size, 200, 0)
+    assert search.description == f"{kind}, step size by CSA"
+    assert search.ask().std() == pytest.approx(1.5 / size**0.5, rel=0.05)
 
 
 @pytest.mark.parametrize("target", ["cma_es", "sep_cma"])

@@ -94,6 +94,14 @@ def test_sweeps_become_tables_and_figures(studies: Commands, tmp_path: Path, ana
             row = gains["alignment", f"gain with {kind} source V", "gain with own V", metric]
             assert float(row["value"]) == pytest.approx(value, rel=1e-3)
 
+    held = {run["transfer"]: run["memory"]["heldout_nll"] for run in (frozen_kept[0], kept[0])}
+    assert ("input_layers", "freeze_lstm keep_latent", "freeze_lstm", "heldout") not in gains, "one was not measured"
+    held_out = rows(tmp_path / "heldout.csv")
+    assert {each["measure"] for each in held_out} == {"heldout_nll"}
+    for run, value in held.items():
+        assert value == pytest.approx(
+            float(next(each["value"] for each in held_out if each["strategy"] == run)), rel=1e-4
+        )
     summary = {row["label"]: row for row in tables["summary"]}
     assert len(summary) == 12
     row, curves = summary["freeze_lstm"], np.array(nlls(frozen))

@@ -34,6 +34,9 @@ def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path:
     def curves(runs: list[dict[str, Any]], measure: str = "val_reconstruction") -> np.ndarray:
         return np.array([[epoch[measure] for epoch in run["vision"]["epochs"]] for run in runs])
 
+    def held(runs: list[dict[str, Any]], measure: str) -> np.ndarray:
+        return np.array([run["measures"]["vision"][measure]["value"] for run in runs])
+
     sweep(commands, "vision_transfer", "sweep", "env=car_racing", "transfer=scratch,freeze_encoder", "seed=0,1")
     sweep(commands, "vision_transfer", "controls", "transfer=random_encoder", "seed=0")
     sweep(commands, "vision_transfer", "more_seeds", "transfer=scratch", "transfer.budget=1.0", "seed=1")
@@ -61,6 +64,7 @@ def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path:
                 ("jump_start", better[:, 0]),
                 ("asymptote", better[:, 1]),
                 ("area", better.mean(axis=1)),
+                ("heldout", held(other, measure) - held(own, measure)),
             ):
                 row = gains[question, label, reference, measure, metric]
                 low, high = t_limits(values)
@@ -74,6 +78,7 @@ def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path:
     summary = {row["label"]: row for row in rows(tmp_path / "summary.csv")}
     row = summary["freeze_encoder ×0.5"]
     assert float(row["reconstruction_last"]) == pytest.approx(curves(half_frozen)[:, 1].mean(), rel=1e-4)
+    assert float(row["heldout_reconstruction"]) == pytest.approx(held(half_frozen, "reconstruction").mean(), rel=1e-4)
     assert (row["frozen"], row["copied"]) == ("690144", "4348547")
     seconds = curves(half_frozen, "seconds")
     fastest = [float(row[f"epoch_seconds_fastest{bound}"]) for bound in ("_low", "", "_high")]
@@ -87,6 +92,13 @@ def test_vision_transfer_becomes_tables_and_figures(studies: Commands, tmp_path:
     found = {(row["label"], row["target"], row["probe"]): row for row in rows(tmp_path / "probes.csv")}
     truth = [run["probes"]["vision"]["z"]["centre_angle"]["linear"]["r2"] for run in scratch]
     assert float(found["scratch", "centre_angle", "linear"]["value"]) == pytest.approx(np.mean(truth), rel=1e-3)
+
+    committed = tmp_path / "again"  # the tables tell as much as the runs
+    commands.analyse("vision_transfer", "--from-csv", str(tmp_path), "--to", str(committed))
+    again = {tuple(row[key] for key in list(row)[:7]): row["value"] for row in rows(committed / "gains.csv")}
+    assert len(again) == len(gains) and sum(key[-1] == "heldout" for key in again) == len(gains) / 4
+    for row in gains.values():
+        assert float(again[tuple(row[key] for key in list(row)[:7])]) == pytest.approx(float(row["value"]), abs=2e-2)
 
     for name in ("curves_car_racing", "controls_car_racing", "gains_car_racing", "seconds"):
         assert "epoch" in (tmp_path / f"{name}.svg").read_text()

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from worldmodels.config import conf_dir, to_config
 from worldmodels.pipeline import pipeline as module
 from worldmodels.pipeline.pipeline import Pipeline
-from worldmodels.pipeline.source import Request, source_config
+from worldmodels.pipeline.source import source_config
 from worldmodels.store.artifacts import Artifact
 
 
@@ -59,12 +59,11 @@ def composed():
 
 @functools.cache  # many tests ask for the same
 def what_is_made(*overrides: str) -> Keys:
-    whole, plain = compose_both(overrides)
+    _, plain = compose_both(overrides)
     config, store = to_config(plain), Keys()
 
     def source() -> Pipeline:
-        request = Request(overrides, whole.hydra.runtime.choices["vae"], lambda each: compose_both(each)[1])
-        return Pipeline(source_config(config, request), Keys(), None, None, source)
+        return Pipeline(source_config(config, lambda each: compose_both(each)[1]), Keys(), None, None, source)
 
     for _ in Pipeline(config, store, None, None, source).run():
         pass

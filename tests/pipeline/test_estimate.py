@@ -17,6 +17,7 @@ GROWS = [
     ("memory", "measure.samples={}", (0, 8)),
     ("memory", "measure.enabled={}", (False, True)),
     ("vision", "probe.enabled={}", (False, True)),
+    ("vision", "measure.enabled={}", (False, True)),
     ("controller", "controller.generations={}", (1, 8)),
     ("controller", "controller.population={}", (4, 8)),
     ("controller", "controller.rollouts={}", (1, 2)),

@@ -89,9 +89,10 @@ def test_probes_are_made_after_what_they_probe_and_only_if_wanted(inputs):
 
 
 def test_measures_are_made_only_if_wanted(inputs):
-    before = inputs()
-    assert "measure_memory" not in inputs("measure.enabled=false")
-    assert {"measure_memory", "heldout_encode"} <= set(inputs("probe.enabled=false"))
+    before, measured = inputs(), {"measure_vision", "measure_memory"}
+    assert not measured & set(inputs("measure.enabled=false"))
+    assert {*measured, "heldout_encode"} <= set(inputs("probe.enabled=false"))
+    assert {"measure_vision", "heldout"} <= set(inputs("probe.enabled=false", "stage=vision", "env=cart_pole"))
     assert inputs("probe.epochs=3")["measure_memory"] == before["measure_memory"]
     assert inputs("measure.training_frames=50")["measure_memory"] != before["measure_memory"]
 

@@ -5,10 +5,11 @@ import json
 import os
 
 import pytest
-from synthetic import write_run
+from synthetic import t_limits, write_run
 
 from worldmodels.reports.groups import differences, group_runs, labels
-from worldmodels.reports.sections import measure_table, probe_table
+from worldmodels.reports.judgement import matrix, verdicts
+from worldmodels.reports.sections import heldout_table, measure_table, probe_table, run_table
 from worldmodels.reports.tidy import find_runs
 from worldmodels.reports.verdict import comparison_rows, comparisons, decision, ranked
 from worldmodels.training.hardware import resolve_precision
@@ -41,6 +42,77 @@ def test_seeds_that_disagree_decide_nothing(tree):
     half = 4.302653 * 0.25 / 3**0.5  # Student's t of -0.25, 0, 0.25
     assert found["asymptote"]["interval"] == pytest.approx([-half, half])
     assert decision(found) == "undecided"
+
+
+def test_v_and_m_are_judged_on_the_held_out_rollouts(tmp_path, compose):
+    """Where validation says otherwise, it does not count; its curve stays what margins are shares of."""
+    for seed in range(3):
+        for name, value in (("scratch", 50.0), ("freeze2", 47.0 + seed / 10)):
+            config = compose(f"seed={seed}", f"transfer={name}", "transfer.budget=1.0", "vae.epochs=3")
+            path = write_run(tmp_path, config, -9.0 * (name == "freeze2")) / "results.json"
+            results = json.loads(path.read_text())
+            results["vision"]["heldout_reconstruction"] = value
+            path.write_text(json.dumps(results))
+    found = compared(tmp_path, "vision")["freeze2"]
+    assert (found["deciding"], found["fallback"]) == ("heldout", "")
+    assert found["heldout"]["per_seed"] == pytest.approx([3.0, 2.9, 2.8])
+    assert found["heldout"]["interval"] == pytest.approx(t_limits([3.0, 2.9, 2.8]))
+    assert found["asymptote"]["value"] == pytest.approx(-9)
+    assert decision(found) == "better"
+    assert found["judgement"].margin == pytest.approx(0.1 * (100 - 100 / 3))
+    rows = {row["metric"]: row for row in comparison_rows([found])}
+    assert rows["heldout"]["verdict"] == "better" and rows["asymptote"]["verdict"] is None
+
+
+def test_runs_without_the_same_held_out_figures_are_judged_by_validation_and_it_is_told(tmp_path, compose):
+    for seed in range(3):
+        for name, more in (("scratch", ()), ("pretrained_vision", ()), ("freeze2", ("heldout.frames=99",))):
+            config = compose(f"seed={seed}", f"transfer={name}", "transfer.budget=1.0", *more)
+            write_run(tmp_path, config, 2.0 * (name != "scratch"), probed=(name, seed) != ("pretrained_vision", 1))
+    found = compared(tmp_path, "vision")
+    assert {label: (each["deciding"], each["fallback"]) for label, each in found.items()} == {
+        "freeze2": ("asymptote", "measured on different held-out rollouts"),
+        "pretrained_vision": ("asymptote", "not measured on held-out rollouts with seed 1"),
+    }
+    assert "heldout" not in found["freeze2"]
+    (group,) = grouped(tmp_path, "vision")[0]
+    judged = [(group, list(found.values()))]
+    page = verdicts(judged, {group.settings: ""})
+    assert "by validation: not measured on held-out rollouts with seed 1" in page
+    assert "held-out</th>" not in matrix(judged, {group.settings: ""})
+    runs, _ = find_runs(f"{tmp_path}/**")
+    lines = {line for line in run_table(runs, tmp_path).split("<tr>") if "<td>pretrained_vision</td>" in line}
+    assert ["(val)" in line for line in sorted(lines)].count(True) == 1
+
+
+def test_held_out_figures_of_the_end_are_not_compared_after_other_numbers_of_steps(tree):
+    found = compared(tree, "memory")
+    assert found["freeze_lstm"]["heldout"]["value"] == pytest.approx(-0.5)
+    assert found["freeze_lstm ×0.5"]["deciding"] == "asymptote"
+    assert "other numbers of steps" in found["freeze_lstm ×0.5"]["fallback"]
+    groups, _ = grouped(tree, "memory")
+    page = matrix([(group, comparisons(group)) for group in groups], dict.fromkeys((g.settings for g in groups), ""))
+    assert "<th>held-out</th>" in page
+
+
+def test_the_report_has_held_out_figures_over_seeds(tree):
+    runs, _ = find_runs(f"{tree}/**")
+    text = heldout_table([run for run in runs if run.results["transfer"] == "scratch"])
+    low, high = t_limits([50, 51, 52])
+    assert f"<td>V: squared error a frame</td><td>3</td><td>51 [{low:.3g}, {high:.3g}]</td>" in text.replace(
+        ' class="number"', ""
+    )
+
+
+def test_an_earlier_runs_nll_is_read_from_its_measures(tmp_path, compose):
+    path = write_run(tmp_path, compose("seed=2"), stages=4) / "results.json"
+    results = json.loads(path.read_text())
+    del results["memory"]["heldout_nll"], results["measures"]["vision"]
+    del results["vision"]["heldout_reconstruction"], results["vision"]["heldout_kl"]
+    path.write_text(json.dumps(results))
+    ((run,), _) = find_runs(f"{tmp_path}/**")
+    assert run.results["memory"]["heldout_nll"] == pytest.approx(1.4)
+    assert "heldout_reconstruction" not in run.results["vision"]
 
 
 def test_other_budgets_and_other_latents_are_told_and_not_ranked(tree):

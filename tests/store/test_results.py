@@ -4,12 +4,17 @@ import io
 import json
 
 import pytest
+import torch
 from rich.console import Console
+from safetensors.torch import load_file
+from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 from worldmodels.config import STAGES, Config, config_from_json
+from worldmodels.objective import value_of
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import SerialExecutor
-from worldmodels.store.artifacts import Store
+from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import WEIGHTS, Store
 from worldmodels.store.results import (
     assemble,
     print_measures,
@@ -20,7 +25,10 @@ from worldmodels.store.results import (
 from worldmodels.store.summary import print_results
 from worldmodels.utils import media
 from worldmodels.utils.console import make_console
+from worldmodels.utils.seeds import torch_generator
 from worldmodels.utils.statistics import describe
+
+HELD_OUT = ("heldout", "heldout_encode")
 
 TINY = (
     *(
@@ -109,6 +117,7 @@ def test_the_probes(results, store):
     assert set(results["heldout"]) == {
         "heldout",
         "heldout_encode",
+        "measure_vision",
         "probe_vision",
         "probe_memory",
         "measure_memory",
@@ -139,6 +148,48 @@ def test_the_measures(results):
     assert f"{error['value']:.3g} [{low:.3g}, {high:.3g}]" in shown.getvalue()
     assert "100 steps" not in shown.getvalue(), "no held-out rollout is that long"
     assert "…" not in shown.getvalue(), "a terminal of 80 columns shows all"
+
+
+def test_held_out_figures_are_those_of_the_weights_and_the_held_out_frames(results, store):
+    """By plain functions from the files alone. V encodes in bf16 where the hardware has it, so KL is about the same."""
+    weights = load_file(store.root / "vision" / results["stages"]["vision"]["artifact"] / WEIGHTS)
+    heldout, encoded = (RolloutStore(store.root / kind / results["heldout"][kind]) for kind in HELD_OUT)
+    errors, kls = [], []
+    for number in range(len(heldout)):
+        mu, log_var = (torch.from_numpy(encoded.read(number, name)) for name in ("mu", "log_var"))
+        x = torch.from_numpy(heldout.read(number, "frames")).permute(0, 3, 1, 2) / 255
+        noise = torch.randn(mu.shape, generator=torch_generator(0, "figures", 5, number))
+        y = linear(mu + (log_var / 2).exp() * noise, *pair(weights, "decoder.dense"))[..., None, None]
+        h = x
+        for layer in range(4):
+            h = conv2d(h, *pair(weights, f"encoder.layers.{layer}"), stride=2).relu()
+            y = conv_transpose2d(y, *pair(weights, f"decoder.layers.{layer}"), stride=2)
+            y = y.relu() if layer < 3 else y.sigmoid()
+        mean, spread = (linear(h.flatten(1), *pair(weights, f"bottleneck.{name}")) for name in ("mu", "log_var"))
+        errors.append(((x - y) ** 2).sum((1, 2, 3)))
+        kls.append(0.5 * (mean**2 + spread.exp() - 1 - spread).sum(1))
+    measured = results["measures"]["vision"]
+    assert (measured["rollouts"], measured["frames"]) == (len(heldout), sum(map(len, errors))) == (4, 240)
+    assert results["vision"]["heldout_reconstruction"] == measured["reconstruction"]["value"]
+    assert results["vision"]["heldout_reconstruction"] == pytest.approx(torch.cat(errors).mean().item(), rel=1e-4)
+    assert results["vision"]["heldout_kl"] == pytest.approx(torch.cat(kls).mean().item(), rel=0.02, abs=1e-4)
+    assert results["memory"]["heldout_nll"] == results["measures"]["memory"]["nll"]["memory"]["value"]
+
+
+def pair(weights, name):
+    return weights[f"{name}.weight"], weights[f"{name}.bias"]
+
+
+def test_held_out_figures_are_shown_and_can_be_an_objective(results):
+    lines = " ".join(" ".join(printed(results, 100)).split())
+    for part, name, form in (("vision", "reconstruction", ".1f"), ("memory", "nll", ".3f")):
+        value = results[part][f"heldout_{name}"]
+        assert f"held-out {value:{form}}" in lines
+        assert value_of(results, f"{part}.heldout_{name}") == value
+    frozen = {**results, "vision": {**results["vision"], "epochs": []}}
+    assert "all frozen, not trained; held-out" in " ".join(printed(frozen, 100))
+    details = "\n".join(printed(results, 100, details=True))
+    assert f"V on held-out rollouts: reconstruction {results['vision']['heldout_reconstruction']:.4g} [" in details
 
 
 def test_parameters_are_those_of_the_published_tables(results):

@@ -25,11 +25,11 @@ class ProbeConfig(Settings):
 
 @dataclass
 class MeasureConfig(Settings):
-    """How good M is on the held-out rollouts, beside persistence and an untrained reservoir."""
+    """How good V and M are on the held-out rollouts, M beside persistence and an untrained reservoir."""
 
     node: ClassVar[str] = "measure"
 
-    enabled: Annotated[bool, Setting("Whether M is measured.", counts="never")] = True
+    enabled: Annotated[bool, Setting("Whether V and M are measured on held-out rollouts.", counts="never")] = True
     training_frames: Annotated[
         int, Setting("Frames of M's training rollouts that the baselines are fitted to, at most.", at_least=2)
     ] = 20_000

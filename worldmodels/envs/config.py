@@ -43,6 +43,7 @@ class EnvConfig(Settings):
             "Who draws: fast, our rasteriser; exact, Gymnasium's pixels without hidden work; gymnasium, the task as it "
             "comes; auto, fast where the task has a scene, else gymnasium.",
             options=RENDERERS,
+            shared=True,
             counts_as=lambda renderer: {"exact": "gymnasium", "auto": "fast"}.get(renderer, renderer),
         ),
     ] = "auto"
@@ -55,14 +56,21 @@ class EnvConfig(Settings):
             counts="unless default",
         ),
     ] = "auto"
-    action_repeat: Annotated[int, Setting("Steps of the task for which each action is repeated.", at_least=1)] = 1
+    action_repeat: Annotated[
+        int, Setting("Steps of the task for which each action is repeated.", at_least=1, shared=True)
+    ] = 1
     crop_bottom: Annotated[
         float, Setting("Share of the picture's height that is cut off at its bottom.", at_least=0, at_most=0.9)
     ] = 0.0
     max_steps: Annotated[
         int,
         Setting(
-            "Limit of a rollout in collecting and searching.", unit="steps of the task", at_least=2, counts="never"
+            "Limit of a rollout in collecting and searching, where collect.max_steps, heldout.max_steps or "
+            "controller.max_steps is null, as in few scales.",
+            unit="steps of the task",
+            at_least=2,
+            counts="never",
+            shared=True,
         ),
     ] = 1000
     patience: Annotated[

@@ -38,6 +38,7 @@ RANDOM_EPISODE = {"car_racing": 1000, "lunar_lander": 110, "bipedal_walker": 350
 OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
 FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
 PROBED = 2300.0  # held-out frames a second through the probes of V or of M, seen once on two cores; float32 in any case
+DECODED = 1500.0  # held-out frames a second through V's decoder, likewise
 FORETOLD = 30_000.0  # steps of M a second in open-loop forecasts, likewise
 STAGE_SECONDS = 2.0  # starting processes, checking files
 
@@ -90,6 +91,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
         seconds["vision"] += held_out / PROBED
         seconds["memory"] += held_out / PROBED
     if config.measure.enabled:
+        seconds["vision"] += held_out / DECODED
         futures = 3 * max(1, config.measure.samples)  # of M, of M under mismatched actions, and of the reservoir
         seconds["memory"] += held_out / STRIDE * max(HORIZONS) * futures / FORETOLD
     wanted = STAGES[: STAGES.index(config.last_stage) + 1]

@@ -9,6 +9,7 @@ from worldmodels.config import Config, plain
 from worldmodels.objective import value_of
 from worldmodels.pipeline.estimate import describe_time, stage_seconds
 from worldmodels.pipeline.pipeline import Pipeline
+from worldmodels.pipeline.source import without_effect
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.store.artifacts import Store, write_json
 from worldmodels.store.loggers import make_loggers
@@ -26,6 +27,8 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
     stage, so a later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns
     the job's objective.
     """
+    for line in without_effect(config):
+        log.warning(line)
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
     workers = config.executor.workers or cores

@@ -13,8 +13,19 @@ from worldmodels.config import STAGES, Config, plain
 from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.source import describe_source, other_time_scale
 from worldmodels.pipeline.stage import Stage, Work
-from worldmodels.pipeline.stages import collect, controller, encode, evaluate, measure, memory, probe, vision
+from worldmodels.pipeline.stages import (
+    collect,
+    controller,
+    encode,
+    evaluate,
+    measure,
+    measure_vision,
+    memory,
+    probe,
+    vision,
+)
 from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import Artifact, Store
 from worldmodels.store.fingerprint import fingerprint
@@ -30,7 +41,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config and code
 ORDER: dict[str, list[Stage]] = {  # what each stage of a run makes, the diagnostics of its model included
     "collect": [collect.STAGE],
-    "vision": [vision.STAGE, probe.VISION],
+    "vision": [vision.STAGE, measure_vision.STAGE, probe.VISION],
     "encode": [encode.STAGE],
     "memory": [memory.STAGE, probe.MEMORY, measure.STAGE],
     "controller": [controller.STAGE],
@@ -104,9 +115,12 @@ class Pipeline:
     def source(self) -> "Pipeline | FinishedRun":
         """Where transferred weights come from: a finished run, or a pipeline that trains them from scratch."""
         if self.config.transfer.source_run is not None:
-            return FinishedRun(Path(self.config.transfer.source_run), self.config.allow)
-        source = self._make_source()
-        log.info("source task: %s, from scratch", source.config.env.name)
+            source = FinishedRun(Path(self.config.transfer.source_run), self.config.allow)
+        else:
+            source = self._make_source()
+            log.info(describe_source(self.config, source.config))
+        if told := other_time_scale(self.config, source.config):
+            log.warning(told)
         return source
 
     @property

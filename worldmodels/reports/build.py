@@ -63,6 +63,7 @@ class Report:
             "Cost": sections.cost_table(self.runs),
             "Parameters": sections.parameter_table(self.runs),
             "Probes": sections.probe_table(self.runs),
+            "Held-out figures": sections.heldout_table(self.runs),
             "Measures of M": sections.measure_table(self.runs),
             "Settings": settings_note(self.groups, self.told),
             "Runs": sections.run_table(self.runs, self.folder),
@@ -138,6 +139,7 @@ class Report:
     def _tables(self) -> None:
         tables = {
             "curves": tidy.curve_rows,
+            "heldout": tidy.heldout_rows,
             "evaluations": tidy.evaluation_rows,
             "costs": tidy.cost_rows,
             "parameters": tidy.parameter_rows,

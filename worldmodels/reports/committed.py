@@ -18,7 +18,9 @@ class CommittedRun(FinishedRun):
     not in these tables.
     """
 
-    def __init__(self, row: Row, part: str, curves: Sequence[Row], costs: Sequence[Row]) -> None:
+    def __init__(
+        self, row: Row, part: str, heldout: Mapping[str, float], curves: Sequence[Row], costs: Sequence[Row]
+    ) -> None:
         self.folder = Path(row["run"])
         config = _nested({key: value for key, value in row.items() if "." in key})
         stages: dict[str, dict[str, Any]] = {"target": {}, "source": {}}
@@ -36,12 +38,13 @@ class CommittedRun(FinishedRun):
             "stages": stages["target"],
             "source_stages": stages["source"],
             "collect": {"frames": stages["target"]["collect"]["frames"]},
-            part: {TABLES[part][0]: _points(curves, TABLES[part][1])},
+            part: {TABLES[part][0]: _points(curves, TABLES[part][1]), **heldout},
         }
 
 
 def read(folder: Path, part: str) -> list[CommittedRun]:
-    """The runs of a study's ``runs.csv``, ``curves.csv`` and ``costs.csv``, in their order. Raises `ValueError` where
+    """The runs of a study's ``runs.csv``, ``curves.csv``, ``costs.csv`` and, if it is there, ``heldout.csv``, in their
+    order. Raises `ValueError` where
     the tables do not belong together.
     """
     runs, curves, costs = (table(folder / f"{name}.csv") for name in ("runs", "curves", "costs"))
@@ -53,7 +56,14 @@ def read(folder: Path, part: str) -> list[CommittedRun]:
         raise ValueError(
             f"{folder}: runs.csv has {len(runs)} runs, curves.csv {len(blocks[0])}, costs.csv {len(blocks[1])}"
         )
-    return [CommittedRun(row, part, *each) for row, *each in zip(runs, *blocks, strict=True)]
+    heldout: dict[str, dict[str, float]] = {}
+    for row in table(folder / "heldout.csv") if (folder / "heldout.csv").exists() else ():
+        heldout.setdefault(row["run"], {})[row["measure"]] = float(row["value"])
+    if unknown := heldout.keys() - {row["run"] for row in runs}:
+        raise ValueError(f"{folder}: heldout.csv has runs that runs.csv has not, such as {min(unknown)}")
+    return [
+        CommittedRun(row, part, heldout.get(row["run"], {}), *each) for row, *each in zip(runs, *blocks, strict=True)
+    ]
 
 
 def table(path: Path) -> list[Row]:

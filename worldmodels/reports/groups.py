@@ -18,7 +18,12 @@ from worldmodels.transfer.metrics import Curves
 from worldmodels.utils.settings import declared
 
 JUDGED_PARTS = ("vision", "memory", "controller", "evaluate")
-DIAGNOSTICS = {"probe_vision": "vision", "probe_memory": "memory", "measure_memory": "memory"}  # of which model
+DIAGNOSTICS = {  # of which model
+    "probe_vision": "vision",
+    "measure_vision": "vision",
+    "probe_memory": "memory",
+    "measure_memory": "memory",
+}
 HELDOUT = ("heldout", "heldout_encode")  # what diagnostics are made on
 OLD_NODES = {  # of the config, for runs of before results.json told what counts
     "collect": ("env", "collect"),
@@ -30,6 +35,7 @@ OLD_NODES = {  # of the config, for runs of before results.json told what counts
     "heldout": ("heldout",),
     "heldout_encode": (),
     **dict.fromkeys(("probe_vision", "probe_memory"), ("probe",)),
+    "measure_vision": (),
     "measure_memory": ("measure",),
 }
 OWN = "the run's own"  # data set, in the place of its seed
@@ -122,6 +128,11 @@ def settings(run: FinishedRun, part: str) -> dict[str, Any]:
     return found | {"collect.seed": _data_seed(run)}
 
 
+def heldout_settings(run: FinishedRun, part: str) -> dict[str, Any]:
+    """Which held-out rollouts V or M, ``part``, was measured on: runs with the same met the same."""
+    return {key: value for key, value in settings(run, f"measure_{part}").items() if key.startswith("heldout.")}
+
+
 def _data_seed(run: FinishedRun) -> Any:
     """`OWN`, or the seed of a data set that runs share. A config of before ``collect.seed`` could be null holds the
     run's own as a number; there a number that is not the run's is a shared one.
@@ -157,6 +168,8 @@ def strategy(run: FinishedRun) -> Strategy:
     apart = {"name", "source_env", "budget"}
     if transfer["load"] or transfer["budget"] == 1 or transfer.get("budgeted") == list(NETWORKS):
         apart.add("budgeted")  # makes no difference, or is as ever
+    if not transfer.get("source_settings"):
+        apart.add("source_settings")  # which earlier runs have not
     rest = {key: value for key, value in transfer.items() if key not in apart}
     source = run.results["source_env"] or ""
     return Strategy(run.results["transfer"], source, float(transfer["budget"]), json.dumps(rest, sort_keys=True))

@@ -7,26 +7,36 @@ from typing import Any
 from worldmodels.reports.groups import Group
 from worldmodels.reports.page import Html, estimate, folded, listing, number, paragraph, table
 from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, ranked
-from worldmodels.transfer.metrics import METRICS
 from worldmodels.utils.comparing import FEWEST, Judgement
 
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
 MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "undecided": "·"}
+COLUMNS = {  # metric: what its column is called
+    "heldout": "held-out",
+    "jump_start": "jump-start",
+    "asymptote": "asymptote",
+    "area": "area",
+    "time_to_threshold": "time saved",
+    "transfer_ratio": "ratio",
+}
 Judged = Sequence[tuple[Group, Sequence[Comparison]]]
 
 HOW = (
     "A gain is the paired difference to scratch with the same task, settings and seeds; above 0, transfer helps, "
     "whether more is better or less. Brackets: 95 % interval over seeds (Student's t; of ten seeds or more corrected "
-    "for skewness). Better or worse: the mean is not 0, at 5 % by Holm over all comparisons of a part's table. "
-    f"Similar: it lies within ± {MARGIN:.0%} of what scratch itself has learnt (of a score: of its lead over a random "
-    "agent), by two one-sided tests, Holm as well. All else is undecided, and so is everything of fewer than "
-    f"{FEWEST} seeds: that is no finding of no difference."
+    "for skewness). V and M are judged after training on the held-out rollouts that all seeds share; where a run has "
+    "no such figure, by the asymptote of validation, whose rollouts are others for each seed (the line says so). "
+    "Better or worse: the mean is not 0, at 5 % by Holm over all comparisons of a part's table. "
+    f"Similar: it lies within ± {MARGIN:.0%} of what scratch itself has learnt, by validation (of a score: of its lead "
+    "over a random agent), by two one-sided tests, Holm as well. All else is undecided, and so is everything of fewer "
+    f"than {FEWEST} seeds: that is no finding of no difference."
 )
 METHOD = (
     "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
-    "population mean, over the stretch that both curves have. Jump-start: gain at the first point recorded. Asymptote: "
-    "gain of the mean of the last tenth, which decides for V and M. Area: gain of the mean height, which decides for "
-    "C, whose single generations are noise. Time saved: to 90 % of scratch's own "
+    "population mean, over the stretch that both curves have. Held-out: gain after training on the held-out rollouts "
+    "that all seeds share, which decides for V and M. Jump-start: gain at the first point recorded. Asymptote: gain of "
+    "the mean of the last tenth, which decides for V and M where there is no held-out figure. Area: gain of the mean "
+    "height, which decides for C, whose single generations are noise. Time saved: to 90 % of scratch's own "
     "progress; a run that never gets there counts with all the time it had, and n/m says how many got there with "
     "transfer and from scratch. Ratio: gain in area over scratch's area, for returns above a random agent's; a dash "
     "where an area is not above it. Budget: the share of data or steps that V and M trained on, as V/M where they "
@@ -87,6 +97,7 @@ def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
         items.append(
             f"{comparison['label']}{source}: {_verdict_of(comparison)}, gain {estimate(gain, sign=True)} "
             f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison['judgement'])}{_probability(comparison)}"
+            f"{_by_validation(comparison)}"
         )
     return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True)
 
@@ -100,6 +111,11 @@ def _tested(judgement: Judgement) -> str:
     found = [f"{name} {number(p, 2)}" for name, p in told if p is not None]
     margin = f", margin {number(judgement.margin)}" if judgement.margin and found else ""
     return f" ({', '.join(found)}{margin})" if found else ""
+
+
+def _by_validation(comparison: Comparison) -> str:
+    """That, and why, held-out rollouts do not decide for V or M; empty where they do."""
+    return f"; by validation: {comparison['fallback']}" if comparison.get("fallback") else ""
 
 
 def _probability(comparison: Comparison) -> str:
@@ -173,15 +189,13 @@ def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> H
         "settings": [f"{each['scale']} {told[each['settings']]}" for each in found],
     }
     shown = {name: cells for name, cells in shared.items() if len(set(cells)) > 1}
+    metrics = [metric for metric in COLUMNS if any(metric in each for each in found)]
     rows = []
     for place, each in enumerate(found):
-        figures = [_two_lines(each[metric]) for metric in METRICS]
-        time = each["time_to_threshold"]
-        figures[3] = _two_lines(
-            time, f" ({time['reached']}/{time['reached_without']})" if time["value"] is not None else ""
-        )
-        negative = [metric.replace("_", "-") for metric in METRICS if each[metric]["negative"]]
-        last = ("all" if len(negative) == len(METRICS) else ", ".join(negative) or "no") if fair else each["unfair"]
+        known = [metric for metric in metrics if metric in each]
+        figures = [_metric(each, metric) for metric in metrics]
+        negative = [metric.replace("_", "-") for metric in known if each[metric]["negative"]]
+        last = ("all" if len(negative) == len(known) else ", ".join(negative) or "no") if fair else each["unfair"]
         first = (each["env"], each["source_env"], each["label"], *(cells[place] for cells in shown.values()))
         rows.append((*first, " ".join(map(str, each["seeds"])), *figures, last))
     columns = (
@@ -190,13 +204,19 @@ def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> H
         "strategy",
         *shown,
         "seeds",
-        "jump-start",
-        "asymptote",
-        "area",
-        "time saved",
-        "ratio",
+        *(COLUMNS[metric] for metric in metrics),
     )
     return table([*columns, "negative transfer" if fair else "why not"], rows)
+
+
+def _metric(comparison: Comparison, metric: str) -> Html:
+    """A cell; a dash where the comparison has no such metric."""
+    if metric not in comparison:
+        return Html("–")
+    gain, note = comparison[metric], ""
+    if metric == "time_to_threshold" and gain["value"] is not None:
+        note = f" ({gain['reached']}/{gain['reached_without']})"
+    return _two_lines(gain, note)
 
 
 def _two_lines(gain: Mapping[str, Any], note: str = "") -> Html:

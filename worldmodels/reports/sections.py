@@ -7,6 +7,7 @@ from typing import Any
 from worldmodels.reports import tidy
 from worldmodels.reports.groups import labels, settings_apart, strategy, written
 from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
+from worldmodels.store.heldout import OF_VALIDATION, PATHS
 from worldmodels.store.results import score_line
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
 from worldmodels.utils.comparing import MANY, interquartile_mean
@@ -21,13 +22,12 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
     """A line a run, with links to its folder as seen from ``folder``."""
     names = labels(map(strategy, runs))
     columns = ("task", "strategy", "source", "scale", "seed", "last stage")
+    figures_of = [(part, name) for part, names in PATHS.items() for name in names]
     figures = ("V: squared error", "V: KL", "M: NLL", "C: first mean", "C: last mean", "score", "random")
     rows = []
     for run in runs:
         results, stages = run.results, list(run.results["stages"])
-        epochs, steps = (results.get(part, {}).get(key) for part, key in (("vision", "epochs"), ("memory", "steps")))
-        generations, score = results.get("controller", {}).get("generations"), results.get("evaluation")
-        last = [(found or [{}])[-1] for found in (epochs, steps, generations)]
+        generations, score = results.get("controller", {}).get("generations") or [{}], results.get("evaluation")
         told = "–"
         if score is not None:
             told = estimate({"value": score["mean"], "interval": score["interval"]})
@@ -37,18 +37,30 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
             (
                 *(results["env"], names[strategy(run)], results["source_env"] or "", results["scale"], results["seed"]),
                 stages[-1] if stages else "–",
-                *(number(last[0].get(key), 4) for key in ("val_reconstruction", "val_kl")),
-                number(last[1].get("val_nll"), 4),
-                *(number(row.get("mean")) for row in ((generations or [{}])[0], last[2])),
+                *(_after_training(results, *place) for place in figures_of),
+                *(number(row.get("mean")) for row in (generations[0], generations[-1])),
                 told,
                 number(score["random"]["mean"]) if score and "random" in score else "–",
                 Html(f"{link(f'{path}/', 'folder')} {link(f'{path}/{RESULTS}', 'results')}"),
             )
         )
     note = paragraph(
-        "Score: mean return with the 95 % interval over episodes; (cut): episodes were cut, no score.", "note"
+        "V and M: on the held-out rollouts that all seeds share; (val): on their validation rollouts, where a run was "
+        "not measured there. Score: mean return with the 95 % interval over episodes; (cut): episodes were cut, no "
+        "score.",
+        "note",
     )
     return Html(table([*columns, *figures, "files"], rows, ["seed", *figures]) + note)
+
+
+def _after_training(results: Mapping[str, Any], part: str, name: str) -> str:
+    """A held-out figure of V or M, or validation's last, which is then said."""
+    given = results.get(part, {})
+    if given.get(name) is not None:
+        return number(given[name], 4)
+    rows = given.get(tidy.TABLES[part][0]) or [{}]
+    value = rows[-1].get(OF_VALIDATION[name])
+    return f"{number(value, 4)} (val)" if value is not None else "–"
 
 
 def _by_strategy(
@@ -209,6 +221,30 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
     )
 
 
+def heldout_table(runs: Sequence[FinishedRun]) -> Html:
+    """V's reconstruction and KL and M's NLL on the held-out rollouts that all seeds share, over seeds."""
+    rows = []
+    for part in PATHS:
+
+        def own(run: FinishedRun, part: str = part) -> list[Row]:
+            return [row for row in tidy.heldout_rows(run) if row["part"] == part]
+
+        for place, (measure,), found in _by_strategy(runs, own, ["measure"], f"measure_{part}"):
+            rows.append((*place, HELD_OUT[measure], len(found), _over_seeds(found, "value")))
+    note = (
+        "After training, on rollouts that no model was trained on, the same for every seed: what comparisons use. "
+        "Learning curves are of validation, which has a few rollouts, other ones for each seed. Means over seeds, with "
+        "95 % intervals; NLL is comparable only between runs with the same V."
+    )
+    columns = (*PLACE, "figure", "seeds", "mean")
+    return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")
+
+
+HELD_OUT = {
+    "heldout_reconstruction": "V: squared error a frame",
+    "heldout_kl": "V: KL, nats a frame",
+    "heldout_nll": "M: NLL, nats per dimension",
+}
 MODELS = ("memory", "persistence", "reservoir", "mismatched_actions")
 
 

@@ -1,6 +1,7 @@
 """The tables that every study of transfer in ``experiments/`` commits."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,24 @@ def read(patterns: Sequence[str], part: str, tables: Path | None = None) -> Sequ
 
 def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple[Group, list[Comparison]]]:
     """Write the tables of ``part`` (vision, memory or controller) into ``to``: ``runs.csv``, a line for each run with
-    its whole config; ``curves.csv``; ``comparisons.csv``, every strategy against scratch; ``costs.csv``. Returns the
+    its whole config; ``curves.csv``; ``heldout.csv``, V's or M's figures of the held-out rollouts, where runs have
+    them; ``comparisons.csv``, every strategy against scratch; ``costs.csv``. Returns the
     groups of comparable runs with their comparisons.
     """
     groups, notes = group_runs(runs, part)
     for note in notes:
         print(note)
     found = [(group, comparisons(group)) for group in groups]
+    reasons = Counter(each["fallback"] for _, own in found for each in own if each.get("fallback"))
+    for reason, count in reasons.items():
+        print(f"{count} comparisons are by validation: {reason}")
     tidy.write_csv(to / "comparisons.csv", comparison_rows([each for _, own in found for each in own]))
     if not any(isinstance(run, committed.CommittedRun) for run in runs):  # whose tables these are
         tidy.write_csv(to / "runs.csv", [_config_row(run) for run in runs])
         curves = [row for run in runs for row in tidy.curve_rows(run) if row["part"] == part]
         tidy.write_csv(to / "curves.csv", [_short(row) for row in curves])
+        if heldout := [row for run in runs for row in tidy.heldout_rows(run) if row["part"] == part]:
+            tidy.write_csv(to / "heldout.csv", [_short(row) | {"run": row["run"]} for row in heldout])
         tidy.write_csv(to / "costs.csv", [_short(row) for run in runs for row in tidy.cost_rows(run)])
     return found
 
@@ -88,6 +95,23 @@ def judged(rows: Sequence[tidy.Row], family: Sequence[str]) -> list[tidy.Row]:
         for row, judgement in zip(members, judge([row["per_seed"] for row in members], margins), strict=True):
             row |= judged_row(judgement)
     return list(rows)
+
+
+def deciding(rows: Sequence[tidy.Row], pair: Sequence[str], metric: str) -> list[tidy.Row]:
+    """Of the rows with the same values of ``pair`` the one on held-out rollouts, else the one of ``metric``: in their
+    order, and with ``shown``, what the row compares, which tells of the second where there are both kinds.
+    """
+    chosen: dict[tuple[Any, ...], tidy.Row] = {}
+    for row in rows:
+        if row["value"] is not None and row["metric"] in ("heldout", metric):
+            key = tuple(row[name] for name in pair)
+            if row["metric"] == "heldout" or key not in chosen:
+                chosen[key] = row
+    mixed = len({row["metric"] for row in chosen.values()}) > 1
+    note = {"heldout": "", metric: " (validation)" if mixed else ""}
+    return [
+        {**row, "shown": f"{row['label']} against {row['reference']}{note[row['metric']]}"} for row in chosen.values()
+    ]
 
 
 def write_gains(path: Path, rows: Sequence[tidy.Row]) -> None:

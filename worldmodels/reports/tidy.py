@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.store.artifacts import load_artifact, write_bytes
+from worldmodels.store.heldout import PATHS
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.utils.errors import ConfigError
 
@@ -80,7 +81,7 @@ def _literal(pattern: str) -> str:
 
 def _checked(run: FinishedRun) -> FinishedRun:
     """Read every part of a run once, so that a damaged one is found here and not in the middle of a report."""
-    for rows in (curve_rows, evaluation_rows, cost_rows, parameter_rows, probe_rows, measure_rows):
+    for rows in (curve_rows, heldout_rows, evaluation_rows, cost_rows, parameter_rows, probe_rows, measure_rows):
         rows(run)
     return run
 
@@ -110,6 +111,17 @@ def curve_rows(run: FinishedRun) -> list[Row]:
             for measure in MEASURES[part]:
                 if measure in entry:
                     rows.append({**place, "measure": measure, "value": float(entry[measure])})
+    return rows
+
+
+def heldout_rows(run: FinishedRun) -> list[Row]:
+    """V's and M's figures of the held-out rollouts that all seeds share, after training: a row for each."""
+    rows = []
+    for part, names in PATHS.items():
+        for name in names:
+            value = run.results.get(part, {}).get(name)
+            if value is not None:
+                rows.append({**facts(run), "part": part, "measure": name, "value": float(value)})
     return rows
 
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.reports.groups import Group, Strategy, artifact, labels
+from worldmodels.reports.groups import Group, Strategy, artifact, heldout_settings, labels
 from worldmodels.transfer.metrics import METRICS, compare, compare_values
 from worldmodels.utils.comparing import MANY, Judgement, judge, probability_of_improvement
 
 MARGIN = 0.1  # of what scratch has learnt itself; a smaller gain is none
 JUDGED = {  # measure, whether higher is better, what it is called
-    "vision": ("val_reconstruction", False, "V: validation reconstruction"),
-    "memory": ("val_nll", False, "M: validation NLL"),
+    "vision": ("val_reconstruction", False, "V: reconstruction"),
+    "memory": ("val_nll", False, "M: NLL"),
     "controller": ("mean", True, "C: population mean"),
     "evaluate": ("mean", True, "score on held-out episodes"),
 }
@@ -22,7 +22,8 @@ UNITS = {
     "controller": "return",
     "evaluate": "return",
 }
-DECIDING = {  # the metric of a curve; a search is noisy, and short ones are not at their end
+HELD_OUT = {"vision": "heldout_reconstruction", "memory": "heldout_nll"}  # decides where both have it
+DECIDING = {  # else the metric of a curve; a search is noisy, and short ones are not at their end
     "vision": "asymptote",
     "memory": "asymptote",
     "controller": "area",
@@ -102,9 +103,33 @@ def _compared(group: Group, each: Strategy, reference: Strategy) -> dict[str, An
         if curves[0] is None or curves[1] is None:
             return None
         floor = _random_return(group) if group.part == "controller" else 0.0
-        return {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING[group.part]}
+        found = {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING[group.part]}
+        return found | held_out(group, each, reference, found["seeds"]) if group.part in HELD_OUT else found
     except ValueError:  # nothing to pair
         return None
+
+
+def held_out(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[int], figure: str = "") -> Comparison:
+    """The gain of V or M on the held-out rollouts that all seeds share, as ``heldout``, which then decides; where there
+    is none, ``fallback`` says why validation has to. ``figure``: by default the one that `HELD_OUT` names.
+    """
+    runs = [[group.members[one][seed] for seed in seeds] for one in (each, reference)]
+    name = figure or HELD_OUT[group.part]
+    values = [[run.results[group.part].get(name) for run in side] for side in runs]
+    missing = [seed for seed, *pair in zip(seeds, *values, strict=True) if None in pair]
+    why = ""
+    if missing:
+        why = f"not measured on held-out rollouts with seed {' '.join(map(str, missing))}"
+    elif len({str(sorted(heldout_settings(run, group.part).items())) for side in runs for run in side}) > 1:
+        why = "measured on different held-out rollouts"
+    elif group.part == "memory" and each.budget_of("memory") != reference.budget_of("memory"):
+        why = "trained for other numbers of steps, and held-out figures are of the last"
+    if why:
+        return {"fallback": why}
+    own, other = (dict(zip(seeds, side, strict=True)) for side in values)
+    gain = compare_values(own, other, higher=False)
+    del gain["seeds"]
+    return {"heldout": gain, "deciding": "heldout", "fallback": ""}
 
 
 def _random_return(group: Group) -> float:
@@ -167,7 +192,7 @@ def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
         facts = {key: value for key, value in comparison.items() if not isinstance(value, dict | list | tuple)}
         del facts["deciding"], facts["learnt"]
         judgement: Judgement | None = comparison.get("judgement")
-        for metric in (*METRICS, "score"):
+        for metric in (*METRICS, "heldout", "score"):
             if metric in comparison:
                 gain = comparison[metric]
                 low, high = gain["interval"] or (None, None)

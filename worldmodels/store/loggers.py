@@ -5,6 +5,7 @@ shows its whole history in each of them.
 """
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import hydra
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from worldmodels.utils import parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import Part
 
@@ -84,12 +86,26 @@ def _tensorboard_picture(logger: TensorBoardLogger, tag: str, step: int, path: P
 
 def make_loggers(chosen: Mapping[str, Any], folder: Path) -> Loggers:
     """The loggers that ``chosen`` names, each a mapping of ``_target_`` and settings; files go to ``folder``, and a run
-    is named after it. Raises `ConfigError` for one that cannot be made.
+    is named after it. Raises `ConfigError` for one that cannot be made, or cannot write there.
     """
+    for name, value in chosen.items():
+        found = parts.find(LOGGER, value, f"logger.{name}")
+        if isinstance(found, type) and issubclass(found, TensorBoardLogger):
+            _require_utf8(folder)
     label = f"{folder.parent.name}/{folder.name}"
     facts = {"save_dir": str(folder), "name": label, "run_name": label}
     made = [instantiate(value, f"logger.{name}", **facts) for name, value in chosen.items()]
     return Loggers(made, folder)
+
+
+def _require_utf8(folder: Path) -> None:
+    """Raise `ConfigError` where TensorBoard, which takes no other names, could write nothing."""
+    name = os.fsencode(folder.absolute()).decode("utf-8", "replace")
+    require(
+        os.fsencode(folder.absolute()) == name.encode(),
+        f"the folder {name} has a name that is not UTF-8, and TensorBoard cannot write there: expected UTF-8; rename "
+        "the folder, set paths.outputs to another, or use logger=none",
+    )
 
 
 def tensorboard(folder: Path) -> Loggers:

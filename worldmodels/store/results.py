@@ -12,6 +12,7 @@ from rich.table import Table
 
 from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
+from worldmodels.store.heldout import heldout_figures
 
 CHANGES_RESULTS = False
 
@@ -53,13 +54,16 @@ def assemble(
         probed = [part for part in ("vision", "memory") if f"probe_{part}" in heldout_artifacts]
         if probed:
             results["probes"] = {part: heldout_artifacts[f"probe_{part}"].summary for part in probed}
-        if "measure_memory" in heldout_artifacts:
-            results["measures"] = {"memory": heldout_artifacts["measure_memory"].summary}
+        measured = [part for part in ("vision", "memory") if f"measure_{part}" in heldout_artifacts]
+        if measured:
+            results["measures"] = {part: heldout_artifacts[f"measure_{part}"].summary for part in measured}
     if "collect" in summaries:
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
         if stage in summaries:
             results[stage] = {key: summaries[stage][key] for key in keys}
+            if stage in results.get("measures", {}):
+                results[stage] |= heldout_figures(stage, results["measures"][stage])
     if "evaluate" in summaries:
         results["evaluation"] = summaries["evaluate"]
     results["parameters"] = {part: summaries[part]["parameters"] for part in ("vision", "memory") if part in summaries}
@@ -125,10 +129,17 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
 
 
 def print_measures(measures: Mapping[str, Any], console: Console) -> None:
-    """M's open-loop error and NLL beside those of what it has to beat, and of M under mismatched actions, which were
-    taken elsewhere.
+    """V's reconstruction and KL, and M's open-loop error and NLL beside those of what it has to beat, and of M under
+    mismatched actions, which were taken elsewhere.
     """
-    figures = measures["memory"]
+    if vision := measures.get("vision"):
+        told = [_with_interval(vision[name], "value", ".4g") for name in ("reconstruction", "kl")]
+        console.print(f"V on held-out rollouts: reconstruction {told[0]}, KL {told[1]} nats", highlight=False)
+    if "memory" in measures:
+        _print_memory(measures["memory"], console)
+
+
+def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
     forecasts, nll = figures["open_loop"], figures["nll"]
     models = {"persistence": "persistence", "reservoir": "reservoir", "mismatched_actions": "mismatched actions"}
     columns = ("", "M, 95 %", *models.values())
@@ -180,17 +191,22 @@ def headline(stage: str, results: Mapping[str, Any]) -> str:
         data = results["collect"]
         return f"{data['rollouts']:,} rollouts, {data['frames']:,} frames"
     if stage == "vision":
-        epochs = results["vision"]["epochs"]
-        if not epochs:
-            return "all frozen, not trained"
-        first, last = (_number(row["val_reconstruction"], ".1f") for row in (epochs[0], epochs[-1]))
-        return f"validation reconstruction {first} → {last}, KL {_number(epochs[-1]['val_kl'], '.1f')} nats"
+        vision = results["vision"]
+        told = "all frozen, not trained"
+        if epochs := vision["epochs"]:
+            first, last = (_number(row["val_reconstruction"], ".1f") for row in (epochs[0], epochs[-1]))
+            told = f"validation reconstruction {first} → {last}, KL {_number(epochs[-1]['val_kl'], '.1f')} nats"
+        if "heldout_reconstruction" in vision:
+            figures = [_number(vision[name], ".1f") for name in ("heldout_reconstruction", "heldout_kl")]
+            told += "; held-out {}, KL {}".format(*figures)
+        return told
     if stage == "memory":
-        steps = results["memory"]["steps"]
-        if not steps:
-            return "all frozen, not trained"
-        nll, floor = _number(steps[-1]["val_nll"], ".3f"), _number(results["memory"]["persistence_nll"], ".3f")
-        return f"validation NLL {nll} (persistence {floor})"
+        memory = results["memory"]
+        told = "all frozen, not trained"
+        if steps := memory["steps"]:
+            nll, floor = _number(steps[-1]["val_nll"], ".3f"), _number(memory["persistence_nll"], ".3f")
+            told = f"validation NLL {nll} (persistence {floor})"
+        return told + (f"; held-out {_number(memory['heldout_nll'], '.3f')}" if "heldout_nll" in memory else "")
     if stage == "controller":
         generations = results["controller"]["generations"]
         return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"

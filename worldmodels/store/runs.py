@@ -9,6 +9,7 @@ from typing import Any
 from worldmodels.config import Config, config_from_json
 from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, verified
+from worldmodels.store.heldout import PATHS, heldout_figures
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.overrides import part_keys
 
@@ -39,6 +40,8 @@ class FinishedRun:
             ) from error
         if isinstance(self.results, dict) and "measures" in self.results:
             self.results["measures"] = migrated_figures(self.results["measures"])
+            for part in PATHS.keys() & self.results["measures"].keys() & self.results.keys():  # of an earlier version
+                self.results[part] = {**heldout_figures(part, self.results["measures"][part]), **self.results[part]}
 
     def artifact(self, stage: str) -> Artifact:
         """The artifact of a stage. Raises `DamagedFile` where its files are not what they were."""

@@ -58,7 +58,7 @@ def _diagnostics(stage: str, results: Mapping[str, Any]) -> Iterator[str]:
     for name, figures in probed.get("objects", {}).items():
         if figures["recall"] is not None:
             yield f"reconstructions that still show the {name}: {figures['recall']:.0%}"
-    if stage in (measures := results.get("measures", {})):
+    if stage == "memory" and stage in (measures := results.get("measures", {})):
         yield from _forecasts(measures[stage]["open_loop"])
 
 

@@ -59,6 +59,13 @@ class TransferConfig(Settings):
     ] = field(default_factory=list)
     source_env: Annotated[str | None, Setting("The source task; it is trained first unless it is there.")] = None
     source_run: Annotated[str | None, Setting("Folder of a finished run to take the weights from.")] = None
+    source_settings: Annotated[
+        dict[str, Any],
+        Setting(
+            "Settings of the env of a source that is trained, for example {action_repeat: 1}, in place of its task's "
+            "own, and of env.renderer, env.action_repeat and env.max_steps, which it shares with this run."
+        ),
+    ] = field(default_factory=dict)
     source_frames: Annotated[
         str, Setting("What a source that is trained shows its V; noise and shuffled are controls.", options=FRAMES)
     ] = "real"

@@ -39,7 +39,8 @@ class Setting:
     type allows it. ``counts``: whether results depend on it; ``unless default`` keeps the keys of artifacts that were
     made before there was such a setting. ``when``: on which values of the settings beside it; ``stages``: in which
     stages (default: all). ``counts_as`` turns a value into the one that counts, and ``key`` is its name in keys where
-    that is not the field's, so that keys outlive a renaming.
+    that is not the field's, so that keys outlive a renaming. ``shared``: of a task's settings, whether a source task
+    has the run's value and not its own (`worldmodels.pipeline.source`).
     """
 
     doc: str
@@ -54,6 +55,7 @@ class Setting:
     stages: tuple[str, ...] | None = None
     counts_as: Callable[[Any], Any] | None = None
     key: str | None = None
+    shared: bool = False
 
     def applies(self, value: Any, default: Any, beside: Any) -> bool:
         """Whether results depend on ``value``; ``beside`` has the settings beside it as attributes."""
