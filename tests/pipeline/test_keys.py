@@ -12,7 +12,7 @@ CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 # What is wanted to differ, with the words of the CHANGELOG under Changes results, where its reason stands.
 EVERYWHERE = {"measure_memory": "**Every interval**"}  # another method
 ADDED = {"measure_vision": "`vision.heldout_reconstruction`"}  # stages that there were not
-RENEWED = {stage: "**C's inputs are at one scale**" for stage in ("controller", "evaluate")}
+RENEWED = dict.fromkeys(("controller", "evaluate"), "**C's inputs are at one scale**")
 
 
 @pytest.mark.parametrize("overrides", KEYS, ids=lambda overrides: overrides or "default")

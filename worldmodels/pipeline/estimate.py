@@ -1,5 +1,6 @@
 """The expected time of a run, from measured rates."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -78,12 +79,13 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     budget = {part: transfer.budget_of(part) for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     episodes = search.population * search.rollouts
+    searched = episodes * search.generations * search_steps * step_seconds(env.renderer, episodes)
     seconds = {
         "collect": (played + held_out) * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
         "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
         "encode": (frames + held_out) / (rates.encode * slowdown),
         "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),
-        "controller": episodes * search.generations * search_steps * step_seconds(env.renderer, episodes),
+        "controller": min(searched, 60 * (search.max_minutes or math.inf)),
         "evaluate": evaluation_steps
         * (2 * step_seconds("gymnasium", 2 * evaluation.episodes) + 1 / (blind * workers)),  # mean and best; random
     }

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from worldmodels.config import config_from_json
 from worldmodels.controller.agent import controller_size
+from worldmodels.controller.config import PhaseConfig
 from worldmodels.pipeline.stages import controller
 from worldmodels.store.artifacts import Store
 from worldmodels.store.journal import Journal
@@ -177,3 +178,55 @@ def test_more_generations_go_on_from_fewer(config, tmp_path):
     assert long.content == whole.content != short.content
     fitness = [[row["fitness"] for row in made.summary["generations"]] for made in (long, whole)]
     assert fitness[0] == fitness[1] and len(fitness[0]) == 4
+
+
+def validated(config, *, every=2, **settings):
+    changed = dataclasses.replace(config.controller, validate_every=every, validation_episodes=3, **settings)
+    return dataclasses.replace(config, controller=changed)
+
+
+def test_the_agent_is_the_mean_with_the_best_validation_score(config, tmp_path):
+    """The validation episodes are the same every time, and none that the search meets."""
+    config, executor = validated(config), Shuffled()
+    rows = search(config, tmp_path, executor)["generations"]
+    searched = [executor.generations[i] for i in (0, 1, 3, 4)]
+    validations = [executor.generations[i] for i in (2, 5)]
+    seeds = [[episode.seed for episode in episodes] for episodes in validations]
+    assert seeds[0] == seeds[1] and len(set(seeds[0])) == 3
+    assert not {episode.seed for episodes in searched for episode in episodes} & set(seeds[0])
+    scores = [np.mean([value_of(episode) for episode in episodes]) for episodes in validations]
+    assert [row.get("validation") for row in rows] == [None, pytest.approx(scores[0]), None, pytest.approx(scores[1])]
+    weights = load_file(tmp_path / "weights.safetensors")
+    np.testing.assert_array_equal(weights["agent"], validations[int(np.argmax(scores))][0].player)
+    np.testing.assert_array_equal(weights["mean"], validations[1][0].player)
+
+
+@pytest.mark.parametrize("lasts", [1, 3, 5])
+def test_an_interrupted_search_remembers_its_best_mean(config, tmp_path, lasts):
+    config = validated(config)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    search(config, tmp_path / "a", Shuffled())
+    with pytest.raises(KeyboardInterrupt):
+        search(config, tmp_path / "b", Shuffled(lasts=lasts))
+    search(config, tmp_path / "b", Shuffled())
+    whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in "ab")
+    for name, value in whole.items():
+        np.testing.assert_array_equal(resumed[name], value)
+
+
+def test_a_search_ends_at_its_target_or_after_its_minutes(config, tmp_path):
+    for name, settings, wanted in (("target", {"target": -1e9}, 2), ("minutes", {"max_minutes": 1e-9}, 1)):
+        (tmp_path / name).mkdir()
+        assert len(search(validated(config, **settings), tmp_path / name, Shuffled())["generations"]) == wanted
+
+
+def test_while_z_alone_is_open_m_is_not_asked(config, tmp_path):
+    phases = [PhaseConfig(1, inputs=["z"]), PhaseConfig(3, inputs=["z", "h"], rollouts=4)]
+    searched = dataclasses.replace(config.controller, inputs=["z", "h"], phases=phases)
+    config, executor = dataclasses.replace(config, controller=searched), Shuffled()
+    search(config, tmp_path, executor)
+    z, zh = 2 * (2 + 1), controller_size(config, 2)
+    assert [len(episodes[0].player) for episodes in executor.generations] == [z, z, zh, zh]
+    assert [work.memory for work in executor.works] == [None, None, FILES[1], FILES[1]]
+    assert [len(episodes) for episodes in executor.generations] == [15, 15, 20, 20]
