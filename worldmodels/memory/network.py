@@ -1,6 +1,7 @@
 """The MDN-LSTM of Ha & Schmidhuber 2018 (App. A.2)."""
 
 import math
+import warnings
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -11,6 +12,9 @@ from worldmodels.memory.interface import Memory, Prediction, predict
 from worldmodels.memory.mixture import Mixture
 from worldmodels.utils import parts
 from worldmodels.utils.settings import Setting
+
+# On a GPU cuDNN copies the weights together at every call. They are few, and one of the biases is a constant.
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 
 class State(NamedTuple):
