@@ -29,7 +29,7 @@ def test_tables_are_made_again_from_the_committed_ones(commands: Commands, tmp_p
 def test_a_line_of_runs_and_its_curves_are_a_run() -> None:
     folder = ROOT / "experiments" / "memory_transfer"
     runs = committed.read(folder, "memory")
-    assert len(runs) == 54
+    assert len(runs) == 180
     config = runs[0].results["config"]
     assert config["memory"]["network"]["_target_"].endswith("MDNLSTM")
     assert (config["collect"]["frames"], config["transfer"]["load"]) == (3000, ["vision"])
