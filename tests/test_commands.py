@@ -1,5 +1,6 @@
 """What the commands refuse before the libraries load: an answer in a second or two, on a busy machine too."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,57 +10,68 @@ import pytest
 from helpers import ROOT
 
 HEAVY = ("torch", "lightning", "numba", "cv2", "h5py", "matplotlib")
+# A fork for each case, of an interpreter that has what all commands load before they have looked at the request.
 RUN = f"""
-import runpy, sys
-code = 0
-try:
-    runpy.run_module(sys.argv.pop(1), run_name="__main__")
-except SystemExit as error:
-    code = error.code
-print([name for name in {HEAVY} if name in sys.modules])
-sys.exit(code)
+import json, os, runpy, sys
+import hydra.main, worldmodels.cli, worldmodels.config
+
+for number, (module, *arguments) in enumerate(json.loads(sys.argv[1])):
+    if os.fork() == 0:
+        for place, name in ((1, "out"), (2, "errors")):
+            os.dup2(os.open(f"{{number}}.{{name}}", os.O_CREAT | os.O_WRONLY), place)
+        sys.argv = [module, *arguments]
+        code = 0
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except SystemExit as error:
+            code = error.code
+        print(json.dumps([code, [name for name in {HEAVY} if name in sys.modules]]), flush=True)
+        sys.stderr.flush()
+        os._exit(0)
+    assert os.wait()[1] == 0
 """
+REFUSED = [
+    ("train vae.epoch=3", "vae.epoch"),
+    ("train transfer=frozen", "frozen"),
+    ("train vae.epochs=0", "vae.epochs=0 is too small"),
+    ("train memory.steps=7 memory.validate_every=3", "a divisor of 7"),
+    ("train transfer=pretrained transfer.source_env=breakout", "env/breakout"),
+    ("train transfer=pretrained transfer.source_run=nowhere", "nowhere is no run"),
+    ("train paths.outputs=", "paths.outputs is empty: expected a folder"),
+    ("train env.kwargs.gravity=-9.0", "write +env.kwargs.gravity=…"),
+    ("train env.kwargs={continuous:true,gravity:-9.0}", "write +env.kwargs.gravity=…"),
+    ("evaluate run=nowhere", "nowhere is no run"),
+    ("evaluate run=nowhere episodes=0", "episodes=0 is too small"),
+    ("dream run=nowhere", "nowhere is no run"),
+    ("dream run=nowhere temperature=hot", "temperature=hot is no number"),
+    ("probe run=nowhere", "nowhere is no run"),
+    ("probe run=nowhere scored=2", "scored=2.0 is out of range"),
+    ("report runs=[]", "is no pattern"),
+    ("report runs=nowhere", "matches no finished run"),
+    ("benchmark device=tpu", "device=tpu is unknown"),
+]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ("train vae.epoch=3", "vae.epoch"),
-        ("train transfer=frozen", "frozen"),
-        ("train vae.epochs=0", "vae.epochs=0 is too small"),
-        ("train memory.steps=7 memory.validate_every=3", "a divisor of 7"),
-        ("train transfer=pretrained transfer.source_env=breakout", "env/breakout"),
-        ("train transfer=pretrained transfer.source_run=nowhere", "nowhere is no run"),
-        ("train paths.outputs=", "paths.outputs is empty: expected a folder"),
-        ("train env.kwargs.gravity=-9.0", "write +env.kwargs.gravity=…"),
-        ("train env.kwargs={continuous:true,gravity:-9.0}", "write +env.kwargs.gravity=…"),
-        ("evaluate run=nowhere", "nowhere is no run"),
-        ("evaluate run=nowhere episodes=0", "episodes=0 is too small"),
-        ("dream run=nowhere", "nowhere is no run"),
-        ("dream run=nowhere temperature=hot", "temperature=hot is no number"),
-        ("probe run=nowhere", "nowhere is no run"),
-        ("probe run=nowhere scored=2", "scored=2.0 is out of range"),
-        ("report runs=[]", "is no pattern"),
-        ("report runs=nowhere", "matches no finished run"),
-        ("benchmark device=tpu", "device=tpu is unknown"),
-    ],
-)
-def test_nonsense_is_refused_before_the_libraries_load(arguments, told, tmp_path):
-    command, *overrides = arguments.split()
-    overrides.append(f"hydra.run.dir={tmp_path / 'run'}")
-    process = subprocess.run(
-        [sys.executable, "-c", RUN, f"worldmodels.{command}", *overrides],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 2, process.stderr
-    assert process.stdout.splitlines()[-1] == "[]"
-    (line,) = process.stderr.splitlines()
-    assert line.startswith("error: ") and told in line
-    assert not (tmp_path / "run").exists()
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What each case printed, where, and the folder of its run."""
+    folder = tmp_path_factory.mktemp("refused")
+    asked = [
+        [f"worldmodels.{command}", *overrides, f"hydra.run.dir={folder / str(number)}"]
+        for number, (command, *overrides) in enumerate(arguments.split() for arguments, _ in REFUSED)
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", RUN, json.dumps(asked)], cwd=folder, env=environment, timeout=240, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=[arguments for arguments, _ in REFUSED])
+def test_nonsense_is_refused_before_the_libraries_load(number, answers):
+    code, loaded = json.loads((answers / f"{number}.out").read_text().splitlines()[-1])
+    (line,) = (answers / f"{number}.errors").read_text().splitlines()
+    assert (code, loaded) == (2, [])
+    assert line.startswith("error: ") and REFUSED[number][1] in line
+    assert not (answers / str(number)).exists()
 
 
 def python(*arguments, cwd=ROOT, **environment):

@@ -18,7 +18,8 @@ LONG_ENOUGH = [
     "memory.steps=32",
     "controller.generations=4",
     "evaluate.video=false",
-    "evaluate.episodes=4",
+    *("evaluate.episodes=4", "evaluate.max_steps=30"),
+    *("heldout.max_steps=30", "probe.epochs=1"),
 ]
 
 

@@ -3,7 +3,7 @@
 A forked command is a process with a session, an exit code and an output of its own, as a fresh one is. It is asked for
 over a Unix socket: a JSON object of the working folder, of the environment and of what follows ``python``
 (``-m MODULE …`` or ``FILE …``), with a pipe for what it prints and one for what becomes of it: its number first, at its
-end its wait status. If it starts multiprocessing's fork server, that one has the libraries from the beginning too.
+end its wait status. What it starts first of a fork server or of a worker has the libraries from the beginning too.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import resource
 import runpy
 import select
@@ -24,10 +25,13 @@ import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import util
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from joblib.externals.loky.backend import fork_exec
 
 ROOT = Path(__file__).parents[1]
 LONGEST_REQUEST = 1 << 16
+MOST_FILES = 64
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # only a process of one thread forks safely
 
 
@@ -169,47 +173,66 @@ def prepare(request: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
-def keep_a_fork_server() -> None:
-    """Fork the process that is to be the fork server, if the command starts one: by then the command has threads, and
-    from a new interpreter the server would load the libraries anew.
+def keep_spares(count: int) -> None:
+    """Fork processes that are to be what the command starts first of a fork server, a spawned worker or a worker of
+    joblib: by then the command has threads, and in a new interpreter these would load the libraries anew.
     """
-    ours, theirs = socket.socketpair()
-    if (server := os.fork()) == 0:
-        ours.close()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the fork server will
-        message, pipes, *_ = socket.recv_fds(theirs, LONGEST_REQUEST, 2)
+    spares = []
+    for _ in range(count):
+        ours, theirs = socket.socketpair()
+        if (number := os.fork()) == 0:
+            ours.close()
+            for other, _ in spares:
+                other.close()
+            wait_as_a_spare(theirs)
         theirs.close()
-        if message:
-            become_the_fork_server(json.loads(message), pipes)
-        os._exit(0)
-    theirs.close()
-    usual = util.spawnv_passfds
+        spares.append((ours, number))
 
-    def started(path: Any, args: Sequence[str], passfds: Sequence[int]) -> int:
-        if "multiprocessing.forkserver" not in args[-1] or ours.fileno() < 0:
-            return usual(path, args, passfds)
-        request = {"command": args[-1], "numbers": list(passfds), "environment": dict(os.environ)}
-        socket.send_fds(ours, [json.dumps(request).encode()], list(passfds))
+    def started(arguments: Sequence[str], files: Sequence[int], environment: Mapping[str, str]) -> int:
+        ours, number = spares.pop()
+        request = {"arguments": arguments, "files": list(files), "environment": {**os.environ, **environment}}
+        socket.send_fds(ours, [json.dumps(request).encode()], list(files))
         ours.close()
-        return server
+        return number
 
-    util.spawnv_passfds = started
+    def spawned(path: Any, arguments: Sequence[Any], files: Sequence[int]) -> int:
+        if spares and re.search(r"multiprocessing\.(forkserver|spawn) ", " ".join(map(os.fsdecode, arguments))):
+            return started([os.fsdecode(each) for each in arguments], files, {})
+        return usual_spawned(path, arguments, files)
+
+    def executed(arguments: Sequence[str], files: Sequence[int], env: Mapping[str, str] | None = None) -> int:
+        return started(arguments, files, env or {}) if spares else usual_executed(arguments, files, env)
+
+    usual_spawned, usual_executed = util.spawnv_passfds, fork_exec.fork_exec
+    util.spawnv_passfds, fork_exec.fork_exec = spawned, executed
 
 
-def become_the_fork_server(request: dict[str, Any], pipes: list[int]) -> None:
-    """Run multiprocessing's own, with the files under the numbers that its command line names."""
+def wait_as_a_spare(requests: socket.socket) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is nothing yet that could be interrupted
+    message, files, *_ = socket.recv_fds(requests, LONGEST_REQUEST, MOST_FILES)
+    requests.close()
+    if not message:
+        os._exit(0)
+    request = json.loads(message)
     os.environ.clear()
     os.environ.update(request["environment"])
-    above = max(*pipes, *request["numbers"]) + 1
-    moved = [fcntl.fcntl(pipe, fcntl.F_DUPFD, above) for pipe in pipes]
-    for pipe in pipes:
-        os.close(pipe)
-    for pipe, number in zip(moved, request["numbers"], strict=True):
-        os.dup2(pipe, number)
-        os.close(pipe)
+    above = max(*files, *request["files"]) + 1
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, above) for file in files]
+    for file in files:
+        os.close(file)
+    for file, number in zip(moved, request["files"], strict=True):  # the command line names them by their numbers
+        os.dup2(file, number)
+        os.close(file)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with contextlib.suppress(SystemExit):  # its way to end
-        exec(request["command"], {})
+    _, *arguments = request["arguments"]
+    place = next(place for place, each in enumerate(arguments) if each in ("-c", "-m"))
+    kind, what, *others = arguments[place:]
+    if kind == "-c":
+        sys.argv = ["-c", *others]
+        exec(what, {"__name__": "__main__"})
+    else:
+        run(["-m", what, *others])
+    sys.exit()
 
 
 def share_what_is_made_once() -> None:
@@ -242,5 +265,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     prepare(asked)
-    keep_a_fork_server()
+    keep_spares(2 if any("joblib" in each for each in asked["arguments"]) else 1)
     run(asked["arguments"])
