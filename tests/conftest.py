@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import pytest
 import schedule
 import torch
@@ -22,6 +23,7 @@ from omegaconf import DictConfig
 from warm import Warm
 
 from worldmodels.config import Config, conf_dir, register_schema, to_config
+from worldmodels.rollouts.storage import write_index, write_rollout
 
 NODES = {each.name for each in dataclasses.fields(Config)}
 torch.set_num_threads(1)
@@ -104,3 +106,21 @@ def studies(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Commands:
 def _of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+
+@pytest.fixture
+def frames_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """``frames_dataset(length)``: a data set of four rollouts of random frames, so many each."""
+
+    def write(length: int = 2) -> Path:
+        folder, rng = tmp_path / "dataset", np.random.default_rng(0)
+        folder.mkdir()
+        entries = []
+        for rollout in range(4):
+            frames = rng.integers(0, 256, (length, 64, 64, 3), dtype=np.uint8)
+            path = folder / f"{rollout:06d}.h5"
+            entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
+        write_index(folder, entries)
+        return folder
+
+    return write

@@ -6,13 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers import Commands
 
 from worldmodels.config import Config, check_parts, conf_dir
 from worldmodels.pipeline.stages import vision
-from worldmodels.rollouts.storage import write_index, write_rollout
 from worldmodels.store.journal import Journal
 from worldmodels.store.loggers import make_loggers
 
@@ -40,18 +38,13 @@ def test_an_experiment_gives_way_to_the_command_line(compose: Callable[..., Conf
 
 
 @pytest.mark.parametrize(("name", "batches"), [("overfit", 3), ("limit", 3), ("profiler", 8)])
-def test_every_debug_config_trains_v(compose: Callable[..., Config], tmp_path: Path, name: str, batches: int) -> None:
+def test_every_debug_config_trains_v(
+    compose: Callable[..., Config], frames_dataset: Callable[..., Path], tmp_path: Path, name: str, batches: int
+) -> None:
     """On four rollouts of 21 frames, of which V trains on three."""
     config = compose("scale=smoke", f"debug={name}", "trainer=cpu", "vae.batch_size=8", "vae.epochs=2", "logger=csv")
-    dataset, folder, rng = tmp_path / "dataset", tmp_path / "v", np.random.default_rng(0)
-    dataset.mkdir()
+    dataset, folder = frames_dataset(21), tmp_path / "v"
     folder.mkdir()
-    entries = []
-    for rollout in range(4):
-        frames = rng.integers(0, 256, (21, 64, 64, 3), dtype=np.uint8)
-        path = dataset / f"{rollout:06d}.h5"
-        entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
-    write_index(dataset, entries)
     with contextlib.closing(make_loggers(config.logger, tmp_path / "run")) as loggers:
         journal = Journal(folder, loggers, "vision")
         summary = vision.run(config, dataset, None, None, folder, journal)

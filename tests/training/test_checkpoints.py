@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -28,7 +27,6 @@ from worldmodels.memory.module import MemoryModule
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.pipeline.stages import memory as memory_stage
 from worldmodels.pipeline.stages import vision as vision_stage
-from worldmodels.rollouts.storage import write_index, write_rollout
 from worldmodels.store.artifacts import CHECKPOINT, Artifact, Store
 from worldmodels.store.journal import Journal
 from worldmodels.training.checkpoints import export
@@ -114,16 +112,8 @@ def test_modules_and_networks_work_with_their_defaults() -> None:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    folder, rng = tmp_path / "dataset", np.random.default_rng(0)
-    folder.mkdir()
-    entries = []
-    for rollout in range(4):
-        frames = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-        path = folder / f"{rollout:06d}.h5"
-        entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
-    write_index(folder, entries)
-    return folder
+def dataset(frames_dataset: Callable[..., Path]) -> Path:
+    return frames_dataset()
 
 
 @pytest.fixture

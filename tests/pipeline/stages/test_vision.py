@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -12,7 +11,7 @@ import torch
 from worldmodels.config import Config
 from worldmodels.factory import make_vision
 from worldmodels.pipeline.stages import vision
-from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.weights import load_weights, save_weights
 from worldmodels.vision.data import FrameDataModule
@@ -28,17 +27,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Four rollouts of two frames each, of so many colours that each is unusual: the fovea has something to see."""
-    folder, rng = tmp_path / "dataset", np.random.default_rng(0)
-    folder.mkdir()
-    entries = []
-    for rollout in range(4):
-        frames = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-        path = folder / f"{rollout:06d}.h5"
-        entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
-    write_index(folder, entries)
-    return folder
+def dataset(frames_dataset: Callable[..., Path]) -> Path:
+    # So many colours that each is unusual: the fovea has something to see.
+    return frames_dataset()
 
 
 @pytest.mark.parametrize(
