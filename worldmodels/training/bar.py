@@ -22,7 +22,7 @@ class TrainingBar(lightning.Callback):
         if not trainer.is_global_zero:
             return
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
-        self._bar = Progress(self.what, total, "batches", kept=trainer.fit_loop.total_batch_idx + 1)
+        self._bar = Progress(self.what, total, "batches", already_done=trainer.fit_loop.total_batch_idx + 1)
         self._bar.__enter__()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
