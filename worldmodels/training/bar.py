@@ -10,8 +10,8 @@ CHANGES_RESULTS = False  # shows what is done
 
 
 class TrainingBar(lightning.Callback):
-    """One bar over all batches of all epochs, with their rate and the time left. ``what`` is trained; ``epochs``:
-    whether its epochs are told, counted from 1.
+    """One bar over all batches of all epochs, with their rate and the time left. ``what``: the model that is trained;
+    ``epochs``: whether the bar shows the number of the epoch.
     """
 
     def __init__(self, what: str, epochs: bool) -> None:
