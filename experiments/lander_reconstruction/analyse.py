@@ -32,7 +32,7 @@ def model(group: Group) -> str:
 
 def constants(run: FinishedRun) -> dict[str, float]:
     """R², by target, of the fitting rollouts' mean on those that score: of a probe whose z tells nothing."""
-    heldout = run.judged("heldout")
+    heldout = run.heldout_folder("heldout")
     if heldout is None:
         return {}
     store, config, task = RolloutStore(heldout), run.config, task_class(run.config.env)

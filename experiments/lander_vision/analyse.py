@@ -74,7 +74,7 @@ def least_drawn(run: FinishedRun, thing: str) -> dict[str, float | int | None]:
     """Of all held-out frames that show a thing, also those that the probes are fitted on: how many there are, and the
     least share of the thing's colour that a reconstruction has anywhere (recall asks for it at its place).
     """
-    heldout, encoded = run.judged("heldout"), run.judged("heldout_encode")
+    heldout, encoded = run.heldout_folder("heldout"), run.heldout_folder("heldout_encode")
     assert heldout is not None and encoded is not None, f"{run.folder} was not probed"
     task, fps = task_class(run.config.env), task_spec(run.config.env).fps
     network, colour = make_vision(run.config, run.vision.weights).eval(), task.objects[thing]

@@ -28,7 +28,7 @@ def reconstructions(runs: Mapping[str, FinishedRun]) -> np.ndarray:
     `ValueError` where the runs were judged on different rollouts.
     """
     first = next(iter(runs.values()))
-    heldout = first.judged("heldout")
+    heldout = first.heldout_folder("heldout")
     if heldout is None or len({run.results["heldout"]["heldout"] for run in runs.values()}) > 1:
         raise ValueError("expected runs whose V was probed, all on the same held-out rollouts")
     store, config = RolloutStore(heldout), first.config
