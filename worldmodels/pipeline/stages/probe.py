@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from worldmodels.config import Config
-from worldmodels.diagnostics.probe_report import HeldOut, recall, report
+from worldmodels.diagnostics.probe_report import HeldoutRollouts, recall, report
 from worldmodels.envs import task_class, task_path, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
@@ -89,10 +89,10 @@ def _padded(rollouts: list[np.ndarray]) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence([torch.from_numpy(rollout) for rollout in rollouts], batch_first=True)
 
 
-def _heldout_rollouts(config: Config, heldout: Path) -> HeldOut:
-    task, fps, states = task_class(config.env), task_spec(config.env).fps, _all(heldout, "states")
-    seeds = [entry.seed for entry in RolloutStore(heldout).entries]
-    return HeldOut(task, states, [task.shown(rows, fps) for rows in states], seeds)
+def _heldout_rollouts(config: Config, folder: Path) -> HeldoutRollouts:
+    task, fps, states = task_class(config.env), task_spec(config.env).fps, _all(folder, "states")
+    seeds = [entry.seed for entry in RolloutStore(folder).entries]
+    return HeldoutRollouts(task, states, [task.shown(rows, fps) for rows in states], seeds)
 
 
 def _all(folder: Path, name: str) -> list[np.ndarray]:
