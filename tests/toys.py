@@ -89,7 +89,7 @@ class Undrawn(Toy):
 class ToyState(Task):
     name = "toy"
     state_names = ("first", "second", "third")
-    places = ("first",)
+    visible_targets = ("first",)
 
 
 class ToyNames(Task):
@@ -104,7 +104,7 @@ class ToyPlace(Task):
 
     name = "toy"
     state_names = ("first", "second", "third")
-    places = ("fourth",)
+    visible_targets = ("fourth",)
 
 
 gymnasium.register("Toy-v0", Toy)

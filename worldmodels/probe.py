@@ -92,7 +92,7 @@ def probe(composed: DictConfig) -> None:
     if probes:
         print_probes(probes, console)
     else:
-        console.print(f"{config.env.name} declares no places, objects or motions to probe for", soft_wrap=True)
+        console.print(f"{config.env.name} declares no visible targets, objects or motions to probe for", soft_wrap=True)
     print_measures(measures, console)
     console.print(f"results: {folder / 'probes.json'}", soft_wrap=True)
 

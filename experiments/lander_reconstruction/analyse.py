@@ -41,7 +41,8 @@ def constants(run: FinishedRun) -> dict[str, float]:
     def targets(rollouts: list[int]) -> np.ndarray:
         states = [store.read(rollout, "states") for rollout in rollouts]
         rows = [
-            np.stack([task.target(rollout_states, name) for name in task.places], axis=1) for rollout_states in states
+            np.stack([task.target(rollout_states, name) for name in task.visible_targets], axis=1)
+            for rollout_states in states
         ]
         return np.concatenate(
             [row[task.shown(rollout_states, fps)] for row, rollout_states in zip(rows, states, strict=True)]
@@ -53,7 +54,9 @@ def constants(run: FinishedRun) -> dict[str, float]:
     missed = ((scored - fitted.mean(axis=0)) ** 2).sum(axis=0)
     spread = ((scored - scored.mean(axis=0)) ** 2).sum(axis=0)
     r_squared = 1 - np.divide(missed, spread, out=np.full_like(missed, np.nan), where=spread > 0)
-    return {name: float(value) for name, value in zip(task.places, r_squared, strict=True) if np.isfinite(value)}
+    return {
+        name: float(value) for name, value in zip(task.visible_targets, r_squared, strict=True) if np.isfinite(value)
+    }
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def held():
 def test_what_is_there_is_found_and_shuffled_targets_are_not(held):
     rng = np.random.default_rng(1)
     inputs = [np.hstack([rng.normal(size=(40, 5)), s[:, :2] * [3, -2], s[:, 4:5]]) for s in held.states]
-    found = report(held, {"z": inputs}, LANDER.places, SETTINGS)
+    found = report(held, {"z": inputs}, LANDER.visible_targets, SETTINGS)
     assert set(found["z"]) == {"x", "y", "angle_sin", "angle_cos"}
     for target in ("x", "y"):
         assert found["z"][target]["linear"]["r2"] > 0.99
@@ -107,5 +107,9 @@ def test_recall_counts_the_frames_whose_ship_is_left(held):
 
 def test_a_task_that_declares_nothing_has_no_figures(held):
     nothing = HeldoutRollouts(Task, [np.zeros((40, 0), np.float32)] * 30, held.shown, held.seeds)
-    assert report(nothing, {"z": held.states}, Task.places, SETTINGS) == {"z": {}, "frames": 360, "rollouts": 9}
+    assert report(nothing, {"z": held.states}, Task.visible_targets, SETTINGS) == {
+        "z": {},
+        "frames": 360,
+        "rollouts": 9,
+    }
     assert recall(nothing, None, None, SETTINGS) == {}

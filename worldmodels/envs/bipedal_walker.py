@@ -24,7 +24,10 @@ class BipedalWalker(Task):
         "hull_x",
         "hull_y",
     )
-    places = ("hull_angle", *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part))
+    visible_targets = (
+        "hull_angle",
+        *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part),
+    )
     motions = ("velocity_x", "velocity_y", "hull_angular_velocity")
 
     def begin(self) -> None:

@@ -52,7 +52,7 @@ class CarRacing(Task):
         "tiles_visited",
     )
     scatters = True
-    places = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
+    visible_targets = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
     motions = ("speed", "angular_velocity")
     objects = {"car": red_of_car}  # noqa: RUF012
 

@@ -221,7 +221,7 @@ def _check_state(env: PixelEnv, config: EnvConfig) -> None:
         f"{name} has {state.size} values with env.id={config.id} and env.kwargs={dict(config.kwargs)}: expected "
         f"{len(names)}, one for each of its state_names; set env.name=… to a name of its own, or change env.kwargs",
     )
-    for target in (*task.places, *task.motions):
+    for target in (*task.visible_targets, *task.motions):
         try:
             task.target(state[None], target)
         except (KeyError, ValueError) as error:

@@ -28,7 +28,7 @@ class Task:
     state_names: ClassVar[tuple[str, ...]] = ()  # of `state`; without, a vector that is observed is the state
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
     scatters: ClassVar[bool] = False  # whether episodes can begin anywhere
-    places: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
+    visible_targets: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
     motions: ClassVar[tuple[str, ...]] = ()  # targets that take more than one picture
     # What may be missing from a reconstruction: how much of it each pixel shows, (N, 64, 64, 3) uint8 -> (N, 64, 64).
     objects: ClassVar[Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {}
@@ -82,7 +82,7 @@ class Task:
 
     @classmethod
     def target(cls, states: np.ndarray, name: str) -> np.ndarray:
-        """What a probe is to find, one of ``places`` or ``motions``: states (T, S) -> (T,)."""
+        """What a probe is to find, one of ``visible_targets`` or ``motions``: states (T, S) -> (T,)."""
         return cls.column(states, name)
 
     @classmethod
@@ -111,6 +111,10 @@ def task_class(config: EnvConfig) -> type[Task]:
     require(
         isinstance(chosen, type) and issubclass(chosen, Task),
         f"env.task={path} is no task: expected a subclass of worldmodels.envs.Task",
+    )
+    require(
+        not hasattr(chosen, "places"),
+        f"env.task={path} declares places, which are called visible_targets now: expected the new name; rename them",
     )
     return chosen
 

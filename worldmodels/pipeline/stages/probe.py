@@ -32,7 +32,7 @@ TABLE = "r2"
 def shows(config: Config) -> bool:
     """Whether the task tells what its pictures show, so that V can be probed."""
     task = task_class(config.env)
-    return bool(task.places or task.objects)
+    return bool(task.visible_targets or task.objects)
 
 
 def moves(config: Config) -> bool:
@@ -41,8 +41,8 @@ def moves(config: Config) -> bool:
 
 
 def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
-    """The places of things from μ, and the recall of objects. ``heldout``: rollouts; ``encoded``: the same, encoded
-    by V, whose ``weights`` decode them.
+    """The visible targets from μ, and the recall of objects. ``heldout``: rollouts; ``encoded``: the same, encoded by
+    V, whose ``weights`` decode them.
     """
     heldout_rollouts, mu = _heldout_rollouts(config, heldout), _all(encoded, "mu")
     store, network = RolloutStore(heldout), make_vision(config, weights).eval()
@@ -55,7 +55,7 @@ def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
     def frames(rollout: int, where: np.ndarray) -> np.ndarray:
         return store.read(rollout, "frames")[where]
 
-    figures = report(heldout_rollouts, {"z": mu}, heldout_rollouts.task.places, config.probe)
+    figures = report(heldout_rollouts, {"z": mu}, heldout_rollouts.task.visible_targets, config.probe)
     figures["objects"] = recall(heldout_rollouts, frames, decoded, config.probe)
     _show(figures, journal, "epoch", config.vae.epochs)
     return figures
