@@ -99,8 +99,8 @@ class ToyNames(Task):
     state_names = ("first", "second", "third")
 
 
-class ToyPlace(Task):
-    """A place that is none of its names."""
+class ToyUnknownTarget(Task):
+    """A visible target that is none of its names."""
 
     name = "toy"
     state_names = ("first", "second", "third")
