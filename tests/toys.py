@@ -89,7 +89,7 @@ class Undrawn(Toy):
 class ToyState(Task):
     name = "toy"
     state_names = ("first", "second", "third")
-    places = ("first",)
+    visible_targets = ("first",)
 
 
 class ToyNames(Task):
@@ -99,12 +99,12 @@ class ToyNames(Task):
     state_names = ("first", "second", "third")
 
 
-class ToyPlace(Task):
-    """A place that is none of its names."""
+class ToyUnknownTarget(Task):
+    """A visible target that is none of its names."""
 
     name = "toy"
     state_names = ("first", "second", "third")
-    places = ("fourth",)
+    visible_targets = ("fourth",)
 
 
 gymnasium.register("Toy-v0", Toy)

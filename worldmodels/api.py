@@ -61,7 +61,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
     composed = _composed(list(overrides), config_dir)
     hydra_config = composed.hydra
 
-    paths = [each for each in overrides if each.startswith("hydra.searchpath=")]
+    paths = [override for override in overrides if override.startswith("hydra.searchpath=")]
     config = _checked(composed)
     source = check_source(config, lambda others: _composed([*others, *paths], config_dir))
     check_parts(config)
@@ -70,7 +70,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
 
     folder = Path(hydra_config.run.dir).absolute()
     try:
-        with _logged(folder / f"{hydra_config.job.name}.log"), interrupts.caught(), _threads_kept():
+        with _logged(folder / f"{hydra_config.job.name}.log"), interrupts.caught(), _restored_threads():
             for name, part in (("config", _without_hydra(composed)), ("hydra", hydra_config)):
                 _write(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
             _write(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
@@ -107,7 +107,7 @@ def make_env(
 
 
 class Run:
-    """A finished run. What it has not got, because its stage was not run, raises `ConfigError`.
+    """A finished run. An attribute of a stage that was not run raises `ConfigError`.
 
     ``folder`` is where its ``results.json`` lies, of which ``results`` is the content.
     """
@@ -147,12 +147,12 @@ class Run:
         """C, as the search left it."""
         from safetensors.numpy import load_file
 
-        found = load_file(self.finished.controller.weights)
-        return Controller(found["mean"], found["best"], list(self.config.controller.inputs))
+        weights = load_file(self.finished.controller.weights)
+        return Controller(weights["mean"], weights["best"], list(self.config.controller.inputs))
 
     def agent(self) -> "Agent":
-        """V, M and C together, for one episode at a time. Its C is the mean of the search's distribution, which the
-        score is of.
+        """V, M and C together, for one episode at a time. C is the mean of the search's distribution, the one that is
+        scored.
         """
         from worldmodels.controller import agent
         from worldmodels.envs import task_spec
@@ -207,7 +207,7 @@ class Vision:
             f"z is {tuple(latents.shape)}: expected (N, {size}); of a single one, pass z[None]",
         )
         with torch.no_grad():
-            return torch.cat([to_pixels(self.network.decode(each)) for each in latents.split(ENCODED_ROWS)]).numpy()
+            return torch.cat([to_pixels(self.network.decode(batch)) for batch in latents.split(ENCODED_ROWS)]).numpy()
 
 
 @dataclass(frozen=True)
@@ -273,10 +273,10 @@ def _unit_frames(frames: Any) -> "torch.Tensor":
 
 def _composed(overrides: list[str], config_dir: str | Path | None = None) -> DictConfig:
     """The config with Hydra's own node, composed without a trace in Hydra's global state."""
-    for each in overrides:
+    for override in overrides:
         require(
-            isinstance(each, str) and not each.startswith("-"),
-            f"got {each!r}: expected overrides such as 'env=lunar_lander'; for a sweep, call in a loop",
+            isinstance(override, str) and not override.startswith("-"),
+            f"got {override!r}: expected overrides such as 'env=lunar_lander'; for a sweep, call in a loop",
         )
     folder = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     register_schema()
@@ -313,7 +313,7 @@ def _write(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """What a run logs goes to a file in its folder, and to standard output unless this program has a log of its own."""
+    """Log a run to a file in its folder, and to standard output unless this program has configured logging itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger(__package__)
     handlers: list[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
@@ -334,8 +334,8 @@ def _logged(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads_kept() -> Iterator[None]:
-    """The threads of this program's own are as many afterwards as before."""
+def _restored_threads() -> Iterator[None]:
+    """Give this program its own numbers of threads back afterwards."""
     import cv2
     import torch
 

@@ -91,7 +91,7 @@ def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable
         except Exception as error:
             if not interrupts.requested():
                 _explain(error, f"job {job.job.num} of the sweep: ")
-            raise _told(error) from None
+            raise _marked_explained(error) from None
         finally:
             if in_worker:
                 interrupts.leave_at_once(INTERRUPTED)  # idle again
@@ -99,25 +99,25 @@ def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable
     return guarded
 
 
-def _told(error: Exception) -> Exception:
+def _marked_explained(error: Exception) -> Exception:
     """The failure of a sweep's job, explained: Hydra raises the first of them at the sweep's end."""
-    error.__dict__["told"] = True
+    error.__dict__["explained"] = True
     return error
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
-    """A thread of a library that could not write says so again in the main one."""
+    """Nothing where a library's thread could not write: the main thread fails with the same error."""
     if failure.exc_value is None or trouble(failure.exc_value) is None:
         threading.__excepthook__(failure)
 
 
 def remove_empty_run(folder: Path) -> None:
-    """Take back the folders that were made for a request that made no sense, up to where it was made."""
+    """Remove the folders that were made for a refused request, up to the working folder."""
     if not (folder / "results.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        here = Path.cwd()
+        working_folder = Path.cwd()
         for parent in folder.absolute().parents:
-            if here.is_relative_to(parent):
+            if working_folder.is_relative_to(parent):
                 break
             try:
                 parent.rmdir()
@@ -126,21 +126,21 @@ def remove_empty_run(folder: Path) -> None:
 
 
 def _explain(error: BaseException, job: str = "", composing: bool = False) -> int:
-    """Say what went wrong, on standard error or with its traceback in the log. Returns the exit code. What goes wrong
-    while ``composing`` the config is the request's fault, whatever its type, unless nothing can be written. ``job``:
-    which one of a sweep.
+    """Say what went wrong, on standard error or with its traceback in the log. Returns the exit code. Any error while
+    ``composing`` the config is the request's fault, unless the disk cannot be written to. ``job``: names the job of a
+    sweep.
     """
     if interrupts.requested() or isinstance(error, KeyboardInterrupt):
         print("interrupted: a training job keeps what is finished, and the same command goes on", file=sys.stderr)
         return INTERRUPTED
-    failure = next((each for each in chain(error) if isinstance(each, Failure)), None)
+    failure = next((cause for cause in chain(error) if isinstance(cause, Failure)), None)
     usage = failure is None and isinstance(error, USAGE)
-    if getattr(error, "told", False):
+    if getattr(error, "explained", False):
         print("error: not every job of the sweep succeeded: each that failed is named above", file=sys.stderr)
         return 2 if usage else 1
-    if failure is None and not usage and (found := trouble(error)):
-        place = found[1] or (HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else Path.cwd())
-        failure = Failure(explained("what a run leaves", place, found[0]))
+    if failure is None and not usage and (problem := trouble(error)):
+        path = problem[1] or (HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else Path.cwd())
+        failure = Failure(explained("what a run leaves", path, problem[0]))
     if failure is not None:
         log.debug("failed", exc_info=error)
         print(f"error: {job}{' '.join(str(failure).split())}", file=sys.stderr)
@@ -154,7 +154,7 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
 
 def one_line(error: BaseException) -> str:
     """An error of ours as it is; one of Hydra's or OmegaConf's in a line that says what to do."""
-    if ours := next((each for each in chain(error) if isinstance(each, ConfigError)), None):
+    if ours := next((cause for cause in chain(error) if isinstance(cause, ConfigError)), None):
         return " ".join(str(ours).split())
     if missing := re.search(r"[Mm]issing mandatory value: (\w+)", str(error)):
         return f"{missing[1]} is not set: expected a value; add {missing[1]}=… to the command"
@@ -176,19 +176,19 @@ def one_line(error: BaseException) -> str:
 def _unknown_flag(name: str) -> str:
     if name in ELSEWHERE:
         return f"trainer.{name} is set elsewhere here: expected {ELSEWHERE[name]}"
-    known = ", ".join(declared(TrainerConfig))
-    return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {known}"
+    flags = ", ".join(declared(TrainerConfig))
+    return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {flags}"
 
 
 def _new_key(error: BaseException) -> str | None:
-    """The key that a command line adds to settings that are not ours, without saying so."""
-    said = re.search(rf"Could not override '({'|'.join(map(re.escape, OPEN))})(\.[\w.]+)?'", str(error))
-    if said is None:
+    """The key that a command line adds to open settings without the + that Hydra asks for."""
+    match = re.search(rf"Could not override '({'|'.join(map(re.escape, OPEN))})(\.[\w.]+)?'", str(error))
+    if match is None:
         return None
-    if said[2]:
-        return said[1] + said[2]
+    if match[2]:
+        return match[1] + match[2]
     key = re.search(r"Key '(\w+)' is not in struct", " ".join(map(str, chain(error))))
-    return f"{said[1]}.{key[1]}" if key else None
+    return f"{match[1]}.{key[1]}" if key else None
 
 
 def prepare_process(threads: int | None = None) -> int:

@@ -194,16 +194,16 @@ def _structured(schema: Any) -> Any:
 
 
 def check_parts(config: Config) -> None:
-    """Import every class that ``_target_`` chooses, and check its settings. Raises `ConfigError`. Apart from the other
-    checks, because the networks take a moment to import.
+    """Import every class that ``_target_`` chooses, and check its settings. Raises `ConfigError`. Separate from the
+    other checks, because importing the networks takes a moment.
     """
     for field_ in dataclasses.fields(config):
         node = getattr(config, field_.name)
         if not isinstance(node, Settings):
             continue
-        for name, each in declared(type(node)).items():
-            if isinstance(each.setting, Part) and getattr(node, name) is not None:
-                parts.complete(each.setting, getattr(node, name), f"{node.node}.{name}")
+        for name, declaration in declared(type(node)).items():
+            if isinstance(declaration.setting, Part) and getattr(node, name) is not None:
+                parts.complete(declaration.setting, getattr(node, name), f"{node.node}.{name}")
     for key in ("logger", "callbacks"):
         for name, value in getattr(config, key).items():
             parts.find(Part("A class."), value, f"{key}.{name}")

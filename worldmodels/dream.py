@@ -45,13 +45,13 @@ class DreamCommand:
     @property
     def temperatures(self) -> list[float]:
         """One for each dream."""
-        given = self.temperature if isinstance(self.temperature, list) else [self.temperature]
-        for value in given:
+        temperatures = self.temperature if isinstance(self.temperature, list) else [self.temperature]
+        for value in temperatures:
             require(
                 isinstance(value, int | float) and not isinstance(value, bool),
                 f"temperature={value} is no number: expected one, or a list like [0.5,1.0]",
             )
-        return [float(value) for value in given]
+        return [float(value) for value in temperatures]
 
 
 def dream(composed: DictConfig) -> None:
@@ -117,7 +117,7 @@ def dream(composed: DictConfig) -> None:
         f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (–: not reached)",
         soft_wrap=True,
     )
-    lines = {"last real frame held": [x and x.held for x in drifts[0]]}
+    lines = {"last real frame held": [x and x.persistence for x in drifts[0]]}
     lines["z drawn as M learnt it"] = [x and sigma for x in drifts[0]]  # from N(μ, σ²): a dream has σ in it too
     for temperature, errors in zip(request.temperatures, drifts, strict=True):
         lines[f"dream, τ = {temperature:g}"] = [x and x.dream for x in errors]

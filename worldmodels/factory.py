@@ -53,16 +53,16 @@ def _adapter_width(config: Config, file: Path | None, usual: int) -> int:
 
 
 def _make(part: Part, key: str, value: Any, config: Config, stage: str, weights: Path | None, **facts: int) -> Any:
-    # A source of the same seed began with a part's own stream: what is mixed with its weights must be drawn apart.
+    # A source of the same seed began with the part's own stream: weights that are mixed with it need another one.
     mixed = config.transfer.mixes(stage)
     keys = ("transfer", STAGES.index(stage)) if mixed else (stage, 3)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence(config.seed, *keys).generate_state(1)[0]))
         network = parts.make(part, value, key, **facts)
-    lacking = [name for name in NEEDED[stage] if not hasattr(network, name)]
+    missing = [name for name in NEEDED[stage] if not hasattr(network, name)]
     require(
-        not lacking,
-        f"{key}={parts.target(part, value)} has no {', '.join(lacking)}: expected all that "
+        not missing,
+        f"{key}={parts.target(part, value)} has no {', '.join(missing)}: expected all that "
         f"worldmodels/{stage}/interface.py names",
     )
     if weights is not None:

@@ -42,9 +42,9 @@ def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
     memory, controller, executor = (new.get(name, {}) for name in ("memory", "controller", "executor"))
     if "carry" in (network := memory.get("network", {})):
         memory["network"] = {"skip_gain" if key == "carry" else key: value for key, value in network.items()}
-    if moved := _taken(controller, ("sigma", "diagonal")):
+    if moved := _moved(controller, ("sigma", "diagonal")):
         controller["search"] = {"_target_": "cma_es", **moved}
-    if moved := _taken(executor, ("name",)):
+    if moved := _moved(executor, ("name",)):
         executor["engine"] = moved["name"]
     return new
 
@@ -58,19 +58,21 @@ def migrated_figures(figures: Any) -> Any:
 
 def _migrate_loss(vae: dict[str, Any]) -> None:
     prefixes = tuple(f"{prefix}_" for prefix in _LOSS_PREFIXES)
-    moved = _taken(vae, [name for name in vae if name.startswith(prefixes)])
+    moved = _moved(vae, [name for name in vae if name.startswith(prefixes)])
     if moved and isinstance(loss := vae.get("loss"), str):
-        own = {name.removeprefix(f"{loss}_"): value for name, value in moved.items() if name.startswith(f"{loss}_")}
-        vae["loss"] = {"_target_": loss, **own}
+        settings = {
+            name.removeprefix(f"{loss}_"): value for name, value in moved.items() if name.startswith(f"{loss}_")
+        }
+        vae["loss"] = {"_target_": loss, **settings}
 
 
 def _migrate_policy(collect: dict[str, Any]) -> None:
-    moved = _taken(collect, ("persistence", "brownian_std", "bias"))
+    moved = _moved(collect, ("persistence", "brownian_std", "bias"))
     if moved and isinstance(policy := collect.get("policy"), str):
-        own = {new: moved[old] for old, new in _POLICY_SETTINGS[policy].items() if old in moved}
-        collect["policy"] = {"_target_": policy, **own}
+        settings = {new: moved[old] for old, new in _POLICY_SETTINGS[policy].items() if old in moved}
+        collect["policy"] = {"_target_": policy, **settings}
 
 
-def _taken(node: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _moved(node: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The settings of these names, taken out of ``node``."""
     return {name: node.pop(name) for name in names if name in node}

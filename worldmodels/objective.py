@@ -21,8 +21,8 @@ TABLES = {"vision": "epochs", "memory": "steps", "controller": "generations"}  #
 
 
 def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
-    """Raise `ConfigError` where the run ends before the stage that ``key`` is of, or ``key`` is of held-out rollouts
-    that nothing is ``measured`` on.
+    """Raise `ConfigError` where the run ends before the stage of ``key``, or where ``key`` is a held-out figure and
+    nothing is ``measured`` on held-out rollouts.
     """
     require(
         measured or "heldout_" not in (key or ""),
@@ -52,11 +52,11 @@ def value_of(results: Mapping[str, Any], key: str | None) -> float | None:
         node, path = (rows[-1] if rows else {}), rest.split(".")
     else:
         path = key.split(".")
-    for place, name in enumerate(path):
+    for depth, name in enumerate(path):
         try:
             node = node[int(name)] if isinstance(node, list) else node[name]
         except (KeyError, IndexError, ValueError, TypeError):
-            there = (
+            choices = (
                 ", ".join(map(str, node))
                 if isinstance(node, Mapping)
                 else f"{len(node)} rows"
@@ -64,8 +64,8 @@ def value_of(results: Mapping[str, Any], key: str | None) -> float | None:
                 else "a value"
             )
             raise ConfigError(
-                f"objective={key}: results.json has no {name} at {'.'.join(path[:place]) or part}: "
-                f"expected one of {there}"
+                f"objective={key}: results.json has no {name} at {'.'.join(path[:depth]) or part}: "
+                f"expected one of {choices}"
             ) from None
     if isinstance(node, bool) or not isinstance(node, int | float) or not math.isfinite(node):
         raise ConfigError(f"objective={key} is {str(node)[:60]}: expected the key of a number in results.json")

@@ -53,8 +53,8 @@ def probe(composed: DictConfig) -> None:
     from worldmodels.store.results import print_measures, print_probes
     from worldmodels.utils.console import make_console
 
-    asked = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
-    config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **asked))
+    overrides = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
+    config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **overrides))
     vision = run.vision.weights
     memory = run.memory.weights if "memory" in run.results["stages"] else None
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -63,12 +63,12 @@ def probe(composed: DictConfig) -> None:
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
         loggers = stack.enter_context(contextlib.closing(tensorboard(folder)))
-        heldout = run.judged("heldout")
+        heldout = run.heldout_folder("heldout")
         if heldout is None:
             heldout = folder / "heldout"
             heldout.mkdir()
             collect.run(config, executor, heldout, "heldout")
-        encoded = run.judged("heldout_encode")
+        encoded = run.heldout_folder("heldout_encode")
         if encoded is None:
             encoded = folder / "heldout_encode"
             encoded.mkdir()
@@ -92,7 +92,7 @@ def probe(composed: DictConfig) -> None:
     if probes:
         print_probes(probes, console)
     else:
-        console.print(f"{config.env.name} declares no places, objects or motions to probe for", soft_wrap=True)
+        console.print(f"{config.env.name} declares no visible targets, objects or motions to probe for", soft_wrap=True)
     print_measures(measures, console)
     console.print(f"results: {folder / 'probes.json'}", soft_wrap=True)
 

@@ -11,4 +11,4 @@ class CatchState(Task):
 
     name = "mine"
     state_names = ("ball_x", "ball_y", "paddle_x")
-    places = ("ball_x", "ball_y", "paddle_x")  # in every picture: probed in V
+    visible_targets = ("ball_x", "ball_y", "paddle_x")  # in every picture: probed in V

@@ -83,30 +83,32 @@ def inputs(run: FinishedRun) -> dict[str, Any]:
 
 
 def agents(groups: Sequence[Group]) -> list[Agent]:
-    """CarRacing's first, and of a task those from scratch."""
-    found = []
+    """The agents of all groups: CarRacing's first, and of a task those from scratch first."""
+    result = []
     for group in groups:
         names = labels(group.members)
-        for each in group.members:
-            curves = {measure: group.curves(each, measure) for measure in tidy.MEASURES["controller"]}
-            given = {measure: own for measure, own in curves.items() if own is not None}
-            found.append(Agent(group.env, each.name, names[each], each.budget, given))
-    return sorted(found, key=lambda each: (each.env != "car_racing", each.env, ORDER.index(each.name), -each.budget))
+        for strategy in group.members:
+            curves = {measure: group.curves(strategy, measure) for measure in tidy.MEASURES["controller"]}
+            recorded = {measure: curve for measure, curve in curves.items() if curve is not None}
+            result.append(Agent(group.env, strategy.name, names[strategy], strategy.budget, recorded))
+    return sorted(
+        result, key=lambda agent: (agent.env != "car_racing", agent.env, ORDER.index(agent.name), -agent.budget)
+    )
 
 
-def together(found: Sequence[Agent], env: str) -> Agent | None:
+def together(all_agents: Sequence[Agent], env: str) -> Agent | None:
     """The mean over a task's agents but the controls, for the seeds that all of them have."""
-    own = [each.curves for each in found if each.env == env and each.name not in CONTROLS]
-    seeds = sorted(set.intersection(*(set(curves["mean"].seeds) for curves in own))) if len(own) > 1 else []
+    of_task = [agent.curves for agent in all_agents if agent.env == env and agent.name not in CONTROLS]
+    seeds = sorted(set.intersection(*(set(curves["mean"].seeds) for curves in of_task))) if len(of_task) > 1 else []
     if not seeds:
         return None
     curves = {}
-    for measure, first in own[0].items():
-        rows = [each[measure].values[[each[measure].seeds.index(seed) for seed in seeds]] for each in own]
+    for measure, first in of_task[0].items():
+        rows = [agent[measure].values[[agent[measure].seeds.index(seed) for seed in seeds]] for agent in of_task]
         if measure == "best":  # so far, as the highest mean of bests is not the mean of the highest
             rows = np.maximum.accumulate(rows, axis=2)
         curves[measure] = Curves(first.x, np.mean(rows, axis=0), tuple(seeds))
-    return Agent(env, "", f"all {len(own)}", 0.0, curves)
+    return Agent(env, "", f"all {len(of_task)}", 0.0, curves)
 
 
 def rise(curves: Curves) -> np.ndarray:
@@ -115,58 +117,63 @@ def rise(curves: Curves) -> np.ndarray:
     return curves.values[:, -ends:].mean(axis=1) - curves.values[:, :ends].mean(axis=1)
 
 
-def summary(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
+def summary(all_agents: Sequence[Agent]) -> Iterator[dict[str, Any]]:
     """A row for each agent; the rises of a task are judged together, those of all its agents by themselves."""
     rises = {}
-    for family in dict.fromkeys(_family(each) for each in found):
-        own = [each for each in found if _family(each) == family]
-        judged = judge([rise(each.curves["mean"]) for each in own], [None] * len(own))
-        rises |= {id(each): judgement for each, judgement in zip(own, judged, strict=True)}
-    for each in found:
-        mean, seeds = each.curves["mean"], each.curves["mean"].seeds
-        given = {"first": mean.values[:, 0], "last": mean.values[:, -1], "rise": rise(mean)}
-        given["best"] = each.curves["best"].values.max(axis=1)
-        row = {"env": each.env, "label": each.label, "budget": each.budget or None, "seeds": " ".join(map(str, seeds))}
-        for name, values in given.items():
+    for family in dict.fromkeys(_family(agent) for agent in all_agents):
+        members = [agent for agent in all_agents if _family(agent) == family]
+        judged = judge([rise(agent.curves["mean"]) for agent in members], [None] * len(members))
+        rises |= {id(agent): judgement for agent, judgement in zip(members, judged, strict=True)}
+    for agent in all_agents:
+        mean, seeds = agent.curves["mean"], agent.curves["mean"].seeds
+        figures_of = {"first": mean.values[:, 0], "last": mean.values[:, -1], "rise": rise(mean)}
+        figures_of["best"] = agent.curves["best"].values.max(axis=1)
+        row = {
+            "env": agent.env,
+            "label": agent.label,
+            "budget": agent.budget or None,
+            "seeds": " ".join(map(str, seeds)),
+        }
+        for name, values in figures_of.items():
             figure = seed_estimate(values)
             low, high = figure["interval"] or (None, None)
             row |= {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
             if name == "rise":
-                judgement = rises[id(each)]
+                judgement = rises[id(agent)]
                 row |= {"p_holm": judgement.p, "verdict": RISES.get(judgement.verdict, "undecided")}
-        row["std"] = float(each.curves["std"].values.mean())
-        yield row | {"seconds": float(each.curves["seconds"].values.sum(axis=1).mean())}
+        row["std"] = float(agent.curves["std"].values.mean())
+        yield row | {"seconds": float(agent.curves["seconds"].values.sum(axis=1).mean())}
 
 
 def _family(agent: Agent) -> tuple[str, bool]:
     return agent.env, bool(agent.name)
 
 
-def pairs(found: Sequence[Agent]) -> Iterator[tuple[str, Agent, Agent]]:
+def pairs(all_agents: Sequence[Agent]) -> Iterator[tuple[str, Agent, Agent]]:
     """A question, an agent, and what it is compared with."""
-    for each, other in ((each, other) for each in found for other in found if each.env == other.env):
-        if each.name in CONTROLS:
-            if other.name in CONTROLS[each.name] and other.budget == each.budget:
-                yield "M", each, other
-        elif other.name == "scratch" != each.name and each.budget == other.budget:
-            yield "transfer of V", each, other
-        elif other.name == each.name == "scratch" and each.budget < other.budget:
-            yield "data of V", each, other
+    for agent, other in ((agent, other) for agent in all_agents for other in all_agents if agent.env == other.env):
+        if agent.name in CONTROLS:
+            if other.name in CONTROLS[agent.name] and other.budget == agent.budget:
+                yield "M", agent, other
+        elif other.name == "scratch" != agent.name and agent.budget == other.budget:
+            yield "transfer of V", agent, other
+        elif other.name == agent.name == "scratch" and agent.budget < other.budget:
+            yield "data of V", agent, other
 
 
-def gains(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
+def gains(all_agents: Sequence[Agent]) -> Iterator[dict[str, Any]]:
     """A row for each metric of every pair that has a seed in common; ``per_seed`` and ``std`` are for the figure."""
-    for question, each, other in pairs(found):
-        own, reference = each.curves["mean"], other.curves["mean"]
-        if not set(own.seeds) & set(reference.seeds):
+    for question, agent, other in pairs(all_agents):
+        mean, reference = agent.curves["mean"], other.curves["mean"]
+        if not set(mean.seeds) & set(reference.seeds):
             continue
-        given = compare(own, reference, higher=True)
-        rises = [dict(zip(curves.seeds, rise(curves), strict=True)) for curves in (own, reference)]
-        given["rise"] = compare_values(rises[0], rises[1], higher=True)
-        facts = {"question": question, "env": each.env, "label": each.label, "reference": other.label}
-        facts |= {"budget": each.budget, "seeds": " ".join(map(str, given["seeds"]))}
+        gains_of = compare(mean, reference, higher=True)
+        rises = [dict(zip(curves.seeds, rise(curves), strict=True)) for curves in (mean, reference)]
+        gains_of["rise"] = compare_values(rises[0], rises[1], higher=True)
+        facts = {"question": question, "env": agent.env, "label": agent.label, "reference": other.label}
+        facts |= {"budget": agent.budget, "seeds": " ".join(map(str, gains_of["seeds"]))}
         for metric in ("area", "jump_start", "asymptote", "rise"):
-            gain = given[metric]
+            gain = gains_of[metric]
             low, high = gain["interval"] or (None, None)
             figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
             std = float(other.curves["std"].values.mean())
@@ -175,20 +182,22 @@ def gains(found: Sequence[Agent]) -> Iterator[dict[str, Any]]:
                 "metric": metric,
                 **figure,
                 "per_seed": gain["per_seed"],
-                "learnt": given["learnt"],
+                "learnt": gains_of["learnt"],
                 "std": std,
             }
 
 
-def population_figure(path: Path, found: Sequence[Agent], env: str, names: Sequence[str]) -> None:
+def population_figure(path: Path, all_agents: Sequence[Agent], env: str, names: Sequence[str]) -> None:
     """Best, mean and worst of the population, a panel a strategy, with the study's budgets: V from scratch has all the
     data, a transferred one half of it.
     """
     panels = []
     for name in names:
-        own = sorted((each for each in found if (each.env, each.name) == (env, name)), key=lambda each: each.budget)
-        if own:
-            chosen = own[-1 if name == "scratch" else 0]
+        of_strategy = sorted(
+            (agent for agent in all_agents if (agent.env, agent.name) == (env, name)), key=lambda agent: agent.budget
+        )
+        if of_strategy:
+            chosen = of_strategy[-1 if name == "scratch" else 0]
             curves = {measure: chosen.curves[measure] for measure in ("best", "mean", "worst")}
             panels.append(figures.Panel(chosen.label, "generation", "return", curves))
     if panels:
@@ -196,34 +205,34 @@ def population_figure(path: Path, found: Sequence[Agent], env: str, names: Seque
         figures.save(figures.learning_curves(panels, share_y=True, width=width), path)
 
 
-def mean_figure(path: Path, found: Sequence[Agent]) -> None:
+def mean_figure(path: Path, all_agents: Sequence[Agent]) -> None:
     """Population mean, mean ± standard deviation over seeds; strategies beside each other within a generation."""
-    whole = [each for each in found if each.budget == 1]
+    full_budget = [agent for agent in all_agents if agent.budget == 1]
     panels = {
-        "V on half the data": [each for each in found if each.budget != 1],
-        "V on all the data": [each for each in whole if each.name not in CONTROLS],
-        "controls": [each for each in whole if each.name in ("scratch", *CONTROLS)],
+        "V on half the data": [agent for agent in all_agents if agent.budget != 1],
+        "V on all the data": [agent for agent in full_budget if agent.name not in CONTROLS],
+        "controls": [agent for agent in full_budget if agent.name in ("scratch", *CONTROLS)],
     }
     with matplotlib.rc_context(figures.SETTINGS):
         figure = Figure((10.5, 3.6), layout="constrained")
-        shown = {}
+        handles = {}
         for axes, (title, members) in zip(figure.subplots(1, 3, sharey=True), panels.items(), strict=True):
-            for position, each in enumerate(members):
-                place, curves = ORDER.index(each.name), each.curves["mean"]
-                shown[each.name] = axes.errorbar(
+            for position, agent in enumerate(members):
+                style, curves = ORDER.index(agent.name), agent.curves["mean"]
+                handles[agent.name] = axes.errorbar(
                     curves.x + 0.12 * (position - (len(members) - 1) / 2),
                     curves.values.mean(axis=0),
                     curves.values.std(axis=0, ddof=1) if len(curves.seeds) > 1 else None,
-                    color=figures.COLOURS[place],
-                    linestyle=figures.LINES[place],
-                    marker=figures.MARKERS[place],
+                    color=figures.COLOURS[style],
+                    linestyle=figures.LINES[style],
+                    marker=figures.MARKERS[style],
                     markersize=4,
                     elinewidth=0.8,
                 )
             axes.set(title=title, xlabel="generation")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.axes[0].set_ylabel("population mean, return")
-        figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=6, handlelength=3.5)
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, handlelength=3.5)
     figures.save(figure, path)
 
 
@@ -249,22 +258,22 @@ def main() -> None:
     to = arguments.to
     runs = read(arguments.runs, arguments.from_csv)
     groups = [group for group, _ in studies.write_tables(to, runs, "controller")]
-    found = agents(groups)
+    all_agents = agents(groups)
     if not arguments.from_csv:
         tidy.write_csv(to / "inputs.csv", map(inputs, runs))
-    whole = [each for env in dict.fromkeys(each.env for each in found) if (each := together(found, env))]
-    tidy.write_csv(to / "summary.csv", summary([*found, *whole]))
-    rows = studies.judged(list(gains(found)), FAMILY)
+    joint = [agent for env in dict.fromkeys(agent.env for agent in all_agents) if (agent := together(all_agents, env))]
+    tidy.write_csv(to / "summary.csv", summary([*all_agents, *joint]))
+    rows = studies.judged(list(gains(all_agents)), FAMILY)
     studies.write_gains(to / "gains.csv", rows)
     gains_figure(to / "gains.svg", rows)
     for name, (env, strategies) in POPULATIONS.items():
-        population_figure(to / f"{name}.svg", found, env, strategies)
-    driving = [each for each in found if each.env == "car_racing"]
+        population_figure(to / f"{name}.svg", all_agents, env, strategies)
+    driving = [agent for agent in all_agents if agent.env == "car_racing"]
     if driving:
         mean_figure(to / "car_racing_mean.svg", driving)
     for group in groups:
         beside = plotting.published_figure(group, plotting.budgets(group)[0])
-        if beside and any(each.name in STRATEGIES for each in group.members):
+        if beside and any(agent.name in STRATEGIES for agent in group.members):
             beside.set_figwidth(9)
             figures.save(beside, to / "car_racing_published.svg")
 

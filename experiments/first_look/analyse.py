@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
-HERE = Path(__file__).parent
+STUDY = Path(__file__).parent
 FRAMES = 36
 WIDTH = 360
 COLUMNS = (
@@ -58,7 +58,7 @@ def shrink(source: Path, target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders that hold results.json")
-    parser.add_argument("--to", type=Path, default=HERE, help="where results.csv and the GIFs go")
+    parser.add_argument("--to", type=Path, default=STUDY, help="where results.csv and the GIFs go")
     arguments = parser.parse_args()
     rows = []
     for run in sorted(arguments.runs):

@@ -21,7 +21,7 @@ MODELS = {"ConvVAE": "cvae", "FovealVAE": "foveal"}
 
 def ordered(group: Group) -> list[Strategy]:
     """Scratch first, all the data before half of it."""
-    return sorted(group.members, key=lambda each: (STRATEGIES.index(each.name), -each.budget))
+    return sorted(group.members, key=lambda strategy: (STRATEGIES.index(strategy.name), -strategy.budget))
 
 
 def model(group: Group) -> str:
@@ -32,7 +32,7 @@ def model(group: Group) -> str:
 
 def constants(run: FinishedRun) -> dict[str, float]:
     """R², by target, of the fitting rollouts' mean on those that score: of a probe whose z tells nothing."""
-    heldout = run.judged("heldout")
+    heldout = run.heldout_folder("heldout")
     if heldout is None:
         return {}
     store, config, task = RolloutStore(heldout), run.config, task_class(run.config.env)
@@ -40,16 +40,23 @@ def constants(run: FinishedRun) -> dict[str, float]:
 
     def targets(rollouts: list[int]) -> np.ndarray:
         states = [store.read(rollout, "states") for rollout in rollouts]
-        rows = [np.stack([task.target(each, name) for name in task.places], axis=1) for each in states]
-        return np.concatenate([row[task.shown(each, fps)] for row, each in zip(rows, states, strict=True)])
+        rows = [
+            np.stack([task.target(rollout_states, name) for name in task.visible_targets], axis=1)
+            for rollout_states in states
+        ]
+        return np.concatenate(
+            [row[task.shown(rollout_states, fps)] for row, rollout_states in zip(rows, states, strict=True)]
+        )
 
     fitted, scored = map(targets, split([entry.seed for entry in store.entries], config.probe.scored))
     if not len(fitted) or not len(scored):
         return {}
     missed = ((scored - fitted.mean(axis=0)) ** 2).sum(axis=0)
     spread = ((scored - scored.mean(axis=0)) ** 2).sum(axis=0)
-    found = 1 - np.divide(missed, spread, out=np.full_like(missed, np.nan), where=spread > 0)
-    return {name: float(value) for name, value in zip(task.places, found, strict=True) if np.isfinite(value)}
+    r_squared = 1 - np.divide(missed, spread, out=np.full_like(missed, np.nan), where=spread > 0)
+    return {
+        name: float(value) for name, value in zip(task.visible_targets, r_squared, strict=True) if np.isfinite(value)
+    }
 
 
 def main() -> None:

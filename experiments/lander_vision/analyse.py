@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodels.diagnostics.probe_report import SHOWN
+from worldmodels.diagnostics.probe_report import VISIBLE
 from worldmodels.envs import task_class, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.reports import pictures
@@ -26,7 +26,7 @@ from worldmodels.utils.settings import counted
 from worldmodels.vision.config import LOSS, NETWORK, VisionConfig
 from worldmodels.vision.scaling import to_pixels
 
-HERE = Path(__file__).parent
+STUDY = Path(__file__).parent
 
 
 def variant(vae: VisionConfig) -> str:
@@ -74,18 +74,22 @@ def least_drawn(run: FinishedRun, thing: str) -> dict[str, float | int | None]:
     """Of all held-out frames that show a thing, also those that the probes are fitted on: how many there are, and the
     least share of the thing's colour that a reconstruction has anywhere (recall asks for it at its place).
     """
-    heldout, encoded = run.judged("heldout"), run.judged("heldout_encode")
+    heldout, encoded = run.heldout_folder("heldout"), run.heldout_folder("heldout_encode")
     assert heldout is not None and encoded is not None, f"{run.folder} was not probed"
     task, fps = task_class(run.config.env), task_spec(run.config.env).fps
     network, colour = make_vision(run.config, run.vision.weights).eval(), task.objects[thing]
     frames, latents = RolloutStore(heldout), RolloutStore(encoded)
     shares = []
     for i in range(len(frames)):
-        shown = np.flatnonzero(task.shown(frames.read(i, "states"), fps))
-        true = colour(frames.read(i, "frames")[shown]).sum(axis=(1, 2))
-        batches = torch.from_numpy(latents.read(i, "mu")[shown]).split(64)
+        frames_of = np.flatnonzero(task.shown(frames.read(i, "states"), fps))
+        true = colour(frames.read(i, "frames")[frames_of]).sum(axis=(1, 2))
+        batches = torch.from_numpy(latents.read(i, "mu")[frames_of]).split(64)
         drawn = [colour(to_pixels(network.decode(batch)).numpy()).sum(axis=(1, 2)) for batch in batches]
-        shares += [found / there for found, there in zip(np.concatenate(drawn), true, strict=True) if there >= SHOWN]
+        shares += [
+            drawn_share / true_share
+            for drawn_share, true_share in zip(np.concatenate(drawn), true, strict=True)
+            if true_share >= VISIBLE
+        ]
     return {f"{thing}_all_frames": len(shares), f"{thing}_least_drawn": float(min(shares)) if shares else None}
 
 
@@ -110,16 +114,16 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders that hold results.json")
-    parser.add_argument("--to", type=Path, default=HERE, help="where the table and the picture go")
+    parser.add_argument("--to", type=Path, default=STUDY, help="where the table and the picture go")
     arguments = parser.parse_args()
-    found = [(row(run), run) for run in map(FinishedRun, arguments.runs)]
-    found.sort(key=lambda pair: (pair[0]["env"], pair[0]["variant"], pair[0]["seed"]))
-    rows = [figures for figures, _ in found]
+    results = [(row(run), run) for run in map(FinishedRun, arguments.runs)]
+    results.sort(key=lambda pair: (pair[0]["env"], pair[0]["variant"], pair[0]["seed"]))
+    rows = [figures for figures, _ in results]
     write_csv(arguments.to / "results.csv", rows)
     write_csv(arguments.to / "summary.csv", summary(rows))
     for env in dict.fromkeys(figures["env"] for figures in rows):
         first: dict[str, FinishedRun] = {}
-        for figures, run in found:
+        for figures, run in results:
             if figures["env"] == env:
                 first.setdefault(figures["variant"], run)
         pictures.save(arguments.to / f"{env}.png", pictures.reconstructions(first))

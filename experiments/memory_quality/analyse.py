@@ -24,7 +24,7 @@ from worldmodels.store.runs import FinishedRun
 from worldmodels.utils import parts
 from worldmodels.vision.config import NETWORK as VISION
 
-HERE = Path(__file__).parent
+STUDY = Path(__file__).parent
 MODELS = {  # of the figure: label, line, marker
     "memory": ("M", "-", "o"),
     "mismatched_actions": ("M, mismatched actions", "--", "v"),
@@ -62,12 +62,14 @@ def table(runs: Sequence[FinishedRun]) -> list[dict[str, Any]]:
 def summary(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A line for each figure, over the seeds of runs that differ in nothing else."""
     figures = ("value", "low", "high")
-    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    by_setting: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for line in lines:
         if line["value"] is not None:
-            found.setdefault(tuple((key, line[key]) for key in line if key not in ("seed", *figures)), []).append(line)
+            by_setting.setdefault(tuple((key, line[key]) for key in line if key not in ("seed", *figures)), []).append(
+                line
+            )
     summarised = []
-    for place, members in found.items():
+    for setting, members in by_setting.items():
         values = [line["value"] for line in members]
         bounded = [line for line in members if line["low"] is not None]
         decided = {
@@ -75,7 +77,7 @@ def summary(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "above_0": sum(line["low"] > 0 for line in bounded),
         }
         spread = {"value": float(np.mean(values)), "least": min(values), "greatest": max(values)}
-        summarised.append({**dict(place), "seeds": len(members), **spread, **decided})
+        summarised.append({**dict(setting), "seeds": len(members), **spread, **decided})
     return summarised
 
 
@@ -89,7 +91,8 @@ def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
         for panel, (env, members) in zip(panels[0], tasks.items(), strict=True):
             for model, (label, line, marker) in MODELS.items():
                 curves = [
-                    [np.nan if point["value"] is None else point["value"] for point in each[model]] for each in members
+                    [np.nan if point["value"] is None else point["value"] for point in figures[model]]
+                    for figures in members
                 ]
                 horizons = members[0]["horizons"]
                 for curve in curves:
@@ -110,7 +113,7 @@ def figure(path: Path, runs: Sequence[FinishedRun]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="folders that hold results.json")
-    parser.add_argument("--to", type=Path, default=HERE, help="where the table and the figure go")
+    parser.add_argument("--to", type=Path, default=STUDY, help="where the table and the figure go")
     arguments = parser.parse_args()
     runs = sorted(map(FinishedRun, arguments.runs), key=lambda run: (run.results["env"], run.results["seed"]))
     lines = table(runs)

@@ -19,7 +19,7 @@ from worldmodels.factory import make_memory, make_vision
 from worldmodels.reports.tidy import write_csv
 from worldmodels.transfer.weights import prepare, save_weights
 
-HERE = Path(__file__).parent
+STUDY = Path(__file__).parent
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
 
 
@@ -45,33 +45,33 @@ def tables(config: Config, source: Config, folder: Path) -> Iterator[tuple[str, 
         save_weights(network, files[part])
     for part, network in networks(config, files["memory"]).items():
         columns = network.latent_size if part == "memory" and transfer.input_layer == "keep_latent" else 0
-        given = files[part] if part in transfer.parts else None
-        counts = prepare(network, part, given, transfer, config.epochs[part], columns)
+        weights = files[part] if part in transfer.parts else None
+        counts = prepare(network, part, weights, transfer, config.epochs[part], columns)
         facts = {"env": config.env.name, "transfer": transfer.name, "part": part}
         kinds = ("total", "copied", "fresh", "frozen", "trainable")
         for group, values in {"": counts, **counts["groups"]}.items():
             yield "groups", {**facts, "group": group, **{kind: values[kind] for kind in kinds}}
         for name, layer in network.named_modules():
-            own = dict(layer.named_parameters(recurse=False))
-            if own:
-                total = sum(parameter.numel() for parameter in own.values())
-                trainable = sum(parameter.numel() for parameter in own.values() if parameter.requires_grad)
-                shapes = " ".join("×".join(map(str, parameter.shape)) for parameter in own.values())
-                place = {"layer": name, "shapes": shapes}
+            parameters = dict(layer.named_parameters(recurse=False))
+            if parameters:
+                total = sum(parameter.numel() for parameter in parameters.values())
+                trainable = sum(parameter.numel() for parameter in parameters.values() if parameter.requires_grad)
+                shapes = " ".join("×".join(map(str, parameter.shape)) for parameter in parameters.values())
+                layer_facts = {"layer": name, "shapes": shapes}
                 yield (
                     "layers",
-                    {**facts, **place, "total": total, "frozen": total - trainable, "trainable": trainable},
+                    {**facts, **layer_facts, "total": total, "frozen": total - trainable, "trainable": trainable},
                 )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", type=Path, default=HERE, help="where the tables go")
+    parser.add_argument("--to", type=Path, default=STUDY, help="where the tables go")
     parser.add_argument("--tasks", nargs="+", default=TASKS, choices=TASKS, help="target tasks")
     parser.add_argument("overrides", nargs="*", default=["vae=cvae"], help="of every config; vae=cvae is the study's V")
     arguments = parser.parse_args()
     register_schema()
-    found: dict[str, list[dict[str, Any]]] = {"layers": [], "groups": []}
+    rows_of: dict[str, list[dict[str, Any]]] = {"layers": [], "groups": []}
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"), tempfile.TemporaryDirectory() as folder:
 
         def composed(*overrides: str) -> Config:
@@ -82,8 +82,8 @@ def main() -> None:
                 config = composed(f"env={env}", f"transfer={strategy}", "scale=paper")
                 source = composed(f"env={config.transfer.source_env or config.env.default_source}", "scale=paper")
                 for table, row in tables(config, source, Path(folder)):
-                    found[table].append(row)
-    for table, rows in found.items():
+                    rows_of[table].append(row)
+    for table, rows in rows_of.items():
         write_csv(arguments.to / f"{table}.csv", rows)
 
 

@@ -23,7 +23,7 @@ from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.envs import PixelEnv, make_env
 from worldmodels.factory import make_vision
 from worldmodels.rollouts.policies.sticky import Sticky
-from worldmodels.vision.losses.base import Given
+from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.losses.mse import MSE
 from worldmodels.vision.scaling import to_unit
 
@@ -38,9 +38,9 @@ def car_driver(env: PixelEnv) -> Callable[[], np.ndarray]:
 
     def act() -> np.ndarray:
         state = dict(zip(env.task_spec.state_names, env.state(), strict=True))
-        wanted = 0.05 * state["centre_offset"] - state["centre_angle"] + 0.5 * state["curvature_ahead"]
+        steering = 0.05 * state["centre_offset"] - state["centre_angle"] + 0.5 * state["curvature_ahead"]
         slow = state["speed"] < 40
-        return np.array([np.clip(-wanted, -1, 1), 0.5 if slow else 0.0, 0.0 if slow else 0.2], np.float32)
+        return np.array([np.clip(-steering, -1, 1), 0.5 if slow else 0.0, 0.0 if slow else 0.2], np.float32)
 
     return act
 
@@ -90,7 +90,7 @@ def train(config: Config, frames: np.ndarray) -> torch.nn.Module:
     """A V trained on ``frames``."""
     network = make_vision(config).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    mse = MSE(config.vae, Given(seed=0))
+    mse = MSE(config.vae.kl_floor, TrainingContext(seed=0))
     generator = torch.Generator().manual_seed(0)
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(frames), generator=generator).split(BATCH):
@@ -120,24 +120,24 @@ def main(steps: int, target: Path | None) -> None:
     for task in TASKS:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = to_config(hydra.compose("config", [f"env={task}", "vae=cvae"]))
-        seen = compare(config, steps)
-        stock, fast = seen["gymnasium"], seen["fast"]
+        frames_of = compare(config, steps)
+        stock, fast = frames_of["gymnasium"], frames_of["fast"]
         difference = np.abs(stock.astype(int) - fast).mean(axis=(1, 2, 3))
         row = {
             "task": task,
             "frames": len(stock),
             "fast_mean_difference": round(difference.mean(), 3),
             "fast_worst_frame": round(difference.max(), 3),
-            "exact_pixels_that_differ": int((stock != seen["exact"]).sum()),
-            "same_physics": seen["same"],
+            "exact_pixels_that_differ": int((stock != frames_of["exact"]).sum()),
+            "same_physics": frames_of["same"],
         }
         half = len(stock) // 2  # trained on the first episodes, tested on the rest
         for source, frames, other in (("fast", fast, stock), ("stock", stock, fast)):
             network = train(config, frames[:half])
-            own, others = error(network, frames[half:]), error(network, other[half:])
-            row[f"V_of_{source}_error_on_own"] = round(own, 2)
-            row[f"V_of_{source}_error_on_other"] = round(others, 2)
-            row[f"V_of_{source}_other_over_own"] = round(others / own, 4)
+            own_error, other_error = error(network, frames[half:]), error(network, other[half:])
+            row[f"V_of_{source}_error_on_own"] = round(own_error, 2)
+            row[f"V_of_{source}_error_on_other"] = round(other_error, 2)
+            row[f"V_of_{source}_other_over_own"] = round(other_error / own_error, 4)
         print("\n".join(f"{key:32}{value}" for key, value in row.items()), "\n", flush=True)
         rows.append(row)
     if target is not None:

@@ -15,7 +15,7 @@ from worldmodels.reports.tidy import write_csv
 from worldmodels.utils.comparing import interquartile_mean, probability_of_improvement
 from worldmodels.utils.statistics import ratios, resampled_ratios, t_interval
 
-HERE = Path(__file__).parent
+STUDY = Path(__file__).parent
 COUNTS = (2, 3, 5, 10, 16, 30, 100)
 DRAWS = 40_000
 SLOW_DRAWS = 1_000  # of an interval that resamples, or is computed one by one
@@ -77,10 +77,10 @@ CASES = (
 def coverage(case: Case, count: int, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
     """Share of draws whose interval holds the truth, and the median width."""
     bounds = t_interval(ratios(*case.draw(np.random.default_rng([seed, count]), (count, draws))))
-    return _held(bounds, case.truth)
+    return _share_inside(bounds, case.truth)
 
 
-def _held(bounds: np.ndarray, truth: float) -> dict[str, Any]:
+def _share_inside(bounds: np.ndarray, truth: float) -> dict[str, Any]:
     inside = (bounds[:, 0] <= truth) & (truth <= bounds[:, 1])
     return {"coverage": float(inside.mean()), "width": float(np.median(bounds[:, 1] - bounds[:, 0]))}
 
@@ -89,7 +89,7 @@ def percentile(case: Case, count: int, seed: int = 0) -> dict[str, Any]:
     """Of the percentile bootstrap, which the project used before."""
     above, below = case.draw(np.random.default_rng([seed, count]), (count, SLOW_DRAWS))
     low, high = np.nanquantile(resampled_ratios(above, below), [0.025, 0.975], axis=0)
-    return _held(np.stack([low, high], axis=1), case.truth)
+    return _share_inside(np.stack([low, high], axis=1), case.truth)
 
 
 def many(kind: str, count: int, seed: int = 0) -> dict[str, Any]:
@@ -97,19 +97,19 @@ def many(kind: str, count: int, seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng([seed, count])
     if kind == "interquartile mean":
         truth = float(interquartile_mean(returns(rng, (1, 4_000_000))[0])["value"])
-        found = [interquartile_mean(returns(rng, (1, count))[0])["interval"] for _ in range(SLOW_DRAWS)]
+        intervals = [interquartile_mean(returns(rng, (1, count))[0])["interval"] for _ in range(SLOW_DRAWS)]
     else:
         truth = float(ndtr(0.5 / np.sqrt(2)))
         pairs = (rng.normal(size=(2, count)) for _ in range(SLOW_DRAWS))
-        found = [probability_of_improvement(one + 0.5, other)["interval"] for one, other in pairs]
-    return _held(np.array([bounds for bounds in found if bounds is not None]), truth)
+        intervals = [probability_of_improvement(one + 0.5, other)["interval"] for one, other in pairs]
+    return _share_inside(np.array([bounds for bounds in intervals if bounds is not None]), truth)
 
 
 def rows() -> Iterator[dict[str, Any]]:
     for case in CASES:
         for count in COUNTS:
-            found = {"kind": case.kind, "distribution": case.distribution, "n": count, **coverage(case, count)}
-            yield found | {f"percentile_{key}": value for key, value in percentile(case, count).items()}
+            row = {"kind": case.kind, "distribution": case.distribution, "n": count, **coverage(case, count)}
+            yield row | {f"percentile_{key}": value for key, value in percentile(case, count).items()}
     for kind, distribution in (("interquartile mean", "returns"), ("probability of improvement", "normal")):
         for count in (count for count in COUNTS if count >= 10):
             yield {"kind": kind, "distribution": distribution, "n": count, **many(kind, count)}
@@ -117,7 +117,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--to", type=Path, default=HERE, help="where coverage.csv goes")
+    parser.add_argument("--to", type=Path, default=STUDY, help="where coverage.csv goes")
     write_csv(parser.parse_args().to / "coverage.csv", rows(), ".3f")
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from worldmodels.reports import figures, studies, tidy
 from worldmodels.reports.groups import Group, Strategy, labels
-from worldmodels.reports.verdict import held_out
+from worldmodels.reports.verdict import heldout_gain
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.metrics import Curves, compare
 
@@ -37,37 +37,37 @@ Row = dict[str, Any]
 
 def ordered(group: Group) -> list[Strategy]:
     """A task's strategies: scratch first, all the data before half of it."""
-    return sorted(group.members, key=lambda each: (ORDER.index(each.name), -each.budget))
+    return sorted(group.members, key=lambda strategy: (ORDER.index(strategy.name), -strategy.budget))
 
 
 def summary(group: Group) -> Iterator[Row]:
     """A row for each strategy and share of the data."""
     names = labels(group.members)
-    for each in ordered(group):
-        runs = group.members[each]
+    for strategy in ordered(group):
+        runs = group.members[strategy]
         row: Row = {
             "env": group.env,
-            "label": names[each],
-            "budget": each.budget,
+            "label": names[strategy],
+            "budget": strategy.budget,
             "seeds": " ".join(map(str, sorted(runs))),
         }
         for measure in MEASURES:
-            if curves := group.curves(each, measure):
+            if curves := group.curves(strategy, measure):
                 short = measure.removeprefix("val_")
                 row |= studies.bounded(f"{short}_first", curves.values[:, 0]) | studies.bounded(
                     f"{short}_last", curves.values[:, -1]
                 )
-        for measure in (f"heldout_{each.removeprefix('val_')}" for each in MEASURES):
+        for measure in (f"heldout_{name.removeprefix('val_')}" for name in MEASURES):
             values = [run.results["vision"].get(measure) for _, run in sorted(runs.items())]
             if None not in values:
                 row |= studies.bounded(measure, values)
-        if seconds := group.curves(each, "seconds"):
+        if seconds := group.curves(strategy, "seconds"):
             row |= studies.bounded("epoch_seconds", seconds.values.mean(axis=1))
             row |= studies.bounded("epoch_seconds_fastest", seconds.values.min(axis=1))
-        loss = group.curves(each, "val_total")
+        loss = group.curves(strategy, "val_total")
         row["loss_last"] = float(loss.values[:, -1].mean()) if loss else None
-        costs = [cost(run, each.budget) for run in runs.values()]
-        row |= {key: float(np.mean([each[key] for each in costs])) for key in costs[0]}
+        costs = [cost(run, strategy.budget) for run in runs.values()]
+        row |= {key: float(np.mean([run_cost[key] for run_cost in costs])) for key in costs[0]}
         counts = next(iter(runs.values())).results.get("parameters", {}).get("vision", {})
         yield row | {kind: counts.get(kind) for kind in COUNTS}
 
@@ -77,41 +77,41 @@ def cost(run: FinishedRun, budget: float) -> Row:
     rows = tidy.cost_rows(run)
     frames = {row["task"]: row["frames"] for row in rows if row["stage"] == "collect"}
     seconds = {row["task"]: row["seconds"] for row in rows if row["stage"] == "vision"}
-    own = {"frames": budget * frames["target"], "seconds": seconds["target"]}
+    target = {"frames": budget * frames["target"], "seconds": seconds["target"]}
     source = {"frames": frames.get("source") or 0, "seconds": seconds.get("source", 0.0)}
-    return own | {f"{key}_with_source": own[key] + source[key] for key in own}
+    return target | {f"{key}_with_source": target[key] + source[key] for key in target}
 
 
 def pairs(group: Group) -> Iterator[tuple[str, Strategy, Strategy]]:
     """A question, a strategy, and what it is compared with."""
-    for each in ordered(group):
+    for strategy in ordered(group):
         for other in ordered(group):
-            if each.name in CONTROLS and other.name == CONTROLS[each.name] and each.budget == other.budget:
-                yield CONTROL, other, each
-            if other.name == "scratch" != each.name and each.budget == other.budget:
-                yield CONTROL if each.name in CONTROLS else FAIR, each, other
-            if other.name == "scratch" and each.budget < other.budget:
-                yield STUDY, each, other
+            if strategy.name in CONTROLS and other.name == CONTROLS[strategy.name] and strategy.budget == other.budget:
+                yield CONTROL, other, strategy
+            if other.name == "scratch" != strategy.name and strategy.budget == other.budget:
+                yield CONTROL if strategy.name in CONTROLS else FAIR, strategy, other
+            if other.name == "scratch" and strategy.budget < other.budget:
+                yield STUDY, strategy, other
 
 
 def gains(group: Group) -> Iterator[Row]:
     """A row for each metric of every pair; ``per_seed`` and ``learnt`` are for the verdict."""
     names = labels(group.members)
-    for question, each, other in pairs(group):
+    for question, strategy, other in pairs(group):
         for measure in MEASURES:
-            own, reference = group.curves(each, measure), group.curves(other, measure)
-            if own is None or reference is None or not set(own.seeds) & set(reference.seeds):
+            curves, reference = group.curves(strategy, measure), group.curves(other, measure)
+            if curves is None or reference is None or not set(curves.seeds) & set(reference.seeds):
                 continue
-            found = compare(own, reference, higher=False)
-            found |= held_out(group, each, other, found["seeds"], measure.replace("val_", "heldout_"))
-            place = {"question": question, "env": group.env, "label": names[each], "reference": names[other]}
-            way = None if measure == "val_kl" else found["learnt"]  # a KL is no loss to be brought down
-            place |= {"seeds": " ".join(map(str, found["seeds"])), "measure": measure.removeprefix("val_")}
-            for metric in (each for each in (*METRICS, "heldout") if each in found):
-                gain = found[metric]
+            gains_of = compare(curves, reference, higher=False)
+            gains_of |= heldout_gain(group, strategy, other, gains_of["seeds"], measure.replace("val_", "heldout_"))
+            facts = {"question": question, "env": group.env, "label": names[strategy], "reference": names[other]}
+            way = None if measure == "val_kl" else gains_of["learnt"]  # a KL is no loss to be brought down
+            facts |= {"seeds": " ".join(map(str, gains_of["seeds"])), "measure": measure.removeprefix("val_")}
+            for metric in (name for name in (*METRICS, "heldout") if name in gains_of):
+                gain = gains_of[metric]
                 low, high = gain["interval"] or (None, None)
                 figure = {"value": gain["value"], "low": low, "high": high, "negative": gain["negative"]}
-                yield {**place, "metric": metric, **figure, "per_seed": gain["per_seed"], "learnt": way}
+                yield {**facts, "metric": metric, **figure, "per_seed": gain["per_seed"], "learnt": way}
 
 
 def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
@@ -131,10 +131,10 @@ def gains_figure(path: Path, env: str, rows: Sequence[Row]) -> None:
 def panel(group: Group, title: str, measure: str, names: Sequence[str], budgets: Mapping[str, float]) -> figures.Panel:
     """Curves of the strategies, each with its share of the data."""
     curves = {}
-    for each in ordered(group):
-        own: Curves | None = group.curves(each, measure)
-        if own and each.name in names and each.budget == budgets.get(each.name, budgets[""]):
-            curves[each.name] = own
+    for strategy in ordered(group):
+        strategy_curves: Curves | None = group.curves(strategy, measure)
+        if strategy_curves and strategy.name in names and strategy.budget == budgets.get(strategy.name, budgets[""]):
+            curves[strategy.name] = strategy_curves
     return figures.Panel(title, "epoch", MEASURES[measure], curves)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from worldmodels.diagnostics.config import ProbeConfig
-from worldmodels.diagnostics.probe_report import HeldOut, recall, report
+from worldmodels.diagnostics.probe_report import HeldoutRollouts, recall, report
 from worldmodels.envs.lunar_lander import LunarLander as LANDER
 from worldmodels.envs.task import Task
 from worldmodels.rollouts.storage import split
@@ -17,13 +17,13 @@ def held():
     """Walks: neighbouring frames are alike, and each rollout is elsewhere."""
     rng = np.random.default_rng(0)
     states = [rng.normal(size=(40, 8)).cumsum(axis=0) / 8 + rng.normal(size=8) for _ in range(30)]
-    return HeldOut(LANDER, states, [np.ones(40, bool)] * 30, list(range(100, 130)))
+    return HeldoutRollouts(LANDER, states, [np.ones(40, bool)] * 30, list(range(100, 130)))
 
 
 def test_what_is_there_is_found_and_shuffled_targets_are_not(held):
     rng = np.random.default_rng(1)
     inputs = [np.hstack([rng.normal(size=(40, 5)), s[:, :2] * [3, -2], s[:, 4:5]]) for s in held.states]
-    found = report(held, {"z": inputs}, LANDER.places, SETTINGS)
+    found = report(held, {"z": inputs}, LANDER.visible_targets, SETTINGS)
     assert set(found["z"]) == {"x", "y", "angle_sin", "angle_cos"}
     for target in ("x", "y"):
         assert found["z"][target]["linear"]["r2"] > 0.99
@@ -55,13 +55,13 @@ def test_only_the_scored_rollouts_score(held):
 def test_frames_that_do_not_count_are_left_out(held):
     shown = [np.arange(40) < 20 for _ in held.states]
     inputs = [np.where(mask[:, None], s[:, :1], 1e6) for mask, s in zip(shown, held.states, strict=True)]
-    found = report(HeldOut(LANDER, held.states, shown, held.seeds), {"z": inputs}, ("x",), SETTINGS)
+    found = report(HeldoutRollouts(LANDER, held.states, shown, held.seeds), {"z": inputs}, ("x",), SETTINGS)
     assert found["z"]["x"]["linear"]["r2"] > 0.99
     assert found["frames"] == 180
 
 
 def test_too_few_frames_give_no_figures(held):
-    nothing = HeldOut(LANDER, held.states[:2], [np.zeros(40, bool)] * 2, held.seeds[:2])
+    nothing = HeldoutRollouts(LANDER, held.states[:2], [np.zeros(40, bool)] * 2, held.seeds[:2])
     found = report(nothing, {"z": held.states[:2]}, ("x",), SETTINGS)
     assert found["z"]["x"]["linear"] == {"r2": None, "interval": [None, None]}
     assert found["z"]["x"]["shuffled"] == {"linear": None, "mlp": None}
@@ -73,7 +73,7 @@ def test_too_few_frames_give_no_figures(held):
 
 def test_one_rollout_that_scores_gives_figures_without_an_interval(held):
     seeds = held.seeds[:3]
-    one = HeldOut(LANDER, held.states[:3], held.shown[:3], seeds)
+    one = HeldoutRollouts(LANDER, held.states[:3], held.shown[:3], seeds)
     assert len(one.scored(SETTINGS)) == 1
     found = report(one, {"z": held.states[:3]}, ("x",), SETTINGS)["z"]["x"]
     assert found["linear"]["r2"] is not None and found["linear"]["interval"] == [None, None]
@@ -106,6 +106,10 @@ def test_recall_counts_the_frames_whose_ship_is_left(held):
 
 
 def test_a_task_that_declares_nothing_has_no_figures(held):
-    nothing = HeldOut(Task, [np.zeros((40, 0), np.float32)] * 30, held.shown, held.seeds)
-    assert report(nothing, {"z": held.states}, Task.places, SETTINGS) == {"z": {}, "frames": 360, "rollouts": 9}
+    nothing = HeldoutRollouts(Task, [np.zeros((40, 0), np.float32)] * 30, held.shown, held.seeds)
+    assert report(nothing, {"z": held.states}, Task.visible_targets, SETTINGS) == {
+        "z": {},
+        "frames": 360,
+        "rollouts": 9,
+    }
     assert recall(nothing, None, None, SETTINGS) == {}

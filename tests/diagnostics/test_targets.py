@@ -23,7 +23,7 @@ def states(task, rows, **values):
 @pytest.mark.parametrize("rows", [1, 70])
 def test_every_target_and_mask_has_a_value_a_frame(task, rows):
     rollout = np.random.default_rng(0).normal(size=(rows, len(task.state_names)))
-    for name in (*task.places, *task.motions):
+    for name in (*task.visible_targets, *task.motions):
         assert task.target(rollout, name).shape == (rows,)
     assert (task.shown(rollout, 50).shape, task.shown(rollout, 50).dtype) == ((rows,), bool)
     assert all(np.isfinite(value) for value in task.coverage([rollout, rollout]).values())

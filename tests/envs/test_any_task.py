@@ -127,7 +127,10 @@ def test_a_task_of_ones_own_says_what_it_knows():
     assert checked_spec(config).state_names == ("first", "second", "third")
     assert checked_spec(toy(task={"_target_": "toys.ToyNames"})).state_names == ("first", "second", "third")
     refused(toy({"observes": "small"}, task="toys.ToyState"), r"state of toys\.ToyState has 25 .*: expected 3")
-    refused(toy(task="toys.ToyPlace"), r"toys\.ToyPlace has no target fourth .*: expected one of first, second, third")
+    refused(
+        toy(task="toys.ToyUnknownTarget"),
+        r"toys\.ToyUnknownTarget has no target fourth .*: expected one of first, second, third",
+    )
 
 
 def test_a_class_that_is_no_task_is_refused():
@@ -246,3 +249,9 @@ def test_an_id_that_is_not_there_is_refused(missing):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_id_without_a_version_is_the_latest():
     assert checked_spec(toy(id="toys:Toy")).action_size == 3
+
+
+def test_a_task_that_declares_places_is_refused_with_the_new_name(monkeypatch):
+    monkeypatch.setattr(toys.ToyNames, "places", ("first",), raising=False)
+    with pytest.raises(ConfigError, match="visible_targets"):
+        task_class(toy(task="toys.ToyNames"))

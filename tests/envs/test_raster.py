@@ -88,8 +88,8 @@ def painted(shapes, poses, camera, height=HEIGHT, width=WIDTH, rows=None):
     return picture
 
 
-def drawn(shapes, poses=STILL, camera=UNIT, height=HEIGHT, width=WIDTH, samples=1, kept=1.0):
-    canvas = Canvas(height, width, samples, kept)
+def drawn(shapes, poses=STILL, camera=UNIT, height=HEIGHT, width=WIDTH, samples=1, visible_share=1.0):
+    canvas = Canvas(height, width, samples, visible_share)
     canvas.draw(Shapes.of(shapes), poses, camera)
     return canvas.image()
 
@@ -205,15 +205,23 @@ def test_finer_samples_come_nearer_to_the_true_area():
 
 
 @pytest.mark.parametrize("samples", [1, 3, 4])
-@pytest.mark.parametrize("kept", [0.875, 0.75, 0.5])
-def test_a_canvas_that_keeps_a_share_holds_the_upper_part(kept, samples):
+@pytest.mark.parametrize("visible_share", [0.875, 0.75, 0.5])
+def test_a_canvas_that_keeps_a_share_holds_the_upper_part(visible_share, samples):
     rng = np.random.default_rng(3)
     for _ in range(10):
         shapes = [Shape(concave(rng), rng.integers(0, 256, 3)), Shape(rng.uniform(-1, 1, (2, 2)), WHITE, 0, 0.02)]
         poses, camera = random_poses(rng, 1), random_camera(rng)
         whole = drawn(shapes, poses, camera, height=64, width=48, samples=samples)
-        upper = drawn(shapes, poses, camera, height=round(64 * kept), width=48, samples=samples, kept=kept)
-        np.testing.assert_array_equal(upper, whole[: round(64 * kept)])
+        upper = drawn(
+            shapes,
+            poses,
+            camera,
+            height=round(64 * visible_share),
+            width=48,
+            samples=samples,
+            visible_share=visible_share,
+        )
+        np.testing.assert_array_equal(upper, whole[: round(64 * visible_share)])
 
 
 def test_a_canvas_may_show_the_kept_share_larger():

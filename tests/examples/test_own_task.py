@@ -53,7 +53,7 @@ def test_a_task_of_ones_own_goes_through_every_stage(folder, run, train):
     score = results["evaluation"]
     assert score["official"] and len(score["returns"]) == score["episodes"] == 2
     assert all(value in (-3.0, -1.0, 1.0, 3.0) for value in score["returns"] + score["random"]["returns"])
-    assert set(results["probes"]) == {"vision"}  # it declares places, and nothing that moves
+    assert set(results["probes"]) == {"vision"}  # it declares visible targets, and no motions
     assert set(results["probes"]["vision"]["z"]) == {"ball_x", "ball_y", "paddle_x"}
     assert np.isfinite(results["measures"]["memory"]["nll"]["memory"]["value"])
     assert results["controller"]["parameters"] == 3 * (32 + 16 + 1)  # an output for each of three actions

@@ -27,7 +27,7 @@ def test_a_constant_scores_what_the_mean_of_other_rollouts_does(
         for i, states in enumerate(rollouts)
     ]
     write_index(tmp_path, entries)
-    run = SimpleNamespace(config=config, judged=lambda name: {"heldout": tmp_path}[name])
+    run = SimpleNamespace(config=config, heldout_folder=lambda name: {"heldout": tmp_path}[name])
 
     fitting, scoring = split(range(6), config.probe.scored)
     seen = [states[np.abs(states[:, 0]) <= 1] for states in rollouts]
@@ -43,7 +43,7 @@ def test_a_constant_scores_what_the_mean_of_other_rollouts_does(
         (constant,), *_ = np.linalg.lstsq(np.ones((len(fitted), 1)), of(fitted), rcond=None)
         expected[name] = 1 - np.mean((of(scored) - constant) ** 2) / np.var(of(scored))
     assert analysis.constants(run) == pytest.approx(expected)
-    assert analysis.constants(SimpleNamespace(judged=lambda name: None)) == {}
+    assert analysis.constants(SimpleNamespace(heldout_folder=lambda name: None)) == {}
 
 
 def test_refused_with_one_line(commands: Commands, tmp_path: Path, compose: Callable[..., Config]) -> None:

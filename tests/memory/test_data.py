@@ -83,11 +83,11 @@ def test_m_is_given_the_mean_in_a_share_of_the_sequences_it_trains_on(tmp_path: 
     data, study = (EncodedSequences(store, 0, 2, 9, mean_inputs=given) for given in (share, 0.0))
     batch, plain = (each[Windows(members, (0,), drawn=True)] for each in (data, study))
     mean = torch.tensor([[[rollout, t] for t in (0.0, 1.0)] for rollout in range(4)])
-    assert torch.equal(batch.seen[:count], mean[:count])
-    assert torch.equal(batch.seen[count:], plain.z[count:])
-    assert torch.equal(batch.z, plain.z) and torch.equal(plain.seen, plain.z)
+    assert torch.equal(batch.inputs[:count], mean[:count])
+    assert torch.equal(batch.inputs[count:], plain.z[count:])
+    assert torch.equal(batch.z, plain.z) and torch.equal(plain.inputs, plain.z)
     validation = data[Windows(members, (0,))]
-    assert torch.equal(validation.seen, validation.z), "there the loss is comparable between all shares"
+    assert torch.equal(validation.inputs, validation.z), "there the loss is comparable between all shares"
 
 
 def test_z_has_the_mean_and_variance_of_its_latent(tmp_path: Path) -> None:

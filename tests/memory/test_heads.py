@@ -104,7 +104,7 @@ def test_heads_leave_the_rest_of_the_network_as_it_is() -> None:
     assert all(torch.equal(headed.state_dict()[name], value) for name, value in plain.state_dict().items())
     batch, dim = random_batch(3, 7, [7, 2, 4]), 3
     without, weighted = (MemoryModule(each, config(head_weight=0.5), 0.0) for each in (plain, headed))
-    h = headed.unroll(batch.seen, batch.actions)[0]
+    h = headed.unroll(batch.inputs, batch.actions)[0]
     real = batch.rows > 0
     assert headed.reward_head is not None and headed.end_head is not None and batch.z.shape[-1] == dim
     extra = headed.reward_head.nll(h[real], batch.rewards[real]).mean()

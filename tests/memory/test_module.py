@@ -40,8 +40,8 @@ def random_batch(batch: int, length: int, real: list[int]) -> Sequences:
     z, actions = torch.randn(batch, length, 3, generator=rng), torch.rand(batch, length, 2, generator=rng)
     rows = torch.stack([(torch.arange(length) < count).float() for count in real])
     rewards, terminated = torch.randn(batch, length, generator=rng), torch.rand(batch, length, generator=rng).round()
-    seen = z + torch.randn(z.shape, generator=rng)
-    return Sequences(z, actions, mask, rewards, terminated, rows, seen)
+    inputs = z + torch.randn(z.shape, generator=rng)
+    return Sequences(z, actions, mask, rewards, terminated, rows, inputs)
 
 
 def random_store(folder: Path, lengths: list[int]) -> RolloutStore:
@@ -77,8 +77,8 @@ def test_loss_is_the_mean_nll_of_the_next_z(length: int, real: list[int]) -> Non
     for row, count in enumerate(real):
         state = module.network.initial_state(1)
         for t in range(count - 1):
-            state = module.network.step(batch.seen[row, t][None], batch.actions[row, t][None], state)
-            parts = module.network.mixture(state.h, batch.seen[row, t][None])
+            state = module.network.step(batch.inputs[row, t][None], batch.actions[row, t][None], state)
+            parts = module.network.mixture(state.h, batch.inputs[row, t][None])
             density = MixtureSameFamily(Categorical(logits=parts.log_pi), Normal(parts.mu, parts.log_sigma.exp()))
             terms.append(-density.log_prob(batch.z[row, t + 1]))
     torch.testing.assert_close(module.training_step(batch, 0), torch.cat(terms).mean())
@@ -86,9 +86,9 @@ def test_loss_is_the_mean_nll_of_the_next_z(length: int, real: list[int]) -> Non
 
 def test_padding_has_no_influence_on_loss_or_gradient() -> None:
     module, batch = make_module(), random_batch(3, 7, [7, 2, 4])
-    other = batch._replace(z=batch.z.clone(), seen=batch.seen.clone(), actions=batch.actions.clone())
+    other = batch._replace(z=batch.z.clone(), inputs=batch.inputs.clone(), actions=batch.actions.clone())
     for row, count in enumerate([7, 2, 4]):
-        other.z[row, count:] = other.seen[row, count:] = 50.0
+        other.z[row, count:] = other.inputs[row, count:] = 50.0
         other.actions[row, count:] = -7.0
     other.actions[:, -1] = 9.0  # the last action leads to no frame of the window
     losses = [module.training_step(each, 0) for each in (batch, other)]

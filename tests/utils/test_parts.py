@@ -78,7 +78,7 @@ def refusal(make):
         ),
         (
             {"_target_": "theirs.Bare", "latent_size": 3},
-            "part.latent_size=3 is no setting: latent_size is told to Bare",
+            "part.latent_size=3 is no setting: the framework gives Bare its latent_size",
         ),
         ({"_target_": "theirs.Open"}, "part=theirs.Open needs needed"),
     ],

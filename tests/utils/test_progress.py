@@ -43,7 +43,7 @@ def test_a_log_has_a_line_now_and_then(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     now = iter(np.arange(0.0, 1000.0, 8.0))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(now)))
-    with Progress("play", 10, "episodes", kept=4) as bar:
+    with Progress("play", 10, "episodes", already_done=4) as bar:
         for _ in range(6):
             bar.advance(1)
     lines = [record.getMessage() for record in caplog.records]

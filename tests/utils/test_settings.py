@@ -28,8 +28,8 @@ def ranged():
             setting = declaration.setting
             if isinstance(setting, Part):
                 for short, path in setting.names.items():
-                    for own in parts.own_settings(parts.find(setting, path, "")).values():
-                        yield f"{key}.{name}={short}:{own.name}", own, (config, name, short)
+                    for inner in parts.declared_settings(parts.find(setting, path, "")).values():
+                        yield f"{key}.{name}={short}:{inner.name}", inner, (config, name, short)
             else:
                 yield f"{key}.{name}", declaration, (config, name, None)
 

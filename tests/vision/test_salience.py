@@ -100,8 +100,8 @@ def test_all_256_levels_are_found_again(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("edge", [3.0, 3.4])
 def test_a_square_is_found_to_a_third_of_a_pixel_also_at_the_edge(row: float, column: float, edge: float) -> None:
     found = fixate((square(row, column, edge) + 0.003).clamp(max=1))
-    assert found.row.shape == found.column.shape == found.there.shape == (1,)
-    assert found.there.item() == 1
+    assert found.row.shape == found.column.shape == found.present.shape == (1,)
+    assert found.present.item() == 1
     assert found.row.item() == pytest.approx(row, abs=0.3)
     assert found.column.item() == pytest.approx(column, abs=0.3)
     assert found.position[0].tolist() == pytest.approx([row / 31.5 - 1, column / 31.5 - 1], abs=0.01)
@@ -111,7 +111,7 @@ def test_the_more_salient_of_two_wins_frame_by_frame_and_nothing_is_not_there() 
     first = square(10, 12, level=0.9) + square(40, 50, level=0.7)
     other = square(10, 12, level=0.6) + square(40, 50, level=0.7)
     found = fixate(torch.cat([first, torch.full((1, 1, 64, 64), 0.05), other, torch.zeros(1, 1, 64, 64)]))
-    assert found.there.tolist() == [1, 0, 1, 0]
+    assert found.present.tolist() == [1, 0, 1, 0]
     assert found.row[[0, 2]].tolist() == pytest.approx([10, 40], abs=1e-3)
     assert found.column[[0, 2]].tolist() == pytest.approx([12, 50], abs=1e-3)
     torch.testing.assert_close(found.strength, torch.tensor([0.9 * 9 / 25, 0.05, 0.7 * 9 / 25, 0.0]))

@@ -80,8 +80,8 @@ def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, 
 
 
 def agents(config: Config, spec: TaskSpec, vision: Path, memory: Path, executor: Executor, episodes: int) -> float:
-    """Agent steps per second of the rollout engine, the making of the tasks included. CarRacing's field is too wide to
-    be left in `EPISODE_STEPS`.
+    """Agent steps per second of the rollout engine, including the time to make the tasks. No car leaves CarRacing's
+    field within `EPISODE_STEPS`.
     """
     work = AgentEpisodes(config_to_json(config), vision, memory, EPISODE_STEPS, config.executor.slots)
     items = [Episode(i, i, player) for i, player in enumerate(_controllers(config, spec, episodes))]

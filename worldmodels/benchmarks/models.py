@@ -113,8 +113,8 @@ def memory_training(config: Config, encoded: Path, steps: int) -> dict[str, floa
         inputs = [tuple(part.to(where) for part in batch) for batch in batches]
 
         def step(batch: tuple[torch.Tensor, ...]) -> None:
-            z, taken, mask, *_ = batch
-            hidden, _ = network.unroll(z[:, :-1], taken[:, :-1])
+            z, batch_actions, mask, *_ = batch
+            hidden, _ = network.unroll(z[:, :-1], batch_actions[:, :-1])
             loss = masked_mean(mixture.nll(network.mixture(hidden, z[:, :-1]), z[:, 1:]), mask)
             optimizer.zero_grad()
             loss.backward()

@@ -45,7 +45,7 @@ class Figure:
         return self.rate / self.reference if self.reference else None
 
     @property
-    def met(self) -> bool | None:
+    def reached(self) -> bool | None:
         if self.goal is None:
             return None
         return (self.ratio or self.rate) >= self.goal
@@ -119,7 +119,7 @@ def measure(
     }
     return {
         "machine": _machine(small, workers),
-        "figures": [{**vars(figure), "ratio": figure.ratio, "met": figure.met} for figure in figures],
+        "figures": [{**vars(figure), "ratio": figure.ratio, "met": figure.reached} for figure in figures],
         "rates": dataclasses.asdict(rates),
         "estimates": estimates,
     }

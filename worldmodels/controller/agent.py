@@ -76,10 +76,10 @@ def controller_input(names: Sequence[str], z: torch.Tensor, state: State | None)
 def check_inputs(config: Config, memory: Memory) -> None:
     """Raise `ConfigError` where C is to read what M's state does not have."""
     state, names = memory.initial_state(1), config.controller.inputs
-    lacking = [name for name in names if name != "z" and not hasattr(state, name)]
+    missing = [name for name in names if name != "z" and not hasattr(state, name)]
     require(
-        not lacking,
-        f"controller.inputs=[{','.join(names)}] reads {' and '.join(lacking)}, which the state of "
+        not missing,
+        f"controller.inputs=[{','.join(names)}] reads {' and '.join(missing)}, which the state of "
         f"{type(memory).__name__} does not have: expected names of its parts, such as controller.inputs=[z,h]",
     )
 

@@ -36,9 +36,9 @@ STEP_SIZES = {"csa": CMAAdaptSigmaCSA, "tpa": TwoPointAdaptation}
 
 
 class CMAES:
-    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever
-    told. The distribution's first mean is ``start``, or zero; its first standard deviations are ``deviations``, one
-    for each parameter, or ``sigma``.
+    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return so far.
+    The distribution's first mean is ``start``, or zero; its first standard deviations are ``deviations``, one for each
+    parameter, or ``sigma``.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("cma",)
@@ -114,7 +114,7 @@ class CMAES:
 
     @property
     def best_return(self) -> float:
-        """What ``best`` was told."""
+        """The return of ``best``."""
         return self._individuals.best_return
 
     @property
@@ -124,9 +124,9 @@ class CMAES:
 
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
-        return self._individuals.asked(np.stack(self._strategy.ask()))
+        return self._individuals.proposed(np.stack(self._strategy.ask()))
 
     def tell(self, returns: Sequence[float]) -> None:
-        """Returns of the generation last asked for, in its order."""
-        generation = self._individuals.told(returns)
+        """Returns of the last generation from `ask`, in its order."""
+        generation = self._individuals.evaluated(returns)
         self._strategy.tell(list(generation), [-value for value in returns])

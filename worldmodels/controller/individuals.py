@@ -1,4 +1,4 @@
-"""What searches share: the first step size, the generation last asked for, and the best individual so far."""
+"""What searches share: the first step size, the generation that awaits its returns, and the best individual so far."""
 
 import math
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ def first_step(size: int) -> float:
 
 
 class Individuals:
-    """``best`` is the individual with the highest return ever told, ``start`` before any."""
+    """``best`` is the individual with the highest return so far; before any return, ``start``."""
 
     def __init__(self, start: np.ndarray) -> None:
         self.best = start.copy()
         self.best_return = -np.inf
-        self._asked: np.ndarray | None = None
+        self._proposed: np.ndarray | None = None
 
-    def asked(self, generation: np.ndarray) -> np.ndarray:
-        """Note a generation, (population, size), and return it for the caller to keep."""
-        self._asked = generation
+    def proposed(self, generation: np.ndarray) -> np.ndarray:
+        """Remember a generation, (population, size), that is to be evaluated. Returns a copy."""
+        self._proposed = generation
         return generation.copy()
 
-    def told(self, returns: Sequence[float]) -> np.ndarray:
-        """The generation that these returns belong to. Raises `ValueError` where they are not finite."""
-        assert self._asked is not None, "ask for a generation before telling its returns"
+    def evaluated(self, returns: Sequence[float]) -> np.ndarray:
+        """The proposed generation, now with these returns. Raises `ValueError` where they are not finite."""
+        assert self._proposed is not None, "ask for a generation before telling its returns"
         if not np.isfinite(returns).all():
             raise ValueError(f"returns are {list(returns)}: expected finite numbers")
-        generation, self._asked = self._asked, None
+        generation, self._proposed = self._proposed, None
         winner = int(np.argmax(returns))
         if returns[winner] > self.best_return:
             self.best, self.best_return = generation[winner].copy(), returns[winner]

@@ -60,7 +60,7 @@ class PhasedSearch:
 
     @property
     def best(self) -> np.ndarray:
-        """The individual with the highest return ever told, as C's parameters: (size,)."""
+        """The individual with the highest return so far, as C's parameters: (size,)."""
         return self._individuals.best
 
     @property
@@ -89,12 +89,12 @@ class PhasedSearch:
             self._begin()
         assert self._search is not None
         generation = [self._scaling.to_controller(self._full(individual)) for individual in self._search.ask()]
-        return self._individuals.asked(np.stack(generation))
+        return self._individuals.proposed(np.stack(generation))
 
     def tell(self, returns: Sequence[float]) -> None:
-        """Returns of the generation last asked for, in its order."""
+        """Returns of the last generation from `ask`, in its order."""
         assert self._search is not None
-        self._individuals.told(returns)
+        self._individuals.evaluated(returns)
         self._search.tell(returns)
         self.generation += 1
 
@@ -103,7 +103,7 @@ class PhasedSearch:
         phase = phase_at(self._config, self.generation + 1)
         if self._search is not None:
             self._all = self._full(self._search.mean)
-            self._deviations = self._kept_deviations(phase)
+            self._deviations = self._next_deviations(phase)
         self._open = list(phase.inputs or [])
         columns = self._columns()
         facts: dict[str, Any] = {"start": self._all[columns]}
@@ -118,13 +118,13 @@ class PhasedSearch:
         self._search = make_search(self._config, int(columns.sum()), seed, changes=phase.search, **facts)
         self._phases += 1
 
-    def _kept_deviations(self, phase: PhaseConfig) -> np.ndarray | None:
+    def _next_deviations(self, phase: PhaseConfig) -> np.ndarray | None:
         """Of every parameter: those of the search so far; for inputs that are opened, ``opening_step`` times theirs."""
-        found = getattr(self._search, "deviations", None)
-        if found is None:
+        deviations = getattr(self._search, "deviations", None)
+        if deviations is None:
             return None
-        everything = np.full(len(self._all), phase.opening_step * float(np.median(found)))
-        everything[self._columns()] = found
+        everything = np.full(len(self._all), phase.opening_step * float(np.median(deviations)))
+        everything[self._columns()] = deviations
         return everything
 
     def _columns(self) -> np.ndarray:

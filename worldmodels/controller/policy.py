@@ -27,5 +27,5 @@ class LinearControllers:
 
     def __call__(self, slots: Sequence[int], x: np.ndarray) -> np.ndarray:
         """x: (n, D), a row for each slot -> (n, O). Each row is a product of its own, whoever is beside it."""
-        places = list(slots)
-        return (self._weights[places] @ x[..., None])[..., 0] + self._biases[places]
+        rows = list(slots)
+        return (self._weights[rows] @ x[..., None])[..., 0] + self._biases[rows]

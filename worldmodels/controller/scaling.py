@@ -55,15 +55,15 @@ def input_moments(
     inputs: Sequence[str], memory: nn.Module | None, mu: Sequence[np.ndarray], actions: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of what C reads on encoded rollouts: μ (T, Z) and actions (T, A) of each -> (D,) twice."""
-    known: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
-    for z, taken in zip(mu, actions, strict=True):
-        known["z"].append(z)
+    inputs_by_name: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
+    for z, rollout_actions in zip(mu, actions, strict=True):
+        inputs_by_name["z"].append(z)
         if memory is not None:
-            for name, values in _states(memory, torch.from_numpy(z), torch.from_numpy(taken)).items():
-                if name in known:
-                    known[name].append(values)
-    found = [moments(np.concatenate(known[name])) for name in inputs]
-    mean, std = (np.concatenate(column) for column in zip(*found, strict=True))
+            for name, values in _states(memory, torch.from_numpy(z), torch.from_numpy(rollout_actions)).items():
+                if name in inputs_by_name:
+                    inputs_by_name[name].append(values)
+    by_input = [moments(np.concatenate(inputs_by_name[name])) for name in inputs]
+    mean, std = (np.concatenate(column) for column in zip(*by_input, strict=True))
     return mean, std
 
 

@@ -14,12 +14,12 @@ class Search(Protocol):
     ``population`` (individuals of a generation), ``seed`` and ``start`` (the first mean, (size,), or None), and its own
     settings. It refuses what it cannot do by a `ConfigError`: one search is made before any other work.
 
-    A search has to follow from these and from the returns it is told alone: an interrupted one is restored by telling a
-    new one the same returns. So it draws from a generator of its own, made from ``seed``, and never from NumPy's global
-    one.
+    A search must depend on these arguments and on the returns it is told alone: an interrupted one is restored by
+    telling a new one the same returns. So it draws from a generator of its own, made from ``seed``, and never from
+    NumPy's global one.
 
     A search that can begin with other standard deviations than its first step size takes ``deviations``, (size,), and
-    tells its own by the attribute of that name; a search in phases then keeps them where inputs of C are opened.
+    has its current ones as the attribute of that name; a search in phases then keeps them where inputs of C are opened.
 
     Two attributes are optional: ``description``, what it does in a few words for the log, and ``libraries``, of the
     class: the packages whose versions count, as `importlib.metadata` names them.
@@ -32,7 +32,7 @@ class Search(Protocol):
 
     @property
     def best(self) -> np.ndarray:
-        """The individual with the highest return ever told, (size,)."""
+        """The individual with the highest return so far, (size,)."""
         ...
 
     def ask(self) -> np.ndarray:
@@ -40,7 +40,7 @@ class Search(Protocol):
         ...
 
     def tell(self, returns: Sequence[float]) -> None:
-        """Returns of the generation last asked for, in its order."""
+        """Returns of the last generation from `ask`, in its order."""
         ...
 
 
@@ -58,11 +58,11 @@ def make_search(
     facts: dict[str, Any] = {"size": size, "population": config.population, "seed": seed, "start": start}
     if deviations is not None:
         facts["deviations"] = deviations
-    named = dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
-    return parts.make(SEARCH, {**named, **(changes or {})}, "controller.search", **facts)
+    chosen = dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
+    return parts.make(SEARCH, {**chosen, **(changes or {})}, "controller.search", **facts)
 
 
 def describe(search: Search, size: int, population: int) -> str:
     """A search in a line of the log."""
-    what = getattr(search, "description", type(search).__name__)
-    return f"{what}: {size:,} parameters, {population} individuals"
+    description = getattr(search, "description", type(search).__name__)
+    return f"{description}: {size:,} parameters, {population} individuals"

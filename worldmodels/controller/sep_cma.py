@@ -16,8 +16,8 @@ from worldmodels.utils.settings import Setting
 
 
 class SepCMA:
-    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return ever
-    told. The distribution's first mean is ``start``, or zero.
+    """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return so far.
+    The distribution's first mean is ``start``, or zero.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("cmaes",)
@@ -60,15 +60,15 @@ class SepCMA:
 
     @property
     def best_return(self) -> float:
-        """What ``best`` was told."""
+        """The return of ``best``."""
         return self._individuals.best_return
 
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
         generation = [self._strategy.ask() for _ in range(self._strategy.population_size)]
-        return self._individuals.asked(np.stack(generation))
+        return self._individuals.proposed(np.stack(generation))
 
     def tell(self, returns: Sequence[float]) -> None:
-        """Returns of the generation last asked for, in its order."""
-        generation = self._individuals.told(returns)
-        self._strategy.tell([(each, -value) for each, value in zip(generation, returns, strict=True)])
+        """Returns of the last generation from `ask`, in its order."""
+        generation = self._individuals.evaluated(returns)
+        self._strategy.tell([(individual, -value) for individual, value in zip(generation, returns, strict=True)])

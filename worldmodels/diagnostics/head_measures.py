@@ -17,13 +17,13 @@ AP_RESAMPLES = 1_000  # fewer, because each goes through all rows
 
 @torch.no_grad()
 def measure_reward(
-    network: Memory, head: Any, baselines: Baselines, held_out: Sequence[Trajectory], seed: int
+    network: Memory, head: Any, baselines: Baselines, heldout: Sequence[Trajectory], seed: int
 ) -> dict[str, Any]:
     """R² of the mean reward and NLL in nats, against the mean and Gaussian of the training rewards."""
     device = device_of(network)
     floor = max(baselines.reward_std, 1e-6)
     parts = []
-    for batch in batches(held_out, seed):
+    for batch in batches(heldout, seed):
         hidden = network.unroll(batch.z.to(device), batch.actions.to(device))[0]
         mean, nll = head.mean(hidden).cpu(), head.nll(hidden, batch.rewards.to(device)).cpu()
         off = batch.rewards - baselines.reward_mean
@@ -31,7 +31,7 @@ def measure_reward(
         columns = torch.stack([(batch.rewards - mean).square(), off.square(), nll, constant, nll - constant], -1)
         parts.append((columns.double() * batch.rows.unsqueeze(-1)).sum(1).numpy())
     sums = np.concatenate(parts)
-    counts = np.array([[float(len(trajectory.mu))] for trajectory in held_out])
+    counts = np.array([[float(len(trajectory.mu))] for trajectory in heldout])
     unexplained, squares = sums[:, :1], sums[:, 1:2]
     [explained] = ratio_estimates(squares - unexplained, squares)
     nll, constant, difference = ratio_estimates(sums[:, 2:], np.repeat(counts, 3, axis=1))
@@ -40,17 +40,19 @@ def measure_reward(
 
 @torch.no_grad()
 def measure_end(
-    network: Memory, head: Any, baselines: Baselines, held_out: Sequence[Trajectory], seed: int
+    network: Memory, head: Any, baselines: Baselines, heldout: Sequence[Trajectory], seed: int
 ) -> dict[str, Any]:
     """Brier score and NLL against the training share of ends; average precision against the held-out share."""
     device = device_of(network)
     probabilities, losses = [], []
-    for batch in batches(held_out, seed):
+    for batch in batches(heldout, seed):
         hidden = network.unroll(batch.z.to(device), batch.actions.to(device))[0]
         columns = head.probability(hidden).cpu(), head.nll(hidden, batch.terminated.to(device)).cpu()
-        for kept, values in zip((probabilities, losses), columns, strict=True):
-            kept += [row[: int(count)].double().numpy() for row, count in zip(values, batch.rows.sum(1), strict=True)]
-    ended = [np.asarray(trajectory.terminated, np.float64) for trajectory in held_out]
+        for values_of, values in zip((probabilities, losses), columns, strict=True):
+            values_of += [
+                row[: int(count)].double().numpy() for row, count in zip(values, batch.rows.sum(1), strict=True)
+            ]
+    ended = [np.asarray(trajectory.terminated, np.float64) for trajectory in heldout]
     rate = min(max(baselines.end_rate, 1e-6), 1 - 1e-6)
     columns = np.array(
         [

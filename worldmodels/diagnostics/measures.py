@@ -26,7 +26,7 @@ Figures = dict[str, Any]
 
 def measure(
     network: Memory,
-    held_out: Sequence[Trajectory],
+    heldout: Sequence[Trajectory],
     training: Iterable[Trajectory],
     seed: int = 0,
     horizons: Sequence[int] = HORIZONS,
@@ -41,7 +41,7 @@ def measure(
     `ConfigError` without a transition on either side.
     """
     training = list(training) if not isinstance(training, Sequence) else training
-    for name, rollouts in (("held-out", held_out), ("training", training)):
+    for name, rollouts in (("held-out", heldout), ("training", training)):
         require(
             any(len(trajectory.mu) > 1 for trajectory in rollouts),
             f"measuring M needs {name} rollouts of two frames or more: got {len(rollouts)} rollouts without; collect "
@@ -52,21 +52,21 @@ def measure(
     network.eval()
     baselines = fit_baselines(network, training, seed)
     figures: Figures = {
-        "rollouts": len(held_out),
-        "frames": sum(len(trajectory.mu) for trajectory in held_out),
+        "rollouts": len(heldout),
+        "frames": sum(len(trajectory.mu) for trajectory in heldout),
         "training": {"rollouts": baselines.rollouts, "frames": baselines.frames},
         "active_dimensions": int((baselines.variance >= ACTIVE).sum()),
         "moving_share": baselines.moving,
         "reservoir_ridge": baselines.reservoir.ridge,
-        "open_loop": _open_loop(squared_errors(network, baselines, held_out, horizons, seed, samples), baselines)
+        "open_loop": _open_loop(squared_errors(network, baselines, heldout, horizons, seed, samples), baselines)
         | {"horizons": list(horizons)},
-        **_one_step(network, baselines, held_out, seed),
+        **_one_step(network, baselines, heldout, seed),
     }
     heads = heads_of(network)
     if heads.reward is not None:
-        figures["reward"] = measure_reward(network, heads.reward, baselines, held_out, seed)
+        figures["reward"] = measure_reward(network, heads.reward, baselines, heldout, seed)
     if heads.end is not None:
-        figures["end"] = measure_end(network, heads.end, baselines, held_out, seed)
+        figures["end"] = measure_end(network, heads.end, baselines, heldout, seed)
     network.train(was_training)
     return {**figures, "summary": summary(figures)}
 
@@ -88,8 +88,8 @@ def summary(figures: Figures) -> Figures:
             better["nll"] = _below_zero(figures["nll"][name])
         if not better:
             continue
-        known = [value for value in better.values() if value is not None]
-        verdicts[verdict] = {**better, "everywhere": all(known) if known else None}
+        decided = [value for value in better.values() if value is not None]
+        verdicts[verdict] = {**better, "everywhere": all(decided) if decided else None}
     return verdicts
 
 
@@ -133,7 +133,7 @@ def _open_loop(errors: SquaredErrors, baselines: Baselines) -> Figures:
 
 
 @torch.no_grad()
-def _one_step(network: Memory, baselines: Baselines, held_out: Sequence[Trajectory], seed: int) -> Figures:
+def _one_step(network: Memory, baselines: Baselines, heldout: Sequence[Trajectory], seed: int) -> Figures:
     """NLL in nats per latent dimension of z ~ N(μ, σ²), from the z before it; and whether M's mixtures are calibrated:
     the share of z in each tenth of the predicted distribution, and in its central intervals.
     """
@@ -148,8 +148,8 @@ def _one_step(network: Memory, baselines: Baselines, held_out: Sequence[Trajecto
         summed = (values * batch.transitions.unsqueeze(-1)).double().sum(1)
         parts.setdefault(name, []).append(summed.cpu().numpy())
 
-    pairs = zip(batches(held_out, seed), batches(mismatched_actions(held_out), seed), strict=True)
-    for batch, mismatched in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
+    pairs = zip(batches(heldout, seed), batches(mismatched_actions(heldout), seed), strict=True)
+    for batch, mismatched in ((Batch(*(part.to(device) for part in rollouts)) for rollouts in pair) for pair in pairs):
         z, following = batch.z[:, :-1], batch.z[:, 1:]
         predicted = network.mixture(network.unroll(batch.z, batch.actions)[0][:, :-1], z)
         keep("memory", mixture.nll(predicted, following), batch)
@@ -161,7 +161,7 @@ def _one_step(network: Memory, baselines: Baselines, held_out: Sequence[Trajecto
         real = batch.transitions.unsqueeze(-1) > 0
         transforms.append(_histogram(mixture.cdf(predicted, following), real & active).cpu().numpy())
     sums = {name: np.concatenate(part) for name, part in parts.items()}
-    counts = np.array([[len(trajectory.mu) - 1.0] for trajectory in held_out])
+    counts = np.array([[len(trajectory.mu) - 1.0] for trajectory in heldout])
     dimensions = next(iter(sums.values())).shape[1]
     compared = _compared({name: value.sum(1, keepdims=True) for name, value in sums.items()}, counts * dimensions)
     per_dimension = {name: (value.sum(0) / counts.sum()).tolist() for name, value in sums.items()}

@@ -65,9 +65,9 @@ def squared_errors(
     rng = torch_generator(seed, "figures", 6, device=device)
     parts: list[dict[str, Tensor]] = []
     pairs = zip(batches(trajectories, seed), batches(mismatched_actions(trajectories), seed), strict=True)
-    for batch, mismatched in ((Batch(*(part.to(device) for part in each)) for each in pair) for pair in pairs):
+    for batch, mismatched in ((Batch(*(part.to(device) for part in rollouts)) for rollouts in pair) for pair in pairs):
         starts = _starts(batch)
-        actual, misled = (_forecasts(each, starts, max(horizons)) for each in (batch, mismatched))
+        actual, misled = (_forecasts(rollouts, starts, max(horizons)) for rollouts in (batch, mismatched))
         errors = _errors(network, baselines, batch, starts, actual, misled.actions, horizons, samples, rng)
         sums = torch.zeros(len(batch.mu), len(horizons), dtype=torch.float64, device=device)
         parts.append({name: sums.index_add(0, actual.rollout, error.double()) for name, error in errors.items()})
@@ -131,13 +131,13 @@ def roll(network: Memory, step: Step, state: State, first: Tensor, actions: Tens
     """Predictions at the horizons of a network that reads its own predictions: state before the first frame, first
     (N, Z), actions (N, K, A) -> (N, horizons, Z).
     """
-    kept, z = {}, first
+    predictions, z = {}, first
     for k in range(max(horizons)):
         state = network.step(z, actions[:, k], state)
         predicted, z = step(state.h, z)
         if k + 1 in horizons:
-            kept[k + 1] = predicted
-    return torch.stack([kept[horizon] for horizon in horizons], dim=1)
+            predictions[k + 1] = predicted
+    return torch.stack([predictions[horizon] for horizon in horizons], dim=1)
 
 
 def expectation_error(futures: Iterable[Tensor], targets: Tensor) -> Tensor:
@@ -184,10 +184,10 @@ def _forecasts(batch: Batch, starts: list[tuple[int, Tensor]], steps: int) -> Fo
 
 def _states(network: Memory, batch: Batch, starts: list[tuple[int, Tensor]]) -> State:
     """A network's state before each forecast's frame, having seen all earlier frames: (N, ...) each."""
-    state, seen = network.initial_state(len(batch.mu)), 0
+    state, read_until = network.initial_state(len(batch.mu)), 0
     states = [take(state, batch.rows.new_zeros(0, dtype=torch.long))]
     for frame, members in starts:
-        state = network.unroll(batch.mu[:, seen:frame], batch.actions[:, seen:frame], state)[1]
+        state = network.unroll(batch.mu[:, read_until:frame], batch.actions[:, read_until:frame], state)[1]
         states.append(take(state, members))
-        seen = frame
+        read_until = frame
     return joined(states)

@@ -16,14 +16,14 @@ from worldmodels.utils.statistics import ratio_estimates
 TUNED = 0.2  # share of the fitting rollouts that ends the MLP's training
 FEWEST = 10  # frames to fit, tune or score with; below, there are no figures
 RECALL_FRAMES = 2000
-SHOWN = 1.0  # of an object's colour, in full pixels, for a frame to show it
+VISIBLE = 1.0  # of an object's colour, in full pixels, for a frame to show it
 RECALLED = 0.5  # of it in the same pixels of the reconstruction
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Held-out rollouts as probes want them: of each its states (T, S), its frames that count (T,), its episode's
-    seed.
+class HeldoutRollouts:
+    """Held-out rollouts for probes: of each its states (T, S), the mask of the frames that are probed (T,), and its
+    episode's seed.
     """
 
     task: type[Task]
@@ -45,33 +45,33 @@ class HeldOut:
 
 
 def report(
-    held: HeldOut, inputs: Mapping[str, Sequence[np.ndarray]], targets: Sequence[str], settings: ProbeConfig
+    heldout: HeldoutRollouts, inputs: Mapping[str, Sequence[np.ndarray]], targets: Sequence[str], settings: ProbeConfig
 ) -> dict[str, Any]:
     """R² of every target from each of the ``inputs`` (a name, and (T, D) of every rollout).
 
     ``shuffled`` is R² on targets permuted among all frames: what a probe scores where there is nothing to find. Figures
     are None where frames are too few, or a target does not vary.
     """
-    figures: dict[str, Any] = {name: _probe(held, values, targets, settings) for name, values in inputs.items()}
-    scored = held.scored(settings)
-    frames = sum(int(held.shown[i].sum()) for i in scored)
+    figures: dict[str, Any] = {name: _probe(heldout, values, targets, settings) for name, values in inputs.items()}
+    scored = heldout.scored(settings)
+    frames = sum(int(heldout.shown[i].sum()) for i in scored)
     return {**figures, "frames": frames, "rollouts": len(scored)}
 
 
 def _probe(
-    held: HeldOut, inputs: Sequence[np.ndarray], targets: Sequence[str], settings: ProbeConfig
+    heldout: HeldoutRollouts, inputs: Sequence[np.ndarray], targets: Sequence[str], settings: ProbeConfig
 ) -> dict[str, Any]:
     if not targets:
         return {}
-    values = [np.stack([held.task.target(states, name) for name in targets], axis=1) for states in held.states]
+    values = [np.stack([heldout.task.target(states, name) for name in targets], axis=1) for states in heldout.states]
     samples = Samples(
-        np.concatenate([x[shown] for x, shown in zip(inputs, held.shown, strict=True)]).astype(np.float64),
-        np.concatenate([y[shown] for y, shown in zip(values, held.shown, strict=True)]).astype(np.float64),
-        np.repeat(np.arange(len(inputs)), [int(shown.sum()) for shown in held.shown]),
+        np.concatenate([x[shown] for x, shown in zip(inputs, heldout.shown, strict=True)]).astype(np.float64),
+        np.concatenate([y[shown] for y, shown in zip(values, heldout.shown, strict=True)]).astype(np.float64),
+        np.repeat(np.arange(len(inputs)), [int(shown.sum()) for shown in heldout.shown]),
     )
-    true = _scores(samples, held.parts(settings), settings.epochs)
+    true = _scores(samples, heldout.parts(settings), settings.epochs)
     order = np.random.default_rng(0).permutation(len(samples.targets))
-    shuffled = _scores(samples._replace(targets=samples.targets[order]), held.parts(settings), settings.epochs)
+    shuffled = _scores(samples._replace(targets=samples.targets[order]), heldout.parts(settings), settings.epochs)
     return {
         name: {**figures, "shuffled": {kind: figure["r2"] for kind, figure in floor.items()}}
         for name, figures, floor in zip(targets, true, shuffled, strict=True)
@@ -87,17 +87,17 @@ def _scores(
     size = samples.targets.shape[1]
     if min(len(part.targets) for part in (fitted, tuned, scored)) < FEWEST:
         nothing = np.full(size, np.nan), np.full((size, 2), np.nan)
-        found = {"linear": nothing, "mlp": nothing}
+        scores = {"linear": nothing, "mlp": nothing}
     else:
         predictions = {
             "linear": linear(samples.of([*fitting, *tuning]), scored.inputs),
             "mlp": mlp(fitted, tuned, scored.inputs, epochs),
         }
-        found = {kind: r_squared(scored.targets, values, scored.rollout) for kind, values in predictions.items()}
+        scores = {kind: r_squared(scored.targets, values, scored.rollout) for kind, values in predictions.items()}
     for i in range(size):
         yield {
             kind: {"r2": _figure(r2[i]), "interval": [_figure(limit) for limit in limits[i]]}
-            for kind, (r2, limits) in found.items()
+            for kind, (r2, limits) in scores.items()
         }
 
 
@@ -106,7 +106,7 @@ def _figure(value: float) -> float | None:
 
 
 def recall(
-    held: HeldOut,
+    heldout: HeldoutRollouts,
     frames: Callable[[int, np.ndarray], np.ndarray],
     decoded: Callable[[int, np.ndarray], np.ndarray],
     settings: ProbeConfig,
@@ -116,19 +116,19 @@ def recall(
 
     frames, decoded: (rollout, increasing frame numbers) -> (n, 64, 64, 3) uint8.
     """
-    scored = held.scored(settings)
-    every = max(1, math.ceil(sum(int(held.shown[i].sum()) for i in scored) / RECALL_FRAMES))
-    counts: dict[str, list[tuple[int, int]]] = {name: [] for name in held.task.objects}
+    scored = heldout.scored(settings)
+    every = max(1, math.ceil(sum(int(heldout.shown[i].sum()) for i in scored) / RECALL_FRAMES))
+    counts: dict[str, list[tuple[int, int]]] = {name: [] for name in heldout.task.objects}
     for rollout in scored if counts else []:
-        where = np.flatnonzero(held.shown[rollout])[::every]
+        where = np.flatnonzero(heldout.shown[rollout])[::every]
         if len(where) == 0:
             continue
-        real, seen = frames(rollout, where), decoded(rollout, where)
-        for name, colour in held.task.objects.items():
+        real, reconstructed = frames(rollout, where), decoded(rollout, where)
+        for name, colour in heldout.task.objects.items():
             true = colour(real)
             total = true.sum(axis=(1, 2))
-            kept = (colour(seen) * (true > 0)).sum(axis=(1, 2)) >= RECALLED * total
-            counts[name].append((int((kept & (total >= SHOWN)).sum()), int((total >= SHOWN).sum())))
+            recalled = (colour(reconstructed) * (true > 0)).sum(axis=(1, 2)) >= RECALLED * total
+            counts[name].append((int((recalled & (total >= VISIBLE)).sum()), int((total >= VISIBLE).sum())))
     return {name: _share(np.array(rows, dtype=float).reshape(-1, 2)) for name, rows in counts.items()}
 
 
@@ -137,6 +137,6 @@ def _share(counts: np.ndarray) -> dict[str, Any]:
     hits, frames = counts.sum(axis=0)
     if frames == 0:
         return {"recall": None, "interval": [None, None], "frames": 0}
-    (found,) = ratio_estimates(counts[:, :1], counts[:, 1:])
-    limits = [None, None] if found["interval"] is None else [_figure(min(max(0.0, x), 1.0)) for x in found["interval"]]
+    (share,) = ratio_estimates(counts[:, :1], counts[:, 1:])
+    limits = [None, None] if share["interval"] is None else [_figure(min(max(0.0, x), 1.0)) for x in share["interval"]]
     return {"recall": _figure(hits / frames), "interval": limits, "frames": int(frames)}

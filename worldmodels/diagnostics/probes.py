@@ -1,7 +1,7 @@
 """Linear and small-MLP probes, and R² with an interval over whole rollouts.
 
-Alain & Bengio 2017 read a representation with linear probes; the MLP tells what is there but not linearly. Whoever
-calls a probe scores it on rollouts that it was neither fitted nor tuned on.
+Alain & Bengio 2017 read a representation with linear probes; the MLP finds what is encoded but not linearly. Probes are
+to be scored on rollouts that they were neither fitted nor tuned on.
 """
 
 import copy
@@ -60,9 +60,9 @@ def linear(training: Samples, inputs: np.ndarray) -> np.ndarray:
     rollouts, index = np.unique(training.rollout, return_inverse=True)
     fold = index % FOLDS if len(rollouts) > 1 else np.arange(len(index)) * FOLDS // len(index)
     errors = np.zeros((len(PENALTIES), training.targets.shape[1]))
-    for left_out in np.unique(fold):
-        predict = _ridge(Samples(*(column[fold != left_out] for column in training)))
-        tried = Samples(*(column[fold == left_out] for column in training))
+    for validation_fold in np.unique(fold):
+        predict = _ridge(Samples(*(column[fold != validation_fold] for column in training)))
+        tried = Samples(*(column[fold == validation_fold] for column in training))
         errors += [np.square(predict(tried.inputs, penalty) - tried.targets).sum(axis=0) for penalty in PENALTIES]
     return _ridge(training)(inputs, PENALTIES[np.argmin(errors, axis=0)])
 
@@ -95,7 +95,7 @@ def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: 
     ends = np.cumsum([len(fitted.inputs), len(tuned.inputs)])
     everything = np.concatenate([fitted.inputs, tuned.inputs, inputs])
     simple = np.split(linear(fitted, everything), ends)
-    x, tuned_x, asked_x = map(tensor, np.split(scale.apply(everything), ends))
+    x, tuned_x, test_x = map(tensor, np.split(scale.apply(everything), ends))
     y, tuned_y = (tensor((part.targets - line) / spread) for part, line in zip((fitted, tuned), simple, strict=False))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -123,7 +123,7 @@ def mlp(fitted: Samples, tuned: Samples, inputs: np.ndarray, epochs: int, seed: 
             break
     network.load_state_dict(best)
     with torch.no_grad():
-        return simple[-1] + spread * network(asked_x).numpy().astype(np.float64)
+        return simple[-1] + spread * network(test_x).numpy().astype(np.float64)
 
 
 def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,10 +133,10 @@ def r_squared(targets: np.ndarray, predictions: np.ndarray, rollout: np.ndarray)
     targets, predictions: (N, K), rollout: (N,) -> (K,), (K, 2). NaN where a target does not vary, and as the interval
     of a single rollout.
     """
-    _, place = np.unique(rollout, return_inverse=True)
-    sums = np.zeros((2, place.max() + 1, targets.shape[1]))
-    np.add.at(sums[0], place, (targets - predictions) ** 2)
-    np.add.at(sums[1], place, (targets - targets.mean(axis=0)) ** 2)
+    _, index = np.unique(rollout, return_inverse=True)
+    sums = np.zeros((2, index.max() + 1, targets.shape[1]))
+    np.add.at(sums[0], index, (targets - predictions) ** 2)
+    np.add.at(sums[1], index, (targets - targets.mean(axis=0)) ** 2)
     varies = sums[1].sum(axis=0) > 1e-9 * len(targets)
-    found = ratios(sums[0], np.where(varies, sums[1], 0.0))
-    return 1 - found.value, 1 - t_interval(found)[:, ::-1]
+    unexplained = ratios(sums[0], np.where(varies, sums[1], 0.0))
+    return 1 - unexplained.value, 1 - t_interval(unexplained)[:, ::-1]

@@ -47,5 +47,5 @@ def measure(network: Vision, rollouts: Iterable[EncodedFrames], seed: int = 0) -
         sums.append((error, kl_divergence(latent).double().sum().item()))
         counts.append(len(mu))
     below = np.repeat(np.array(counts, np.float64)[:, None], len(FIGURES), axis=1)
-    found = ratio_estimates(np.array(sums), below)
-    return {"rollouts": len(counts), "frames": sum(counts), **dict(zip(FIGURES, found, strict=True))}
+    estimates = ratio_estimates(np.array(sums), below)
+    return {"rollouts": len(counts), "frames": sum(counts), **dict(zip(FIGURES, estimates, strict=True))}

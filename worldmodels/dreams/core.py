@@ -52,8 +52,8 @@ class DreamModel:
         memory = make_memory(config, spec.action_size, run.memory.weights).eval()
         store = RolloutStore(run.artifact("encode").path)
         training, _ = training_and_validation(store, config.memory)
-        kept = np.linspace(0, len(training) - 1, min(STARTS, len(training))).astype(int)
-        latents = [[store.read(training[i], name, slice(1))[0] for i in kept] for name in ("mu", "log_var")]
+        indices = np.linspace(0, len(training) - 1, min(STARTS, len(training))).astype(int)
+        latents = [[store.read(training[i], name, slice(1))[0] for i in indices] for name in ("mu", "log_var")]
         return cls(config, spec, vision, memory, *map(np.stack, latents))
 
     @property
@@ -87,8 +87,8 @@ class Outcome(NamedTuple):
 
 
 class Dreams:
-    """``count`` dreams that do not know of each other: each draws from a stream of its own, and the same stream and
-    actions give the same dream, bit for bit, however many there are.
+    """``count`` independent dreams: each draws from a stream of its own, and the same stream and actions give the same
+    dream, bit for bit, however many there are.
 
     A step takes (z, a) through M and draws the next z from its mixture at ``temperature`` τ (Ha & Schmidhuber 2018,
     section 4). The reward is the expectation that M's reward head gives, or 0 without one. An end is drawn with the

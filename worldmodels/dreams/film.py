@@ -31,7 +31,7 @@ def film(columns: Sequence[Column], context: int, height: int, every: int = 1) -
     for t in range(0, length, every):
         dreaming = t >= context
         count = f"frame {t + 1} of {length}"
-        said = f"dreamt frame {t + 1 - context}" if dreaming else f"reality; dream begins after frame {context}"
+        moment = f"dreamt frame {t + 1 - context}" if dreaming else f"reality; dream begins after frame {context}"
         pictures = []
         for column, title in zip(columns, titles, strict=True):
             ground = DREAM_GROUND if column.dreams and dreaming else CONTEXT_GROUND
@@ -39,4 +39,4 @@ def film(columns: Sequence[Column], context: int, height: int, every: int = 1) -
             pictures.append(np.concatenate([title, frame, np.full((gap, height, 3), ground, np.uint8)]))
         row = media.beside(pictures, pictures[0].shape[0] // 2 * 2, gap)
         ground = DREAM_GROUND if dreaming else CONTEXT_GROUND
-        yield np.concatenate([row, media.lettered(f"{count}: {said}", strip, row.shape[1], ground)])
+        yield np.concatenate([row, media.lettered(f"{count}: {moment}", strip, row.shape[1], ground)])

@@ -30,10 +30,12 @@ def dream_under(
 
 
 class Drift(NamedTuple):
-    """Root mean squared errors, over dreams and latent dimensions: of the dream, and of the last real frame held."""
+    """Root mean squared errors over dreams and latent dimensions: of the dream, and of persistence, which repeats the
+    last real frame.
+    """
 
     dream: float
-    held: float
+    persistence: float
 
 
 def drift(

@@ -83,16 +83,16 @@ class BoxCodec(ActionCodec):
             require_one_of("env.squash", name, SQUASH)
         self._squash = [SQUASH[name] for name in config.squash]
         self._config, self._shape, self._type = config, space.shape, np.dtype(space.dtype)  # type: ignore[arg-type]
-        self._whole = self._type.kind in "iu"  # numbers
+        self._is_integer = self._type.kind in "iu"  # numbers
         self._is_vector = self._type == np.float32 and len(space.shape) == 1
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
-        if self._whole:
+        if self._is_integer:
             return rng.integers(self.low.astype(np.int64), self.high.astype(np.int64), endpoint=True).astype(np.float32)
         return rng.uniform(self.low, self.high).astype(np.float32)
 
     def nearest(self, vectors: np.ndarray) -> np.ndarray:
-        return np.clip(np.rint(vectors) if self._whole else vectors, self.low, self.high)
+        return np.clip(np.rint(vectors) if self._is_integer else vectors, self.low, self.high)
 
     def decide(self, outputs: np.ndarray) -> np.ndarray:
         if not self._squash:

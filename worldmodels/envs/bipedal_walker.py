@@ -24,21 +24,24 @@ class BipedalWalker(Task):
         "hull_x",
         "hull_y",
     )
-    places = ("hull_angle", *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part))
+    visible_targets = (
+        "hull_angle",
+        *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part),
+    )
     motions = ("velocity_x", "velocity_y", "hull_angular_velocity")
 
     def begin(self) -> None:
         """Note from where to where each piece of ground reaches."""
         reach = [[x for fixture in piece.fixtures for x, _ in fixture.shape.vertices] for piece in self.world.terrain]
-        self._left, self._right = (np.array([end(xs) for xs in reach]) for end in (min, max))
+        self._terrain_left, self._terrain_right = (np.array([end(xs) for xs in reach]) for end in (min, max))
 
     def picture(self, observation: np.ndarray) -> np.ndarray:
-        if not self.draws_only_what_shows:
+        if not self.draws_visible_only:
             return super().picture(observation)
         world, everything = self.world, self.world.drawlist
         start = max(world.scroll, 0)  # the task's picture does not scroll further back
-        shows = (self._right > start - MARGIN) & (self._left < start + WIDTH + MARGIN)
-        ground = [world.terrain[i] for i in np.flatnonzero(shows)]
+        visible = (self._terrain_right > start - MARGIN) & (self._terrain_left < start + WIDTH + MARGIN)
+        ground = [world.terrain[i] for i in np.flatnonzero(visible)]
         world.drawlist = [*ground, *everything[len(world.terrain) :]]
         try:
             return super().picture(observation)

@@ -24,10 +24,10 @@ CAR_ROWS, CAR_COLUMNS = slice(43, 53), slice(28, 36)  # of 64: the car's place i
 def red_of_car(frames: np.ndarray) -> np.ndarray:
     """The hull's red where the camera keeps the car: red above the mean of green and blue, in 0–1, elsewhere 0."""
     red, green, blue = np.moveaxis(frames.astype(np.float32) / 255, -1, 0)
-    shown = np.zeros_like(red)
-    place = (slice(None), CAR_ROWS, CAR_COLUMNS)
-    shown[place] = np.maximum(red - (green + blue) / 2, 0)[place]
-    return shown
+    redness = np.zeros_like(red)
+    car_area = (slice(None), CAR_ROWS, CAR_COLUMNS)
+    redness[car_area] = np.maximum(red - (green + blue) / 2, 0)[car_area]
+    return redness
 
 
 class CarRacing(Task):
@@ -52,13 +52,13 @@ class CarRacing(Task):
         "tiles_visited",
     )
     scatters = True
-    places = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
+    visible_targets = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
     motions = ("speed", "angular_velocity")
     objects = {"car": red_of_car}  # noqa: RUF012
 
     def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:
         super().__init__(config, pictures, drawn)
-        if drawn and self.draws_only_what_shows:
+        if drawn and self.draws_visible_only:
             self._draw = self.world._render
             self.world._render = self._draw_later
 
@@ -72,29 +72,29 @@ class CarRacing(Task):
     def scatter(self) -> Any:
         """Put the car on a random point of the track: a random driver hardly leaves the straight at the start."""
         world = self.world
-        place = world.np_random.integers(len(world.track))
+        index = world.np_random.integers(len(world.track))
         world.car.destroy()
         world.reward = world.prev_reward = 0.0  # the tiles under the usual start count no more
         world.tile_visited_count = 0
         for tile in world.road:
             tile.road_visited = False
-        world.car = Car(world.world, *world.track[place][1:4])
+        world.car = Car(world.world, *world.track[index][1:4])
         return world.step(None)[0]  # as the task's own reset does
 
     def begin(self) -> None:
         self._track = np.array(self.world.track)  # rows (α, β, x, y); the road leads along (-sin β, cos β)
-        if self.draws_only_what_shows:
+        if self.draws_visible_only:
             self.world._render_road = Ground(self.world)
 
     def _draw_later(self, mode: str) -> np.ndarray | None:
-        """In place of the drawing in each step, which nobody may want to see."""
+        """In place of the drawing in each step, whose picture may not be needed."""
         if mode != "state_pixels":
             return self._draw(mode)
         self._score = self.world.reward  # as the picture shows it: before the step's cost is taken off
         return None
 
     def picture(self, observation: np.ndarray) -> np.ndarray:
-        if not self.draws_only_what_shows:
+        if not self.draws_visible_only:
             return super().picture(observation)
         world, reward = self.world, self.world.reward
         world.reward = self._score
@@ -179,7 +179,7 @@ class Ground:
         world = self._world
         cos, sin = pygame.math.Vector2(1, 0).rotate_rad(angle)
 
-        def placed(polygons: np.ndarray) -> np.ndarray:
+        def transformed(polygons: np.ndarray) -> np.ndarray:
             x, y = polygons[..., 0], polygons[..., 1]
             return np.stack(
                 [(cos * x - sin * y) * zoom + translation[0], (sin * x + cos * y) * zoom + translation[1]], axis=-1
@@ -190,11 +190,11 @@ class Ground:
             gfxdraw.aapolygon(world.surf, corners, colour)
             gfxdraw.filled_polygon(world.surf, corners, colour)
 
-        draw(placed(self._field)[0], world.bg_color)
-        patches = placed(self._patches)
+        draw(transformed(self._field)[0], world.bg_color)
+        patches = transformed(self._patches)
         for i in _in_window(patches):
             draw(patches[i], world.grass_color)
-        road = placed(self._road)
+        road = transformed(self._road)
         for i in _in_window(road):
             draw(road[i], [int(c) for c in world.road_poly[i][1]])
 

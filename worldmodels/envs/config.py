@@ -123,5 +123,5 @@ class EnvConfig(Settings):
 
 def task_path(env: EnvConfig) -> str:
     """Dotted path of the task's class."""
-    named = TASKS.get(env.name, ANY_TASK)
-    return named if env.task is None else parts.target(TASK, env.task, "env.task")
+    default_path = TASKS.get(env.name, ANY_TASK)
+    return default_path if env.task is None else parts.target(TASK, env.task, "env.task")

@@ -57,7 +57,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     With ``scatter`` an episode begins anywhere, in a task that can do so.
 
-    ``step`` is `advance` and `look`; who does not need a picture leaves out `look`.
+    ``step`` is `advance` and `look`; without `look` no picture is drawn.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     @contextmanager
     def _suited(self) -> Iterator[None]:
-        """What a task class of ours does not find in an environment is a mistake in the request."""
+        """An environment without what our task class reads is a mistake in the request."""
         try:
             yield
         except AttributeError as error:
@@ -116,10 +116,10 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
         """`step` without a picture. Returns (reward, terminated, truncated, info)."""
-        given = self._decode(np.asarray(action, dtype=np.float32))
+        decoded = self._decode(np.asarray(action, dtype=np.float32))
         total, terminated, truncated, info = 0.0, False, False, {}
         for _ in range(self._repeat):
-            self._observation, reward, terminated, truncated, info = self.env.step(given)
+            self._observation, reward, terminated, truncated, info = self.env.step(decoded)
             total += float(reward)
             self.steps += 1
             truncated = truncated or (self.max_steps is not None and self.steps >= self.max_steps and not terminated)
@@ -174,8 +174,8 @@ def make_env(
     scatter: bool = False,
     drawn: bool = True,
 ) -> PixelEnv:
-    """Make a task. Without ``drawn`` it cannot be looked at, which spares it the work. Raises `ConfigError` where
-    Gymnasium lacks it or what it needs.
+    """Make a task. With ``drawn=False`` nothing is drawn, which is faster, and there are no frames. Raises
+    `ConfigError` where Gymnasium lacks the task or a package that it needs.
     """
     return PixelEnv(config, max_steps, pictures, scatter, drawn)
 
@@ -190,8 +190,8 @@ def task_spec(config: EnvConfig) -> TaskSpec:
 
 
 def checked_spec(config: EnvConfig) -> TaskSpec:
-    """Facts of a task, which is begun and looked at once. Raises `ConfigError` where that, or what its class declares,
-    does not suit the environment.
+    """Facts of a task, which is reset and drawn once. Raises `ConfigError` where that fails, or where the declarations
+    of its class do not fit the environment.
     """
     env = make_env(config)
     try:
@@ -214,18 +214,18 @@ def checked_spec(config: EnvConfig) -> TaskSpec:
 
 def _check_state(env: PixelEnv, config: EnvConfig) -> None:
     task, names = env.task, env.task_spec.state_names
-    what = f"the state of {task_path(config)}"
+    name = f"the state of {task_path(config)}"
     state = env.state()
     require(
         state.shape == (len(names),),
-        f"{what} has {state.size} values with env.id={config.id} and env.kwargs={dict(config.kwargs)}: expected "
+        f"{name} has {state.size} values with env.id={config.id} and env.kwargs={dict(config.kwargs)}: expected "
         f"{len(names)}, one for each of its state_names; set env.name=… to a name of its own, or change env.kwargs",
     )
-    for target in (*task.places, *task.motions):
+    for target in (*task.visible_targets, *task.motions):
         try:
             task.target(state[None], target)
         except (KeyError, ValueError) as error:
             raise ConfigError(
-                f"{what} has no target {target} ({error}): expected one of {', '.join(names)}, or a value from its own "
+                f"{name} has no target {target} ({error}): expected one of {', '.join(names)}, or a value from its own "
                 "target method"
             ) from error

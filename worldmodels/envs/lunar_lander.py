@@ -23,7 +23,7 @@ class LunarLander(Task):
     name = "lunar_lander"
     scene = LunarLanderScene
     state_names = ("x", "y", "velocity_x", "velocity_y", "angle", "angular_velocity", "leg_left", "leg_right")
-    places = ("x", "y", "angle_sin", "angle_cos")
+    visible_targets = ("x", "y", "angle_sin", "angle_cos")
     motions = ("velocity_x", "velocity_y", "angular_velocity")
     objects = {"ship": purple}  # noqa: RUF012
 

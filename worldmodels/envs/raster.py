@@ -17,10 +17,10 @@ MAX_SAMPLES = 16  # along a pixel's side: the sum of their squares' colours stil
 
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compiled by Numba, and kept on disk where there is a place that can be written."""
+    """Compiled by Numba, and cached on disk where a folder can be written."""
     try:
         return njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # no such place
+    except RuntimeError:  # no such folder
         return njit(error_model="numpy")(function)
 
 
@@ -50,12 +50,12 @@ class Shapes:
     def of(cls, shapes: Iterable[Shape]) -> "Shapes":
         """Lay out ``shapes`` in arrays."""
         points, colours, bodies, widths = zip(*shapes, strict=True)
-        vertices = [np.asarray(each, dtype=np.float64).reshape(-1, 2) for each in points]
-        sizes = [len(each) for each in vertices]
+        polygons = [np.asarray(vertices, dtype=np.float64).reshape(-1, 2) for vertices in points]
+        sizes = [len(vertices) for vertices in polygons]
         if max(sizes) > MAX_VERTICES:
             raise ValueError(f"a polygon has {max(sizes)} vertices: expected {MAX_VERTICES} at most")
         return cls(
-            np.concatenate(vertices),
+            np.concatenate(polygons),
             np.cumsum([0, *sizes], dtype=np.int64),
             np.array(colours, dtype=np.float64),
             np.array(bodies, dtype=np.int64),
@@ -69,16 +69,19 @@ class Shapes:
 
 class Canvas:
     """Draws pictures of (height, width). A scene's picture is the unit square, (0, 0) its upper left corner; a canvas
-    holds the upper ``kept`` share of it.
+    holds the upper ``visible_share`` of it.
     """
 
-    def __init__(self, height: int, width: int, samples: int, kept: float = 1.0) -> None:
+    def __init__(self, height: int, width: int, samples: int, visible_share: float = 1.0) -> None:
         if samples > MAX_SAMPLES:
             raise ValueError(f"a canvas has {samples} samples a pixel's side: expected {MAX_SAMPLES} at most")
         self._samples = np.zeros((height * samples, width * samples), dtype=np.uint32)
         self._per_pixel = samples
         self._shape = (height, width, 3)
-        self.rows, self.columns = height * samples / kept, float(width * samples)  # of samples, in the unit square
+        self.rows, self.columns = (
+            height * samples / visible_share,
+            float(width * samples),
+        )  # of samples, in the unit square
 
     def clear(self) -> None:
         """Make everything black."""
@@ -102,8 +105,8 @@ class Canvas:
     def stamp(self, stamp: np.ndarray, top: int) -> None:
         """Put a `packed` picture, one sample a pixel, at the left edge, ``top`` rows of samples down."""
         height, width = stamp.shape
-        place = self._samples[top : top + height, :width]
-        place[:] = stamp[: len(place)]
+        area = self._samples[top : top + height, :width]
+        area[:] = stamp[: len(area)]
 
     def copy(self) -> np.ndarray:
         """What is drawn so far, for `paste`."""
@@ -218,11 +221,11 @@ def _fill(canvas, rows, columns, points, starts, colours, bodies, widths, poses,
                 j = i + 1 if i + 1 < corners else 0
                 if (ys[i] <= middle) != (ys[j] <= middle):
                     crossing = xs[i] + (middle - ys[i]) * (xs[j] - xs[i]) / (ys[j] - ys[i])
-                    place = count
-                    while place > 0 and crossings[place - 1] > crossing:
-                        crossings[place] = crossings[place - 1]
-                        place -= 1
-                    crossings[place] = crossing
+                    position = count
+                    while position > 0 and crossings[position - 1] > crossing:
+                        crossings[position] = crossings[position - 1]
+                        position -= 1
+                    crossings[position] = crossing
                     count += 1
             samples = canvas[row]
             for i in range(0, count - 1, 2):

@@ -52,7 +52,7 @@ def gives_pictures(config: EnvConfig) -> bool:
     if isinstance(metadata, dict):
         return PICTURES in (metadata.get("render_modes") or ())
     parameters = inspect.signature(creator).parameters.values()
-    return any(each.name == "render_mode" or each.kind is each.VAR_KEYWORD for each in parameters)
+    return any(parameter.name == "render_mode" or parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def make(config: EnvConfig, render_mode: str | None) -> gymnasium.Env[Any, Any]:
@@ -89,9 +89,9 @@ def _sources(config: EnvConfig) -> Iterator[str]:
     point = spec.entry_point
     path = point.replace(":", ".") if isinstance(point, str) else f"{point.__module__}.{_name(point)}" if point else ""
     module, _, _ = config.id.rpartition(":")
-    for each in (path, f"{module}.__name__" if module else ""):  # of a module, an attribute that it has
-        if each and not each.startswith("gymnasium."):
-            yield each
+    for source in (path, f"{module}.__name__" if module else ""):  # of a module, an attribute that it has
+        if source and not source.startswith("gymnasium."):
+            yield source
 
 
 def _creator(config: EnvConfig) -> Callable[..., Any]:

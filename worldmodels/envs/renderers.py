@@ -104,9 +104,9 @@ class FastRenderer:
 
 
 @functools.lru_cache
-def _canvas(height: int, width: int, samples: int, kept: float) -> Canvas:
-    """One canvas for all tasks of a process: it stays in the cache, and nothing on it outlives a picture."""
-    return Canvas(height, width, samples, kept)
+def _canvas(height: int, width: int, samples: int, visible_share: float) -> Canvas:
+    """One canvas for all tasks of a process. It stays in the cache; every picture is drawn anew."""
+    return Canvas(height, width, samples, visible_share)
 
 
 RENDERERS: dict[str, type[Renderer]] = {

@@ -18,8 +18,8 @@ SMALLEST = 16  # pixels; an observation of fewer is taken for a map rather than 
 
 
 class Task:
-    """Any Gymnasium environment, and the base of tasks that tell more of theirs: a subclass says what it knows, which
-    may be ``state_names`` alone. ``env`` is the environment with its own wrappers (time limit, order enforcing).
+    """Any Gymnasium environment, and the base class of tasks that declare more: a subclass declares what it knows,
+    which may be ``state_names`` alone. ``env`` is the environment with its own wrappers (time limit, order enforcing).
 
     The constructor is given ``config``, ``pictures`` and ``drawn``; other arguments are settings of ``env.task``.
     """
@@ -28,7 +28,7 @@ class Task:
     state_names: ClassVar[tuple[str, ...]] = ()  # of `state`; without, a vector that is observed is the state
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
     scatters: ClassVar[bool] = False  # whether episodes can begin anywhere
-    places: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
+    visible_targets: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
     motions: ClassVar[tuple[str, ...]] = ()  # targets that take more than one picture
     # What may be missing from a reconstruction: how much of it each pixel shows, (N, 64, 64, 3) uint8 -> (N, 64, 64).
     objects: ClassVar[Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {}
@@ -36,7 +36,7 @@ class Task:
     def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:
         self.id = config.id
         # Gymnasium's picture, without the work that leaves nothing in it.
-        self.draws_only_what_shows = config.renderer == "exact" and config.picture == "auto"
+        self.draws_visible_only = config.renderer == "exact" and config.picture == "auto"
         self.env: gymnasium.Env[Any, Any] = registry.make(config, self.render_mode(config, pictures) if drawn else None)
         self.world: Any = self.env.unwrapped
         self.source = picture_source(config, self.env.observation_space, self.env.render_mode is not None)
@@ -49,7 +49,7 @@ class Task:
         return registry.PICTURES if registry.gives_pictures(config) else None
 
     def undrawn(self) -> None:
-        """Nobody is going to look: leave out what the task draws in its steps."""
+        """Called where no frame is needed: leave out what the task draws in its steps."""
 
     def scatter(self) -> Any:
         """Called after a reset, before `begin`, if the task ``scatters`` and is asked to. Returns the observation."""
@@ -67,9 +67,9 @@ class Task:
         return self.drawn
 
     def large_picture(self) -> np.ndarray:
-        """The picture people look at. Not drawn twice: drawing moves what is only for show, such as particles."""
-        apart = self.source != "render" and self.env.render_mode is not None
-        return np.asarray(self.env.render()) if apart else self.drawn
+        """The picture for people. Not drawn twice, because drawing moves decoration such as particles."""
+        drawn_separately = self.source != "render" and self.env.render_mode is not None
+        return np.asarray(self.env.render()) if drawn_separately else self.drawn
 
     def state(self, observation: Any) -> np.ndarray:
         """The true state, a value for each of ``names``."""
@@ -82,7 +82,7 @@ class Task:
 
     @classmethod
     def target(cls, states: np.ndarray, name: str) -> np.ndarray:
-        """What a probe is to find, one of ``places`` or ``motions``: states (T, S) -> (T,)."""
+        """What a probe is to find, one of ``visible_targets`` or ``motions``: states (T, S) -> (T,)."""
         return cls.column(states, name)
 
     @classmethod
@@ -102,17 +102,21 @@ def task_class(config: EnvConfig) -> type[Task]:
     """
     path = task_path(config)
     try:
-        found = parts.find(TASK, path, "env.task")
+        chosen = parts.find(TASK, path, "env.task")
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(
             f"env.name={config.name} needs a package that is missing ({' '.join(str(error).split())}): "
             "expected Box2D; run pip install 'gymnasium[box2d]'"
         ) from error
     require(
-        isinstance(found, type) and issubclass(found, Task),
+        isinstance(chosen, type) and issubclass(chosen, Task),
         f"env.task={path} is no task: expected a subclass of worldmodels.envs.Task",
     )
-    return found
+    require(
+        not hasattr(chosen, "places"),
+        f"env.task={path} declares places, which are called visible_targets now: expected the new name; rename them",
+    )
+    return chosen
 
 
 def make_task(config: EnvConfig, pictures: bool, drawn: bool) -> Task:
@@ -133,22 +137,22 @@ def picture_source(config: EnvConfig, space: Space[Any], renders: bool) -> str:
     """Where the pictures of a task come from: ``render``, ``observation``, or a key of its observations. Raises
     `ConfigError`.
     """
-    asked = config.picture
-    if asked == "auto":
+    picture = config.picture
+    if picture == "auto":
         large = min((space.shape or (0,))[:2], default=0) >= SMALLEST
         return "observation" if is_picture(space) and (large or not renders) else "render"
-    if asked in ("render", "observation"):
-        return asked
+    if picture in ("render", "observation"):
+        return picture
     keys = list(space.spaces) if isinstance(space, Dict) else []
     require(
-        asked in keys,
-        f"env.picture={asked} is no part of what env.id={config.id} observes ({space}): expected render, observation"
+        picture in keys,
+        f"env.picture={picture} is no part of what env.id={config.id} observes ({space}): expected render, observation"
         f"{''.join(f', {key}' for key in keys)}",
     )
-    return asked
+    return picture
 
 
 def observed_names(space: Space[Any]) -> tuple[str, ...]:
     """Names of an observation that is a vector; nothing for other observations."""
     size = space.shape[0] if isinstance(space, Box) and len(space.shape) == 1 else 0
-    return tuple(f"observation{place}" for place in range(size))
+    return tuple(f"observation{index}" for index in range(size))

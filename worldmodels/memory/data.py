@@ -22,7 +22,7 @@ VALIDATION_SEQUENCES = 200
 class Sequences(NamedTuple):
     """A batch of sequences of up to L frames: z (B, L, Z), actions (B, L, A), and mask (B, L - 1), 1 where a transition
     from frame t to t + 1 is real and 0 where it is padding. Rewards and ends (1 where terminated) of the actions, and
-    the rows' weights, 0 for padding: (B, L) each. A rollout's last row has no next frame, but it has these. ``seen``
+    the rows' weights, 0 for padding: (B, L) each. A rollout's last row has no next frame, but it has these. ``inputs``
     (B, L, Z) is what M is given, z or in some sequences μ.
     """
 
@@ -32,7 +32,7 @@ class Sequences(NamedTuple):
     rewards: Tensor
     terminated: Tensor
     rows: Tensor
-    seen: Tensor
+    inputs: Tensor
 
 
 class Window(NamedTuple):
@@ -44,7 +44,7 @@ class Window(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """A batch to be read, and the key of the noise that turns μ and σ² into z; whether the places were drawn."""
+    """A batch to be read, the key of the noise that turns μ and σ² into z, and whether the windows were drawn."""
 
     members: list[Window]
     noise_key: tuple[int, ...]
@@ -55,14 +55,14 @@ def row_weights(length: int, window: Window, sequence_length: int) -> np.ndarray
     """Weights of a window's rows, for a window drawn from a rollout of ``length`` frames as `RandomWindows` does:
     (count,). On average every row of every rollout counts alike.
 
-    A place drawn uniformly covers the rows at a rollout's ends less often than those in its middle, and an episode's
+    A window drawn uniformly covers the rows at a rollout's ends less often than those in its middle, and an episode's
     end lies in the last row: unweighted, ends would seem up to ``sequence_length`` times too rare.
     """
     _, start, count = window
-    places = length - count + 1
+    positions = length - count + 1
     rows = np.arange(start, start + count)
     covering = np.minimum(rows, length - count) - np.maximum(rows - count + 1, 0) + 1
-    return (sequence_length / (length - 1) * places / covering).astype(np.float32)
+    return (sequence_length / (length - 1) * positions / covering).astype(np.float32)
 
 
 class EncodedSequences(Dataset[Sequences]):
@@ -105,9 +105,9 @@ class EncodedSequences(Dataset[Sequences]):
         noise = torch.randn(mu.shape, generator=torch_generator(self.seed, "memory", *windows.noise_key))
         z = torch.from_numpy(mu) + torch.exp(torch.from_numpy(log_var) / 2) * noise
         actions, rewards, terminated = map(torch.from_numpy, others)
-        given = round(self.mean_inputs * batch) if windows.drawn else 0
-        seen = torch.cat([torch.from_numpy(mu[:given]), z[given:]])
-        return Sequences(z, actions, torch.from_numpy(mask), rewards, terminated, torch.from_numpy(rows), seen)
+        mean_count = round(self.mean_inputs * batch) if windows.drawn else 0
+        inputs = torch.cat([torch.from_numpy(mu[:mean_count]), z[mean_count:]])
+        return Sequences(z, actions, torch.from_numpy(mask), rewards, terminated, torch.from_numpy(rows), inputs)
 
 
 class RandomWindows(OrderedBatches[Windows]):

@@ -1,4 +1,4 @@
-"""What a memory model (M) is to everything else: nothing but what stands here is ever used of one."""
+"""The interface of a memory model (M): all that other code uses of one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol

@@ -52,17 +52,17 @@ class MemoryModule(lightning.LightningModule):
         if not isinstance(config, MemoryConfig):
             config = MemoryConfig(**(config or {}))
             require_imported(NETWORK, config.network, "memory.network")
-        made: Memory = network or parts.make(NETWORK, config.network, "memory.network", **(sizes or {}))
-        sizes = sizes_of(made)
+        model: Memory = network or parts.make(NETWORK, config.network, "memory.network", **(sizes or {}))
+        sizes = sizes_of(model)
         self.save_hyperparameters({"config": plain_value(asdict(config)), "persistence": persistence, "sizes": sizes})
         self.persistence = persistence
-        self.network = made
+        self.network = model
         self.config = config
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **named: Any) -> "MemoryModule":
+    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **options: Any) -> "MemoryModule":
         """Lightning's, which also takes the folder of a finished M, or of the run that trained it."""
-        return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **named)
+        return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **options)
 
     def forward(self, z: Tensor, actions: Tensor, state: Any = None) -> Prediction:
         """z: (B, T, Z), actions: (B, T, A), from a state or from the beginning of a rollout."""
@@ -71,8 +71,8 @@ class MemoryModule(lightning.LightningModule):
     def _step(self, batch: Sequences, stage: str) -> Tensor:
         heads = any(head is not None for head in heads_of(self.network))
         frames = slice(None) if heads else slice(-1)
-        hidden, _ = self.network.unroll(batch.seen[:, frames], batch.actions[:, frames])
-        predicted = self.network.mixture(hidden[:, : batch.mask.shape[1]], batch.seen[:, :-1])
+        hidden, _ = self.network.unroll(batch.inputs[:, frames], batch.actions[:, frames])
+        predicted = self.network.mixture(hidden[:, : batch.mask.shape[1]], batch.inputs[:, :-1])
         loss = masked_mean(mixture.nll(predicted, batch.z[:, 1:]), batch.mask)
         entropy = masked_mean(mixture.entropy(predicted), batch.mask)
         values = {f"{stage}nll": loss, f"{stage}mixture_entropy": entropy}

@@ -49,31 +49,31 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     slowdown = 1.0 if rates or resolve_precision(config.trainer).startswith("bf16") else FLOAT32
     rates = rates or Rates()
     env, search, evaluation, transfer = config.env, config.controller, config.evaluate, config.transfer
-    known = env.name in rates.drawn
-    name = env.name if known else OTHER_TASK
+    measured_task = env.name in rates.drawn
+    name = env.name if measured_task else OTHER_TASK
     drawn, blind = rates.drawn[name], rates.physics[name]
     random_episode = RANDOM_EPISODE.get(name, RANDOM_EPISODE[OTHER_TASK])
-    seen = 1 / env.action_repeat  # of the task's steps
+    frames_per_step = 1 / env.action_repeat  # of the task's steps
 
     def task_seconds(renderer: str) -> float:
         """Of a step of the task on one core, its share of a drawing included."""
         if renderer == "auto":
-            renderer = "fast" if known and "fast" in drawn else "gymnasium"
-        return 1 / blind + seen * max(0.0, 1 / drawn.get(renderer, drawn["gymnasium"]) - 1 / blind)
+            renderer = "fast" if measured_task and "fast" in drawn else "gymnasium"
+        return 1 / blind + frames_per_step * max(0.0, 1 / drawn.get(renderer, drawn["gymnasium"]) - 1 / blind)
 
     def step_seconds(renderer: str, episodes: int) -> float:
         """Of an agent, on all workers together; a batch that is not full takes as long as a full one."""
         filled = min(1.0, episodes / workers / ROWS)
-        return (task_seconds(renderer) + seen / (rates.agent * slowdown * filled)) / workers
+        return (task_seconds(renderer) + frames_per_step / (rates.agent * slowdown * filled)) / workers
 
     def collected(data: RolloutsConfig) -> float:
         """Frames of a data set."""
-        frames = data.rollouts * min(random_episode, data.max_steps or env.max_steps) * seen
+        frames = data.rollouts * min(random_episode, data.max_steps or env.max_steps) * frames_per_step
         return min(frames, data.frames or frames)
 
     frames = collected(config.collect)
     played = frames if config.collect.recorded is None else 0.0
-    held_out = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
+    heldout_frames = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
     search_steps = min(search.max_steps or env.max_steps, 2 * random_episode)
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
     budget = {part: transfer.budget_of(part) for part in ("vision", "memory")}
@@ -81,23 +81,25 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     episodes = search.population * search.rollouts
     searched = episodes * search.generations * search_steps * step_seconds(env.renderer, episodes)
     seconds = {
-        "collect": (played + held_out) * (task_seconds(env.renderer) / seen + 1 / rates.stored) / workers,
+        "collect": (played + heldout_frames)
+        * (task_seconds(env.renderer) / frames_per_step + 1 / rates.stored)
+        / workers,
         "vision": budget["vision"] * config.vae.epochs * frames / (rates.vision * slowdown),
-        "encode": (frames + held_out) / (rates.encode * slowdown),
+        "encode": (frames + heldout_frames) / (rates.encode * slowdown),
         "memory": budget["memory"] * memory_frames / (rates.memory * slowdown),
         "controller": min(searched, 60 * (search.max_minutes or math.inf)),
         "evaluate": evaluation_steps
         * (2 * step_seconds("gymnasium", 2 * evaluation.episodes) + 1 / (blind * workers)),  # mean and best; random
     }
     if config.probe.enabled:
-        seconds["vision"] += held_out / PROBED
-        seconds["memory"] += held_out / PROBED
+        seconds["vision"] += heldout_frames / PROBED
+        seconds["memory"] += heldout_frames / PROBED
     if config.measure.enabled:
-        seconds["vision"] += held_out / DECODED
+        seconds["vision"] += heldout_frames / DECODED
         futures = 3 * max(1, config.measure.samples)  # of M, of M under mismatched actions, and of the reservoir
-        seconds["memory"] += held_out / STRIDE * max(HORIZONS) * futures / FORETOLD
-    wanted = STAGES[: STAGES.index(config.last_stage) + 1]
-    return {stage: seconds[stage] + STAGE_SECONDS for stage in wanted}
+        seconds["memory"] += heldout_frames / STRIDE * max(HORIZONS) * futures / FORETOLD
+    stages = STAGES[: STAGES.index(config.last_stage) + 1]
+    return {stage: seconds[stage] + STAGE_SECONDS for stage in stages}
 
 
 def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:

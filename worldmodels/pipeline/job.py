@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def run_job(config: Config, source: Config | None, folder: Path) -> float | None:
-    """Run the stages of one job, and leave in ``folder`` what a run leaves. ``results.json`` is written after each
-    stage, so a later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns
-    the job's objective.
+    """Run the stages of one job and write its results into ``folder``: ``results.json`` after each stage, so that a
+    later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns the job's
+    objective.
     """
     for line in without_effect(config):
         log.warning(line)
@@ -51,9 +51,11 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
         target = pipeline(config, folder)
         results = {}
         for _ in target.run():
-            made = sources[0].artifacts if sources else {}
+            source_artifacts = sources[0].artifacts if sources else {}
             root = path_from(folder, store.root)
-            results = assemble(config, target.artifacts, made, root, target.source_env, target.heldout_artifacts)
+            results = assemble(
+                config, target.artifacts, source_artifacts, root, target.source_env, target.heldout_artifacts
+            )
             with writing("the run's results", folder):
                 write_json(folder / RESULTS, results)
     if "evaluate" in target.artifacts:

@@ -70,10 +70,10 @@ class Pipeline:
         self.loggers = loggers
         self._make_source = make_source
         self.spec = checked_spec(config.env)
-        self._made: dict[str, Artifact] = {}
-        self._given: dict[str, tuple[dict[str, Artifact], int | None]] = {}  # what stages are made from
+        self._artifacts: dict[str, Artifact] = {}
+        self._parents: dict[str, tuple[dict[str, Artifact], int | None]] = {}  # what stages are made from
         self._check()
-        # At once, as what is imported: files may be edited while a run goes on.
+        # Now, with the imported code: files may be edited while the run goes on.
         self._code = {
             name: fingerprint(self._modules(stage), self._libraries(stage)) for name, stage in DECLARED.items()
         }
@@ -83,29 +83,29 @@ class Pipeline:
         has been probed and measured. What people look at, such as films, comes after that.
         """
         for name in STAGES[: STAGES.index(self.config.last_stage) + 1]:
-            wanted = [DECLARED[stage.name] for stage in ORDER[name] if stage.wanted(self.config)]
-            for stage in wanted:
+            stages = [DECLARED[stage.name] for stage in ORDER[name] if stage.enabled(self.config)]
+            for stage in stages:
                 self.artifact(stage.name)
             yield name
-            for stage in wanted:
+            for stage in stages:
                 if stage.finish is not None:
                     stage.finish(self._work(stage, self.artifact(stage.name).path))
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
         """What the stages have made so far."""
-        return {name: artifact for name, artifact in self._made.items() if name in STAGES}
+        return {name: artifact for name, artifact in self._artifacts.items() if name in STAGES}
 
     @property
     def heldout_artifacts(self) -> dict[str, Artifact]:
         """The held-out rollouts so far, and what they say of V and M."""
-        return {name: artifact for name, artifact in self._made.items() if name not in STAGES}
+        return {name: artifact for name, artifact in self._artifacts.items() if name not in STAGES}
 
     def artifact(self, name: str) -> Artifact:
         """The artifact of a stage, made or found with all that it needs."""
-        if name not in self._made:
-            self._made[name] = self._build(DECLARED[name])
-        return self._made[name]
+        if name not in self._artifacts:
+            self._artifacts[name] = self._build(DECLARED[name])
+        return self._artifacts[name]
 
     @cached_property
     def _plain(self) -> dict[str, Any]:
@@ -119,8 +119,8 @@ class Pipeline:
         else:
             source = self._make_source()
             log.info(describe_source(self.config, source.config))
-        if told := other_time_scale(self.config, source.config):
-            log.warning(told)
+        if warning := other_time_scale(self.config, source.config):
+            log.warning(warning)
         return source
 
     @property
@@ -139,7 +139,7 @@ class Pipeline:
                 source_outputs = task_spec(self.source.config.env).outputs
         parents |= stage.extra(config)
 
-        self._given[stage.name] = parents, source_outputs
+        self._parents[stage.name] = parents, source_outputs
         artifact = self.store.build(
             stage.name,
             f"{config.env.name}-{stage.label(config)}-{config.scale}-seed{stage.seed(config)}",
@@ -161,7 +161,7 @@ class Pipeline:
         return artifact
 
     def _work(self, stage: Stage, folder: Path) -> Work:
-        parents, source_outputs = self._given[stage.name]
+        parents, source_outputs = self._parents[stage.name]
         journal = Journal(folder, self.loggers, stage.name)
         return Work(self.config, self.spec, parents, self.executor, folder, journal, source_outputs)
 
@@ -178,25 +178,25 @@ class Pipeline:
             yield from getattr(getattr(importlib.import_module(module), name), "libraries", ())
 
     def _check(self) -> None:
-        """What only the task, the networks and the source can tell, before any work. Raises `ConfigError`."""
+        """The checks that need the task, the networks and the source, before any work. Raises `ConfigError`."""
         vision.check(self.config)
         transfer, last = self.config.transfer, STAGES.index(self.config.last_stage)
         if last >= STAGES.index("controller"):
             controller.check(self.config, self.spec.outputs)
         require_hardware(self.config.trainer)
-        given = self.config.loaded if transfer.source_run is not None else []
-        taken = {part: self.source.artifact(part).weights for part in given}
+        loaded = self.config.loaded if transfer.source_run is not None else []
+        source_weights = {part: self.source.artifact(part).weights for part in loaded}
         networks = {
             "vision": make_vision(self.config),
-            "memory": make_memory(self.config, self.spec.action_size, source=taken.get("memory")),
+            "memory": make_memory(self.config, self.spec.action_size, source=source_weights.get("memory")),
         }
         if last >= STAGES.index("controller") and remembers(self.config):
             check_inputs(self.config, networks["memory"])
         for part in (part for part in networks if STAGES.index(part) <= last):
             prefixes = loaded_prefixes(networks[part], part, transfer)
             freeze_all(networks[part], part, transfer, self.config.epochs[part])
-            if part in taken and (
-                problems := mismatches(networks[part], shapes(taken[part], networks[part]), prefixes)
+            if part in source_weights and (
+                problems := mismatches(networks[part], shapes(source_weights[part], networks[part]), prefixes)
             ):
                 raise ConfigError(
                     f"transfer={transfer.name} cannot take {part} from {transfer.source_run}: {problems[0]}"

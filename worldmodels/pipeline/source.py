@@ -1,10 +1,10 @@
-"""What can be told of a source before any weight is read, so that nonsense is refused before the libraries load.
+"""The source of a transfer, checked before any weight is read, so that a bad request is refused before the libraries
+load.
 
-**The rule.** A source that is trained is the run itself on another task: it has all settings of the run, however they
-were given, but for ``transfer``, which is scratch, and for the task. Of the task's settings (``env.*``) those that say
-how the run goes about any task, declared with ``shared=True``, are the run's as well, such as ``env.action_repeat``:
-M is not moved from one time scale to another unasked. All else (id, picture, actions) is the source task's own, as its
-file has it. ``transfer.source_settings`` wins over both.
+**The rule.** A source that is trained is the run itself on another task: it has all settings of the run except
+``transfer``, which is scratch, and the task. Of the task's settings (``env.*``) the source shares those declared with
+``shared=True``, such as ``env.action_repeat``, so that M does not move between time scales unasked. All others (id,
+picture, actions) are the source task's own, from its file. ``transfer.source_settings`` overrides both.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from worldmodels.utils.settings import declared
 
 CHANGES_RESULTS = False
 Compose = Callable[[list[str]], DictConfig]
-SHARED = tuple(name for name, each in declared(EnvConfig).items() if each.setting.shared)
+SHARED = tuple(name for name, declaration in declared(EnvConfig).items() if declaration.setting.shared)
 
 SETTABLE = tuple(name for name in declared(EnvConfig) if name not in ("name", "default_source"))
 
@@ -33,14 +33,14 @@ SETTABLE = tuple(name for name in declared(EnvConfig) if name not in ("name", "d
 def compose_of_application(overrides: list[str]) -> DictConfig:
     """A config of other overrides, with the config files that the running Hydra application finds."""
     hydra_config = HydraConfig.get()
-    paths = [each for each in hydra_config.overrides.hydra if each.startswith("hydra.searchpath=")]
+    paths = [declaration for declaration in hydra_config.overrides.hydra if declaration.startswith("hydra.searchpath=")]
     return hydra.compose(hydra_config.job.config_name, [*overrides, *paths])
 
 
 def check_source(config: Config, compose: Compose = compose_of_application) -> Config | None:
-    """The config of the source task where it is to be trained, None where a finished run is taken or nothing is loaded.
-    ``compose``: makes a config from overrides. Raises `ConfigError` where there can be no such source, or its z is not
-    what M's kept columns read.
+    """The config of the source task where it is to be trained; None where a finished run is used or nothing is loaded.
+    ``compose`` makes a config from overrides. Raises `ConfigError` where there can be no such source, or where M is to
+    keep columns for a z of another size.
     """
     transfer = config.transfer
     if not config.loaded:
@@ -51,11 +51,11 @@ def check_source(config: Config, compose: Compose = compose_of_application) -> C
     else:
         source = FinishedRun(Path(transfer.source_run), config.allow).config
     if "memory" in config.loaded and transfer.input_layer == "keep_latent":
-        theirs, own = source.vae.latent_size, config.vae.latent_size
+        theirs, this = source.vae.latent_size, config.vae.latent_size
         require(
-            theirs == own,
+            theirs == this,
             f"transfer.input_layer=keep_latent keeps M's columns of z, of which the source "
-            f"{transfer.source_run or source.env.name} has {theirs} and this run {own}: set "
+            f"{transfer.source_run or source.env.name} has {theirs} and this run {this}: set "
             f"vae.network.latent_size={theirs}, or use transfer.input_layer=reinit",
         )
     return trained
@@ -86,22 +86,22 @@ def _env(task: Any) -> EnvConfig:
 
 
 def describe_source(config: Config, source: Config) -> str:
-    """What a source that is trained has of the run ``config``, in a line."""
-    given = config.transfer.source_settings
-    shared = ", ".join(f"env.{name}={getattr(source.env, name)}" for name in SHARED if name not in given)
-    own = "".join(f"; transfer.source_settings: {name}={value}" for name, value in given.items())
+    """The settings that a trained source shares with the run ``config``, in a line."""
+    source_settings = config.transfer.source_settings
+    shared = ", ".join(f"env.{name}={getattr(source.env, name)}" for name in SHARED if name not in source_settings)
+    replaced = "".join(f"; transfer.source_settings: {name}={value}" for name, value in source_settings.items())
     return (
         f"source task: {source.env.name}, from scratch, with all settings of this run but the task's own (env.*); "
-        f"of those it has {shared} of this run{own}"
+        f"of those it has {shared} of this run{replaced}"
     )
 
 
 def other_time_scale(config: Config, source: Config) -> str | None:
-    """That M comes from a source whose steps are of another length, in a line; None where it does not."""
-    theirs, own = source.env.action_repeat, config.env.action_repeat
-    if "memory" not in config.loaded or theirs == own:
+    """A warning that M comes from a source with steps of another length; None where they are equal."""
+    theirs, this = source.env.action_repeat, config.env.action_repeat
+    if "memory" not in config.loaded or theirs == this:
         return None
-    return f"M comes from a source with env.action_repeat={theirs}, and this run has {own}: its step is another time"
+    return f"M comes from a source with env.action_repeat={theirs}, and this run has {this}: its step is another time"
 
 
 def without_effect(config: Config) -> Iterator[str]:
@@ -125,5 +125,5 @@ def without_effect(config: Config) -> Iterator[str]:
     ]
     limits = {f"{node.node}.max_steps": node.max_steps for node, reached in limited if reached}
     if env.max_steps != declared(EnvConfig)["max_steps"].default and None not in limits.values():
-        told = ", ".join(f"{key}={limit}" for key, limit in limits.items()) or "recorded rollouts"
-        yield f"env.max_steps={env.max_steps} has no effect beside {told}: set these, or null for this limit"
+        limits_in_force = ", ".join(f"{key}={limit}" for key, limit in limits.items()) or "recorded rollouts"
+        yield f"env.max_steps={env.max_steps} has no effect beside {limits_in_force}: set these, or null for this limit"

@@ -21,7 +21,7 @@ CHANGES_RESULTS = False
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage is given: the config, its parents by their roles, where rollouts run, and where its product goes."""
+    """The input of a stage: the config, its parents by their roles, the executor, and the folder for its product."""
 
     config: Config
     spec: "TaskSpec"
@@ -61,7 +61,7 @@ class Stage:
     parts: Callable[[Config], Sequence[str]] = lambda config: ()
     libraries: tuple[str, ...] = ("torch",)
     loads: str | None = None
-    wanted: Callable[[Config], bool] = lambda config: True
+    enabled: Callable[[Config], bool] = lambda config: True
     seed: Callable[[Config], int] = lambda config: config.seed
     extra: Callable[[Config], Mapping[str, Artifact]] = lambda config: {}
     finish: Callable[[Work], None] | None = None

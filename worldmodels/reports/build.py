@@ -42,8 +42,8 @@ class Report:
             (folder / name).mkdir(parents=True, exist_ok=True)
         grouped = {part: group_runs(runs, part) for part in JUDGED_PARTS}
         self.problems += [note for _, notes in grouped.values() for note in notes]
-        self.groups = [group for found, _ in grouped.values() for group in found]
-        self.told = differences(self.groups)
+        self.groups = [group for of_part, _ in grouped.values() for group in of_part]
+        self.differing = differences(self.groups)
         for group in self.groups:
             if group.part != "evaluate":
                 measure = JUDGED[group.part][0]
@@ -55,8 +55,8 @@ class Report:
         self._tables()
         tasks = dict.fromkeys(group.env for group in self.groups)
         content = {
-            "What to use when": verdicts(self.judged, self.told),
-            "Transfer matrix": Html(matrix(self.judged, self.told) + self._gains()),
+            "What to use when": verdicts(self.judged, self.differing),
+            "Transfer matrix": Html(matrix(self.judged, self.differing) + self._gains()),
             **{f"Learning curves: {env}": self._curves(env) for env in tasks},
             "Reconstructions": self._strips(),
             "Scores": sections.evaluation_table(self.runs),
@@ -65,7 +65,7 @@ class Report:
             "Probes": sections.probe_table(self.runs),
             "Held-out figures": sections.heldout_table(self.runs),
             "Measures of M": sections.measure_table(self.runs),
-            "Settings": settings_note(self.groups, self.told),
+            "Settings": settings_note(self.groups, self.differing),
             "Runs": sections.run_table(self.runs, self.folder),
             "Files": self._files(),
         }
@@ -88,7 +88,7 @@ class Report:
             return ""
         return page.figure(save(figure, self.folder / "figures" / f"{name}.svg"), "svg", name, caption)
 
-    def _named(self, group: Group) -> str:
+    def _file_name(self, group: Group) -> str:
         """A file name for a group's figures."""
         return f"{group.env}-{group.part}-{group.scale}-{group.settings}"
 
@@ -96,15 +96,17 @@ class Report:
         """Learning curves of a task, a figure for each part, settings and budget."""
         parts = []
         for group in (group for group in self.groups if group.env == env and group.part in plotting.PANELS):
-            apart = f" Settings: {group.scale}; {self.told[group.settings]}." if self.told[group.settings] else ""
+            settings = (
+                f" Settings: {group.scale}; {self.differing[group.settings]}." if self.differing[group.settings] else ""
+            )
             search = [group.config.get(f"controller.{key}") for key in ("population", "rollouts")]
             published = PUBLISHED.format(own=" × ".join(map(str, search)))
             for budget in plotting.budgets(group):
-                name = f"{self._named(group)}-budget{budget:g}"
-                rest = f" Budget of the transferred parts: {budget:g}.{apart}"
+                name = f"{self._file_name(group)}-budget{budget:g}"
+                rest = f" Budget of the transferred parts: {budget:g}.{settings}"
                 parts.append(self._figure(name, plotting.curves_figure(group, budget), CAPTIONS[group.part] + rest))
                 figure = plotting.published_figure(group, budget)
-                parts.append(self._figure(f"{name}-published", figure, published + apart))
+                parts.append(self._figure(f"{name}-published", figure, published + settings))
         return Html("".join(parts))
 
     def _gains(self) -> Html:
@@ -113,8 +115,8 @@ class Report:
             "worse, over all comparisons. All at equal budget."
         )
         figures = "".join(
-            self._figure(f"{self._named(group)}-gains", plotting.gains_figure(group, found), caption)
-            for group, found in self.judged
+            self._figure(f"{self._file_name(group)}-gains", plotting.gains_figure(group, compared), caption)
+            for group, compared in self.judged
         )
         return Html(f'<div class="pairs">{figures}</div>\n' if figures else "")
 
@@ -123,17 +125,20 @@ class Report:
         parts = []
         for group in (group for group in self.groups if group.part == "vision"):
             names, strips = labels(group.members), []
-            for each in sorted(group.members, key=lambda each: (not each.scratch, each)):
-                seed = min(group.members[each])
-                data = _last_picture(group.members[each][seed])
+            for strategy in sorted(group.members, key=lambda strategy: (not strategy.scratch, strategy)):
+                seed = min(group.members[strategy])
+                data = _last_picture(group.members[strategy][seed])
                 if data is not None:
-                    name = f"{names[each]}{f', from {each.source_env}' if each.source_env else ''}, seed {seed}"
-                    file = re.sub(r"[^\w.-]+", "_", f"{self._named(group)}-{names[each].replace('×', 'x')}-seed{seed}")
+                    source = f", from {strategy.source_env}" if strategy.source_env else ""
+                    name = f"{names[strategy]}{source}, seed {seed}"
+                    file = re.sub(
+                        r"[^\w.-]+", "_", f"{self._file_name(group)}-{names[strategy].replace('×', 'x')}-seed{seed}"
+                    )
                     write_bytes(self.folder / "figures" / f"{file}.png", data)
                     strips.append(page.figure(data, "png", f"{group.env}: {name}", name, strip=True))
             if strips:
-                apart = f", {self.told[group.settings]}" if self.told[group.settings] else ""
-                parts += [f"<h3>{escape(f'{group.env}, {group.scale}{apart}')}</h3>\n", *strips]
+                settings = f", {self.differing[group.settings]}" if self.differing[group.settings] else ""
+                parts += [f"<h3>{escape(f'{group.env}, {group.scale}{settings}')}</h3>\n", *strips]
         return Html("".join([page.paragraph(STRIP, "note"), *parts]) if parts else "")
 
     def _tables(self) -> None:
@@ -147,9 +152,11 @@ class Report:
             "measures": tidy.measure_rows,
             "runs": lambda run: [tidy.facts(run)],
         }
-        found = {name: [row for run in self.runs for row in rows(run)] for name, rows in tables.items()}
-        found["comparisons"] = comparison_rows([each for _, own in self.judged for each in own])
-        for name, rows in found.items():
+        rows_of = {name: [row for run in self.runs for row in rows(run)] for name, rows in tables.items()}
+        rows_of["comparisons"] = comparison_rows(
+            [comparison for _, group_comparisons in self.judged for comparison in group_comparisons]
+        )
+        for name, rows in rows_of.items():
             if rows:
                 tidy.write_csv(self.folder / "tables" / f"{name}.csv", rows)
 

@@ -44,15 +44,14 @@ class CommittedRun(FinishedRun):
 
 def read(folder: Path, part: str) -> list[CommittedRun]:
     """The runs of a study's ``runs.csv``, ``curves.csv``, ``costs.csv`` and, if it is there, ``heldout.csv``, in their
-    order. Raises `ValueError` where
-    the tables do not belong together.
+    order. Raises `ValueError` where the tables do not belong together.
     """
     runs, curves, costs = (table(folder / f"{name}.csv") for name in ("runs", "curves", "costs"))
     blocks = [
         list(_blocks(curves, lambda row: int(row["x"]))),
         list(_blocks(costs, lambda row: row["task"] == "source")),
     ]
-    if any(len(found) != len(runs) for found in blocks):
+    if any(len(block) != len(runs) for block in blocks):
         raise ValueError(
             f"{folder}: runs.csv has {len(runs)} runs, curves.csv {len(blocks[0])}, costs.csv {len(blocks[1])}"
         )
@@ -62,7 +61,8 @@ def read(folder: Path, part: str) -> list[CommittedRun]:
     if unknown := heldout.keys() - {row["run"] for row in runs}:
         raise ValueError(f"{folder}: heldout.csv has runs that runs.csv has not, such as {min(unknown)}")
     return [
-        CommittedRun(row, part, heldout.get(row["run"], {}), *each) for row, *each in zip(runs, *blocks, strict=True)
+        CommittedRun(row, part, heldout.get(row["run"], {}), *tables)
+        for row, *tables in zip(runs, *blocks, strict=True)
     ]
 
 
@@ -72,11 +72,11 @@ def table(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
-def _blocks(rows: Sequence[Row], place: Any) -> Iterator[list[Row]]:
-    """Rows of one run each: they stand together, in an order in which ``place`` never falls."""
+def _blocks(rows: Sequence[Row], order: Any) -> Iterator[list[Row]]:
+    """Rows of one run each: they stand together, in an order in which ``order`` never falls."""
     block: list[Row] = []
     for row in rows:
-        if block and (any(row[key] != block[-1][key] for key in FACTS) or place(row) < place(block[-1])):
+        if block and (any(row[key] != block[-1][key] for key in FACTS) or order(row) < order(block[-1])):
             yield block
             block = []
         block.append(row)
@@ -100,10 +100,10 @@ def _nested(flat: Mapping[str, str]) -> dict[str, Any]:
         if not text and (above or below):
             continue
         *nodes, leaf = key.split(".")
-        place = tree
+        branch = tree
         for node in nodes:
-            place = place.setdefault(node, {})
-        place[leaf] = _value(text)
+            branch = branch.setdefault(node, {})
+        branch[leaf] = _value(text)
     return tree
 
 

@@ -21,7 +21,7 @@ matplotlib.use("agg")
 COLOURS = ("#000000", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9", "#e69f00")  # Okabe & Ito 2008
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 MARKERS = "os^Dvx*P<>"
-KNOWN = (  # each with the same colour in every figure
+STRATEGIES = (  # each with the same colour in every figure
     *("scratch", "pretrained", "pretrained_vision", "pretrained_memory", "freeze2", "freeze_encoder", "freeze_lstm"),
     *("freeze_mdn", "random_encoder", "random_lstm", "random_memory", "from_noise", "from_shuffled", "aligned"),
     *("feature_extraction", "gradual_unfreezing", "fractional", "warm_controller"),
@@ -53,18 +53,18 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     """A look for each label, all different. A strategy, the first word of a label, has its own colour, scratch alone
     black; names of which none is a strategy's are told apart by their order.
     """
-    strategies = any(name.split()[0] in KNOWN for name in names)
-    found: dict[str, Look] = {}
+    strategies = any(name.split()[0] in STRATEGIES for name in names)
+    by_name: dict[str, Look] = {}
     styles: set[tuple[int, int]] = set()
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         word = name.split()[0]
-        own = KNOWN.index(word) if word in KNOWN else len(KNOWN) + zlib.crc32(word.encode()) % 97
-        own = own if strategies else place
-        style = next(s for s in range(own, own + 70) if (s % len(LINES), s % len(MARKERS)) not in styles)
+        start = STRATEGIES.index(word) if word in STRATEGIES else len(STRATEGIES) + zlib.crc32(word.encode()) % 97
+        start = start if strategies else index
+        style = next(s for s in range(start, start + 70) if (s % len(LINES), s % len(MARKERS)) not in styles)
         styles.add((style % len(LINES), style % len(MARKERS)))
-        colour = COLOURS[0] if own == 0 else COLOURS[1:][(own - 1) % (len(COLOURS) - 1)]
-        found[name] = Look(colour, LINES[style % len(LINES)], MARKERS[style % len(MARKERS)])
-    return found
+        colour = COLOURS[0] if start == 0 else COLOURS[1:][(start - 1) % (len(COLOURS) - 1)]
+        by_name[name] = Look(colour, LINES[style % len(LINES)], MARKERS[style % len(MARKERS)])
+    return by_name
 
 
 class Panel(NamedTuple):
@@ -105,19 +105,19 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
     end at the panel's edge where they are far wider than the lines.
     """
     names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
-    given = looks(names)
-    written = [*names, *(each.label for panel in panels for each in panel.published)]
+    look_of = looks(names)
+    entries = [*names, *(curve.label for panel in panels for curve in panel.published)]
     with matplotlib.rc_context(SETTINGS):
-        cell = 0.85 + 0.075 * max(map(len, written))  # inches of an entry of the legend
+        cell = 0.85 + 0.075 * max(map(len, entries))  # inches of an entry of the legend
         columns = min(4, max(1, int(width * len(panels) / cell)))
-        rows = -(-len(written) // columns)
+        rows = -(-len(entries) // columns)
         figure = Figure((width * len(panels), PANEL[1] + 0.22 * rows), layout="constrained")
         drawn = figure.subplots(1, len(panels), squeeze=False, sharey=share_y)[0]
         for axes, panel in zip(drawn, panels, strict=True):
             for name, curves in panel.curves.items():
-                _draw(axes, name, curves, given[name], names.index(name))
-            for place, published in enumerate(panel.published):
-                line = (":", "-", "--")[place % 3]
+                _draw(axes, name, curves, look_of[name], names.index(name))
+            for index, published in enumerate(panel.published):
+                line = (":", "-", "--")[index % 3]
                 axes.plot(published.x, published.y, color="0.6", linestyle=line, linewidth=1, label=published.label)
             axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
             if panel.log:
@@ -126,11 +126,11 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for together in [list(drawn)] if share_y else [[axes] for axes in drawn]:
             _fit(together)
-        shown = {
+        handle_of = {
             label: handle for axes in drawn for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        handles, columns = list(shown.values()), min(columns, len(shown))
-        figure.legend(handles, list(shown), loc="outside lower center", ncols=columns, handlelength=3.5)
+        handles, columns = list(handle_of.values()), min(columns, len(handle_of))
+        figure.legend(handles, list(handle_of), loc="outside lower center", ncols=columns, handlelength=3.5)
     return figure
 
 
@@ -145,7 +145,7 @@ def _fit(panels: Sequence[Axes]) -> None:
         panels[0].set_ylim(max(bottom, low - BEYOND * (high - low)), min(top, high + BEYOND * (high - low)))
 
 
-def _draw(axes: Axes, name: str, curves: Curves, look: Look, place: int) -> None:
+def _draw(axes: Axes, name: str, curves: Curves, look: Look, index: int) -> None:
     colour, line, marker = look
     if len(curves.seeds) > 1:
         bounds = np.array([seed_estimate(column)["interval"] for column in curves.values.T])
@@ -155,7 +155,7 @@ def _draw(axes: Axes, name: str, curves: Curves, look: Look, place: int) -> None
         for row in curves.values:
             axes.plot(curves.x, row, color=colour, linestyle=line, linewidth=0.6, alpha=0.6)
     every = max(1, len(curves.x) // 8)
-    start = (place * every // 3) % every  # so that markers of near lines do not cover each other
+    start = (index * every // 3) % every  # so that markers of near lines do not cover each other
     axes.plot(
         curves.x,
         curves.values.mean(axis=0),
@@ -176,11 +176,11 @@ def gains(title: str, unit: str, bars: Sequence[Bar]) -> Figure:
         figure = Figure((7.2, 0.9 + 0.34 * len(bars)), layout="constrained")
         axes = figure.subplots()
         axes.axvline(0, color="0.5", linewidth=1)
-        for place, bar in enumerate(bars):
+        for row, bar in enumerate(bars):
             if bar.interval is not None:
-                axes.plot(bar.interval, [place, place], color="black", linewidth=1.5)
-            axes.plot(bar.seeds, [place] * len(bar.seeds), "o", color="0.55", markersize=3)
-            axes.plot(bar.value, place, "D", color="black", markerfacecolor="white" if bar.hollow else "black")
+                axes.plot(bar.interval, [row, row], color="black", linewidth=1.5)
+            axes.plot(bar.seeds, [row] * len(bar.seeds), "o", color="0.55", markersize=3)
+            axes.plot(bar.value, row, "D", color="black", markerfacecolor="white" if bar.hollow else "black")
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set(title=title, xlabel=f"gain over scratch, {unit} (right: transfer helps)")

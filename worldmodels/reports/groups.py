@@ -38,7 +38,7 @@ OLD_NODES = {  # of the config, for runs of before results.json told what counts
     "measure_vision": (),
     "measure_memory": ("measure",),
 }
-OWN = "the run's own"  # data set, in the place of its seed
+OWN_DATA = "the run's own"  # data set, in the place of its seed
 
 
 @dataclass(frozen=True, order=True)
@@ -79,16 +79,16 @@ class Group:
         curve is not finite are left out; see `diverged`.
         """
         table, axis = TABLES[self.part]
-        found: dict[int, dict[float, float]] = {}
+        by_seed: dict[int, dict[float, float]] = {}
         for seed, run in sorted(self.members[strategy].items()):
             points = {row[axis]: row[measure] for row in run.results[self.part][table] if measure in row}
             if points and np.isfinite(list(points.values())).all():
-                found[seed] = points
-        shared = sorted(set.intersection(*map(set, found.values()))) if found else []
+                by_seed[seed] = points
+        shared = sorted(set.intersection(*map(set, by_seed.values()))) if by_seed else []
         if not shared:
             return None
-        values = np.array([[points[x] for x in shared] for points in found.values()])
-        return Curves(np.array(shared), values, tuple(found))
+        values = np.array([[points[x] for x in shared] for points in by_seed.values()])
+        return Curves(np.array(shared), values, tuple(by_seed))
 
     @property
     def size(self) -> int:
@@ -108,24 +108,26 @@ class Group:
 
 def settings(run: FinishedRun, part: str) -> dict[str, Any]:
     """What the figures of a part, or of one of `DIAGNOSTICS`, depend on besides transfer and seed, flat:
-    ``{"vae.epochs": 5, …}``. It is what the run's stages up to there declared, as ``results.json`` has it: ``inputs``
-    of each stage, ``heldout_inputs``. A setting that several stages have is told once, unless they differ.
+    ``{"vae.epochs": 5, …}``. These are the inputs that the run's stages up to there declared, as in ``results.json``:
+    ``inputs`` of each stage, and ``heldout_inputs``. A setting of several stages is listed once, unless they differ.
     """
     declared_by = {stage: entry.get("inputs") for stage, entry in run.results["stages"].items()}
-    wanted = STAGES[: STAGES.index(DIAGNOSTICS.get(part, part)) + 1]
+    stages = STAGES[: STAGES.index(DIAGNOSTICS.get(part, part)) + 1]
     if part in DIAGNOSTICS:
         declared_by |= run.results.get("heldout_inputs", {})
-        wanted = (*wanted, *HELDOUT, part)
-    inputs = {stage: declared_by[stage] for stage in wanted if stage in declared_by}
-    if any(given is None for given in inputs.values()) or (part in DIAGNOSTICS and HELDOUT[0] not in inputs):
-        inputs = _of_config(run, wanted)
-    found: dict[str, Any] = {"scale": run.results["scale"]}
-    for stage, given in inputs.items():
-        for node, value in given.items():
+        stages = (*stages, *HELDOUT, part)
+    inputs = {stage: declared_by[stage] for stage in stages if stage in declared_by}
+    if any(stage_inputs is None for stage_inputs in inputs.values()) or (
+        part in DIAGNOSTICS and HELDOUT[0] not in inputs
+    ):
+        inputs = _of_config(run, stages)
+    result: dict[str, Any] = {"scale": run.results["scale"]}
+    for stage, stage_inputs in inputs.items():
+        for node, value in stage_inputs.items():
             for key, leaf in flat(value, node).items() if node not in ("seed", "transfer") else ():
-                if found.setdefault(key, leaf) != leaf:
-                    found[f"{stage}.{key}"] = leaf
-    return found | {"collect.seed": _data_seed(run)}
+                if result.setdefault(key, leaf) != leaf:
+                    result[f"{stage}.{key}"] = leaf
+    return result | {"collect.seed": _data_seed(run)}
 
 
 def heldout_settings(run: FinishedRun, part: str) -> dict[str, Any]:
@@ -137,22 +139,24 @@ def _data_seed(run: FinishedRun) -> Any:
     """`OWN`, or the seed of a data set that runs share. A config of before ``collect.seed`` could be null holds the
     run's own as a number; there a number that is not the run's is a shared one.
     """
-    given = run.results["config"]["collect"]["seed"]
+    seed = run.results["config"]["collect"]["seed"]
     declares = "inputs" in run.results["stages"].get("collect", {})
-    return OWN if given is None or (not declares and given == run.results["seed"]) else given
+    return OWN_DATA if seed is None or (not declares and seed == run.results["seed"]) else seed
 
 
 def _of_config(run: FinishedRun, stages: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """In the place of what stages declare: all settings of the config but those that never count."""
+    """For runs whose stages declare no inputs: all settings of the config except those that never count."""
     config = migrated(run.results["config"])
     nodes = get_type_hints(Config)
-    found: dict[str, dict[str, Any]] = {"": {"trainer.precision": config["trainer"]["precision"]}}
+    inputs: dict[str, dict[str, Any]] = {"": {"trainer.precision": config["trainer"]["precision"]}}
     for stage in stages:
         for node in OLD_NODES[stage]:
-            never = {name for name, each in declared(nodes[node]).items() if each.setting.counts == "never"}
+            never = {
+                name for name, declaration in declared(nodes[node]).items() if declaration.setting.counts == "never"
+            }
             counting = {key: value for key, value in config[node].items() if key not in never}
-            found.setdefault(stage, {})[node] = counting
-    return found
+            inputs.setdefault(stage, {})[node] = counting
+    return inputs
 
 
 def flat(value: Any, name: str) -> dict[str, Any]:
@@ -165,12 +169,12 @@ def flat(value: Any, name: str) -> dict[str, Any]:
 def strategy(run: FinishedRun) -> Strategy:
     """The strategy of a run."""
     transfer = run.results["config"]["transfer"]
-    apart = {"name", "source_env", "budget"}
+    excluded = {"name", "source_env", "budget"}
     if transfer["load"] or transfer["budget"] == 1 or transfer.get("budgeted") == list(NETWORKS):
-        apart.add("budgeted")  # makes no difference, or is as ever
+        excluded.add("budgeted")  # makes no difference, or is as ever
     if not transfer.get("source_settings"):
-        apart.add("source_settings")  # which earlier runs have not
-    rest = {key: value for key, value in transfer.items() if key not in apart}
+        excluded.add("source_settings")  # which earlier runs have not
+    rest = {key: value for key, value in transfer.items() if key not in excluded}
     source = run.results["source_env"] or ""
     return Strategy(run.results["transfer"], source, float(transfer["budget"]), json.dumps(rest, sort_keys=True))
 
@@ -179,21 +183,23 @@ def labels(strategies: Iterable[Strategy]) -> dict[Strategy, str]:
     """A short name for each: the strategy's, with its budget if not all of it, and with what else it takes to tell
     several of one name apart.
     """
-    given = sorted(set(strategies))
+    distinct = sorted(set(strategies))
     names = {}
-    for each in given:
-        namesakes = [other for other in given if other.name == each.name]
-        words = [each.name]
+    for strategy in distinct:
+        namesakes = [other for other in distinct if other.name == strategy.name]
+        words = [strategy.name]
         if len({other.source_env for other in namesakes}) > 1:
-            words.append(f"from {each.source_env}")
-        if each.budget != 1:
-            words.append(f"×{each.budget:g}")
-        alike = [other for other in namesakes if (other.source_env, other.budget) == (each.source_env, each.budget)]
+            words.append(f"from {strategy.source_env}")
+        if strategy.budget != 1:
+            words.append(f"×{strategy.budget:g}")
+        alike = [
+            other for other in namesakes if (other.source_env, other.budget) == (strategy.source_env, strategy.budget)
+        ]
         variants = [json.loads(other.rest) for other in alike]
-        own = json.loads(each.rest)
-        differing = [key for key in own if any(other.get(key) != own[key] for other in variants)]
-        words += [f"{key}={json.dumps(own[key], ensure_ascii=False)}" for key in differing]
-        names[each] = " ".join(words)
+        choices = json.loads(strategy.rest)
+        differing = [key for key in choices if any(other.get(key) != choices[key] for other in variants)]
+        words += [f"{key}={json.dumps(choices[key], ensure_ascii=False)}" for key in differing]
+        names[strategy] = " ".join(words)
     return names
 
 
@@ -207,7 +213,7 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
     """
     groups: dict[tuple[str, str], Group] = {}
     notes = []
-    for run in sorted(runs, key=written):
+    for run in sorted(runs, key=written_at):
         if part not in run.results["stages"]:
             continue
         shared = settings(run, part)
@@ -225,28 +231,28 @@ def group_runs(runs: Sequence[FinishedRun], part: str) -> tuple[list[Group], lis
     return order, notes
 
 
-def written(run: FinishedRun) -> int:
+def written_at(run: FinishedRun) -> int:
     """When a run's results were written, to put the newest last; 0 of a committed table's."""
     path = run.folder / RESULTS
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def settings_apart(runs: Sequence[FinishedRun], part: str = "evaluate") -> dict[Path, str]:
-    """For each run's folder, its scale and what sets the settings of ``part`` apart from those of others on its task,
+def differing_settings(runs: Sequence[FinishedRun], part: str = "evaluate") -> dict[Path, str]:
+    """For each run's folder, its scale and the settings of ``part`` that differ between it and other runs on its task,
     as far as both have gone.
     """
-    found = {run.folder: {stage: settings(run, stage) for stage in _depths(run, part)} for run in runs}
-    told = {}
+    by_run = {run.folder: {stage: settings(run, stage) for stage in _depths(run, part)} for run in runs}
+    descriptions = {}
     for run in runs:
-        own, differing = found[run.folder], set()
+        by_stage, differing = by_run[run.folder], set()
         for other in (other for other in runs if other.results["env"] == run.results["env"]):
-            if shared := [stage for stage in own if stage in found[other.folder]]:
-                mine, others = own[shared[-1]], found[other.folder][shared[-1]]
+            if shared := [stage for stage in by_stage if stage in by_run[other.folder]]:
+                mine, others = by_stage[shared[-1]], by_run[other.folder][shared[-1]]
                 differing |= {key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key)}
-        last = list(own.values())[-1] if own else {}
+        last = list(by_stage.values())[-1] if by_stage else {}
         words = [f"{key}={json.dumps(last.get(key), ensure_ascii=False)}" for key in sorted(differing - {"scale"})]
-        told[run.folder] = " ".join([str(run.results["scale"]), *words])
-    return told
+        descriptions[run.folder] = " ".join([str(run.results["scale"]), *words])
+    return descriptions
 
 
 def _depths(run: FinishedRun, part: str) -> list[str]:
@@ -261,24 +267,28 @@ def artifact(run: FinishedRun, part: str) -> str:
 
 def _fold(group: Group) -> None:
     owners: dict[str, Strategy] = {}
-    for each in sorted(group.members, key=lambda each: (not each.scratch, -each.budget, len(each.rest), each)):
-        runs = group.members.pop(each)
-        made = {artifact(run, group.part) for run in runs.values()}
-        owner = next((owners[name] for name in sorted(made) if name in owners), each)
-        owners |= dict.fromkeys(made, owner)
+    for strategy in sorted(
+        group.members, key=lambda strategy: (not strategy.scratch, -strategy.budget, len(strategy.rest), strategy)
+    ):
+        runs = group.members.pop(strategy)
+        artifacts = {artifact(run, group.part) for run in runs.values()}
+        owner = next((owners[name] for name in sorted(artifacts) if name in owners), strategy)
+        owners |= dict.fromkeys(artifacts, owner)
         group.members[owner] = runs | group.members.get(owner, {})
     group.members = {
-        each: group.members[each]
-        for each in sorted(group.members, key=lambda each: (each.name, each.source_env, -each.budget, each.rest))
+        strategy: group.members[strategy]
+        for strategy in sorted(
+            group.members, key=lambda strategy: (strategy.name, strategy.source_env, -strategy.budget, strategy.rest)
+        )
     }
 
 
 def differences(groups: Sequence[Group]) -> dict[str, str]:
-    """For each group's ``settings``, what sets it apart from others of its task and part: ``key=value, …``."""
-    told = {}
+    """For each group's ``settings``, those that differ from other groups of its task and part: ``key=value, …``."""
+    descriptions = {}
     for group in groups:
         others = [other for other in groups if (other.env, other.part) == (group.env, group.part)]
         keys = sorted({key for other in others for key in other.config.keys() | group.config.keys()})
         differing = [key for key in keys if len({json.dumps(other.config.get(key)) for other in others}) > 1]
-        told[group.settings] = ", ".join(f"{key}={json.dumps(group.config.get(key))}" for key in differing)
-    return told
+        descriptions[group.settings] = ", ".join(f"{key}={json.dumps(group.config.get(key))}" for key in differing)
+    return descriptions

@@ -49,35 +49,37 @@ KEY = (
 )
 
 
-def verdicts(judged: Judged, told: dict[str, str]) -> Html:
-    """What to use when, for each task: strategies ranked by their gain. ``told``: what sets settings apart."""
+def verdicts(judged: Judged, differing: dict[str, str]) -> Html:
+    """What to use when, for each task: strategies ranked by their gain. ``differing``: what sets settings apart."""
     parts = [paragraph(HOW, "note")]
     for env in dict.fromkeys(group.env for group, _ in judged):
-        own = [pair for pair in judged if pair[0].env == env]
-        own.sort(key=lambda pair: ORDER.index(pair[0].part))
-        lines = [_verdict(group, found, told[group.settings]) for group, found in own]
+        of_task = [pair for pair in judged if pair[0].env == env]
+        of_task.sort(key=lambda pair: ORDER.index(pair[0].part))
+        lines = [_verdict(group, compared, differing[group.settings]) for group, compared in of_task]
         parts += [f"<h3>{escape(env)}</h3>\n", *lines]
     return Html("".join(parts))
 
 
-def _verdict(group: Group, found: Sequence[Comparison], apart: str) -> str:
-    head = f"<b>{escape(JUDGED[group.part][2])}</b>, {group.scale}{f' ({escape(apart)})' if apart else ''}: "
-    strategies = [each for each in group.members if not each.scratch]
+def _verdict(group: Group, compared: Sequence[Comparison], settings: str) -> str:
+    head = f"<b>{escape(JUDGED[group.part][2])}</b>, {group.scale}{f' ({escape(settings)})' if settings else ''}: "
+    strategies = [item for item in group.members if not item.scratch]
     if not strategies:
         return paragraph(Html(head + "scratch only; nothing to compare."))
     if len(strategies) == len(group.members):
         return paragraph(Html(head + "no scratch run with these settings; nothing to compare with."))
-    if not found:
+    if not compared:
         return paragraph(Html(head + "no seed in common with scratch, or nothing trained; nothing to compare."))
-    fair = ranked(found)
+    fair = ranked(compared)
     if not fair:
         lines = [paragraph(Html(f"{head}<b>undecided: no comparison at equal budget.</b>"))]
     else:
         lines = [
-            _against(head, [each for each in fair if each["reference"] == one], group.part) for one in _order(fair)
+            _against(head, [item for item in fair if item["reference"] == one], group.part) for one in _order(fair)
         ]
-    reasons = dict.fromkeys(each["unfair"] for each in found if each["unfair"])
-    labels = {reason: dict.fromkeys(each["label"] for each in found if each["unfair"] == reason) for reason in reasons}
+    reasons = dict.fromkeys(item["unfair"] for item in compared if item["unfair"])
+    labels = {
+        reason: dict.fromkeys(item["label"] for item in compared if item["unfair"] == reason) for reason in reasons
+    }
     unfair = [f"{reason}: {', '.join(names)}" for reason, names in labels.items()]
     rest = paragraph(f"Not judged. {'. '.join(unfair)}.", "note") if unfair else ""
     return "".join(lines) + rest
@@ -85,7 +87,7 @@ def _verdict(group: Group, found: Sequence[Comparison], apart: str) -> str:
 
 def _order(fair: Sequence[Comparison]) -> list[str]:
     """What there is to compare with, scratch with the greatest budget first."""
-    return list(dict.fromkeys(each["reference"] for each in sorted(fair, key=lambda each: -each["reference_budget"])))
+    return list(dict.fromkeys(item["reference"] for item in sorted(fair, key=lambda item: -item["reference_budget"])))
 
 
 def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
@@ -107,21 +109,21 @@ def _verdict_of(comparison: Comparison) -> str:
 
 
 def _tested(judgement: Judgement) -> str:
-    told = [("p", judgement.p), ("p of similar", judgement.p_similar)]
-    found = [f"{name} {number(p, 2)}" for name, p in told if p is not None]
-    margin = f", margin {number(judgement.margin)}" if judgement.margin and found else ""
-    return f" ({', '.join(found)}{margin})" if found else ""
+    p_values = [("p", judgement.p), ("p of similar", judgement.p_similar)]
+    texts = [f"{name} {number(p, 2)}" for name, p in p_values if p is not None]
+    margin = f", margin {number(judgement.margin)}" if judgement.margin and texts else ""
+    return f" ({', '.join(texts)}{margin})" if texts else ""
 
 
 def _by_validation(comparison: Comparison) -> str:
-    """That, and why, held-out rollouts do not decide for V or M; empty where they do."""
+    """Why validation and not held-out rollouts decides for V or M; empty where held-out rollouts do."""
     return f"; by validation: {comparison['fallback']}" if comparison.get("fallback") else ""
 
 
 def _probability(comparison: Comparison) -> str:
     """The probability of improvement, where there are seeds enough."""
-    found = comparison.get("probability")
-    return f"; better with probability {estimate(found)}" if found else ""
+    probability = comparison.get("probability")
+    return f"; better with probability {estimate(probability)}" if probability else ""
 
 
 def _seeds(comparison: Comparison) -> str:
@@ -132,7 +134,7 @@ def _seeds(comparison: Comparison) -> str:
 def _advice(fair: Sequence[Comparison]) -> str:
     """One sentence from fair comparisons with one reference, the greatest gain first."""
     reference = fair[0]["reference"]
-    decided = {kind: [each["label"] for each in fair if decision(each) == kind] for kind in MARKS}
+    decided = {kind: [item["label"] for item in fair if decision(item) == kind] for kind in MARKS}
     if decided["better"]:
         best, *others = decided["better"]
         return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than {reference}."
@@ -145,34 +147,34 @@ def _advice(fair: Sequence[Comparison]) -> str:
     return f"use {reference}: every strategy tried is worse."
 
 
-def matrix(judged: Judged, told: dict[str, str]) -> Html:
+def matrix(judged: Judged, differing: dict[str, str]) -> Html:
     """Source × target × strategy at a glance, then every metric."""
-    everything = [comparison for _, found in judged for comparison in found]
+    everything = [comparison for _, compared in judged for comparison in compared]
     if not everything:
         return Html("")
     parts = [paragraph(KEY, "note")]
     for part in JUDGED:
-        own = [each for each in everything if each["part"] == part]
-        if own:
-            parts += [f"<h3>{escape(JUDGED[part][2])}: gain, {UNITS[part]}</h3>\n", _overview(own)]
+        of_part = [item for item in everything if item["part"] == part]
+        if of_part:
+            parts += [f"<h3>{escape(JUDGED[part][2])}: gain, {UNITS[part]}</h3>\n", _overview(of_part)]
     for heading, fair in (("every metric, at equal budget", True), ("not comparable, decides nothing", False)):
         for part in ("vision", "memory", "controller"):
-            own = [each for each in everything if bool(each["unfair"]) != fair and each["part"] == part]
-            if own:
-                title, details = f"{JUDGED[part][2]}: {heading}", _details(own, told, fair)
+            of_part = [item for item in everything if bool(item["unfair"]) != fair and item["part"] == part]
+            if of_part:
+                title, details = f"{JUDGED[part][2]}: {heading}", _details(of_part, differing, fair)
                 parts += [f"<h3>{escape(title)}</h3>\n", details] if fair else [folded(title, details)]
     parts.append(paragraph(METHOD, "note"))
     return Html("".join(parts))
 
 
-def _overview(found: Sequence[Comparison]) -> Html:
-    targets = list(dict.fromkeys(each["env"] for each in found))
+def _overview(compared: Sequence[Comparison]) -> Html:
+    targets = list(dict.fromkeys(item["env"] for item in compared))
     rows = []
-    for source, label in dict.fromkeys((each["source_env"], each["label"]) for each in found):
+    for source, label in dict.fromkeys((item["source_env"], item["label"]) for item in compared):
         cells = []
         for target in targets:
-            here = [e for e in found if (e["source_env"], e["label"], e["env"]) == (source, label, target)]
-            cells.append("; ".join(map(_cell, here)) or " ")
+            matching = [e for e in compared if (e["source_env"], e["label"], e["env"]) == (source, label, target)]
+            cells.append("; ".join(map(_cell, matching)) or " ")
         rows.append((source, label, *cells))
     return table(("source", "strategy", *(f"→ {target}" for target in targets)), rows)
 
@@ -182,27 +184,32 @@ def _cell(comparison: Comparison) -> str:
     return f"({gain})" if comparison["unfair"] else f"{MARKS[decision(comparison)]} {gain}"
 
 
-def _details(found: Sequence[Comparison], told: dict[str, str], fair: bool) -> Html:
-    """Comparisons of one part; what all have in common of settings and reference is left out."""
+def _details(compared: Sequence[Comparison], differing: dict[str, str], fair: bool) -> Html:
+    """Comparisons of one part; settings and references that all have in common are left out."""
     shared = {
-        "against": [each["reference"] for each in found],
-        "settings": [f"{each['scale']} {told[each['settings']]}" for each in found],
+        "against": [item["reference"] for item in compared],
+        "settings": [f"{item['scale']} {differing[item['settings']]}" for item in compared],
     }
-    shown = {name: cells for name, cells in shared.items() if len(set(cells)) > 1}
-    metrics = [metric for metric in COLUMNS if any(metric in each for each in found)]
+    columns_that_differ = {name: cells for name, cells in shared.items() if len(set(cells)) > 1}
+    metrics = [metric for metric in COLUMNS if any(metric in item for item in compared)]
     rows = []
-    for place, each in enumerate(found):
-        known = [metric for metric in metrics if metric in each]
-        figures = [_metric(each, metric) for metric in metrics]
-        negative = [metric.replace("_", "-") for metric in known if each[metric]["negative"]]
-        last = ("all" if len(negative) == len(known) else ", ".join(negative) or "no") if fair else each["unfair"]
-        first = (each["env"], each["source_env"], each["label"], *(cells[place] for cells in shown.values()))
-        rows.append((*first, " ".join(map(str, each["seeds"])), *figures, last))
+    for index, item in enumerate(compared):
+        available = [metric for metric in metrics if metric in item]
+        figures = [_metric(item, metric) for metric in metrics]
+        negative = [metric.replace("_", "-") for metric in available if item[metric]["negative"]]
+        last = ("all" if len(negative) == len(available) else ", ".join(negative) or "no") if fair else item["unfair"]
+        first = (
+            item["env"],
+            item["source_env"],
+            item["label"],
+            *(cells[index] for cells in columns_that_differ.values()),
+        )
+        rows.append((*first, " ".join(map(str, item["seeds"])), *figures, last))
     columns = (
         "target",
         "source",
         "strategy",
-        *shown,
+        *columns_that_differ,
         "seeds",
         *(COLUMNS[metric] for metric in metrics),
     )
@@ -225,10 +232,10 @@ def _two_lines(gain: Mapping[str, Any], note: str = "") -> Html:
     return Html(f'<span class="figure">{value}{note}<br>{interval}</span>')
 
 
-def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:
+def settings_note(groups: Sequence[Group], differing: dict[str, str]) -> Html:
     """Which settings were kept apart; empty where each task and part has one."""
-    apart = [group for group in groups if told[group.settings]]
-    if not apart:
+    with_differences = [group for group in groups if differing[group.settings]]
+    if not with_differences:
         return Html("")
     text = "Runs of other settings are never averaged or compared with each other. Apart are here:"
     rows = [
@@ -237,10 +244,10 @@ def settings_note(groups: Sequence[Group], told: dict[str, str]) -> Html:
             group.part,
             group.scale,
             group.settings,
-            told[group.settings],
+            differing[group.settings],
             group.size,
         )
-        for group in apart
+        for group in with_differences
     ]
     return Html(
         paragraph(text) + table(("task", "part", "scale", "settings", "what sets them apart", "runs"), rows, ["runs"])

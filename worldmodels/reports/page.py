@@ -52,13 +52,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
-def estimate(found: Mapping[str, Any] | None, sign: bool = False) -> str:
+def estimate(figure: Mapping[str, Any] | None, sign: bool = False) -> str:
     """``value [low, high]`` of a figure with its interval, if it has one."""
-    if found is None or found["value"] is None:
+    if figure is None or figure["value"] is None:
         return "–"
-    limits = found["interval"]
-    plus = "+" if sign and found["value"] > 0 else ""
-    return f"{plus}{number(found['value'])}" + (f" [{', '.join(map(number, limits))}]" if limits else "")
+    limits = figure["interval"]
+    plus = "+" if sign and figure["value"] > 0 else ""
+    return f"{plus}{number(figure['value'])}" + (f" [{', '.join(map(number, limits))}]" if limits else "")
 
 
 def link(target: str, text: str) -> Html:
@@ -72,9 +72,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Iterab
 
     def row(cells: Sequence[Any], tag: str) -> str:
         parts = []
-        for place, cell in enumerate(cells):
+        for index, cell in enumerate(cells):
             text = cell if isinstance(cell, Html) else escape(str(cell))
-            style = ' class="number"' if place in right else ""
+            style = ' class="number"' if index in right else ""
             parts.append(f"<{tag}{style}>{text}</{tag}>")
         return f"<tr>{''.join(parts)}</tr>"
 
@@ -114,11 +114,11 @@ def folded(title: str, content: str) -> Html:
 
 def document(title: str, lead: str, sections: Mapping[str, str]) -> str:
     """The page: a title, a paragraph of HTML, and its sections, HTML by heading, those that are not empty."""
-    shown = {heading: content for heading, content in sections.items() if content}
-    links = "".join(f'<a href="#{place}">{escape(heading)}</a>' for place, heading in enumerate(shown))
+    content_by_heading = {heading: content for heading, content in sections.items() if content}
+    links = "".join(f'<a href="#{index}">{escape(heading)}</a>' for index, heading in enumerate(content_by_heading))
     body = "".join(
-        f'<section><h2 id="{place}">{escape(heading)}</h2>\n{content}</section>\n'
-        for place, (heading, content) in enumerate(shown.items())
+        f'<section><h2 id="{index}">{escape(heading)}</h2>\n{content}</section>\n'
+        for index, (heading, content) in enumerate(content_by_heading.items())
     )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8">\n<title>{escape(title)}</title>\n'

@@ -28,20 +28,20 @@ def reconstructions(runs: Mapping[str, FinishedRun]) -> np.ndarray:
     `ValueError` where the runs were judged on different rollouts.
     """
     first = next(iter(runs.values()))
-    heldout = first.judged("heldout")
+    heldout = first.heldout_folder("heldout")
     if heldout is None or len({run.results["heldout"]["heldout"] for run in runs.values()}) > 1:
         raise ValueError("expected runs whose V was probed, all on the same held-out rollouts")
     store, config = RolloutStore(heldout), first.config
     task, fps = task_class(config.env), task_spec(config.env).fps
     frames = []
     for i in np.linspace(0, len(store) - 1, FRAMES).astype(int):
-        shown = np.flatnonzero(task.shown(store.read(int(i), "states"), fps))
-        frames.append(store.read(int(i), "frames")[shown[len(shown) // 2] if len(shown) else 0])
+        visible = np.flatnonzero(task.shown(store.read(int(i), "states"), fps))
+        frames.append(store.read(int(i), "frames")[visible[len(visible) // 2] if len(visible) else 0])
     rows = {"held-out frames": np.stack(frames)}
     for label, run in runs.items():
         network = make_vision(run.config, run.vision.weights).eval()
-        seen = to_unit(torch.from_numpy(rows["held-out frames"]))
-        rows[label] = to_pixels(network.decode(network.encode(seen).mu)).numpy()
+        inputs = to_unit(torch.from_numpy(rows["held-out frames"]))
+        rows[label] = to_pixels(network.decode(network.encode(inputs).mu)).numpy()
     return np.vstack([np.hstack([_words(label), media.grid([row], factor=FACTOR)]) for label, row in rows.items()])
 
 

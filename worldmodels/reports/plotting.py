@@ -31,17 +31,20 @@ AXES = {"vision": "epoch", "memory": "step", "controller": "generation"}
 def curves_of(group: Group, measure: str, budget: float) -> dict[str, Curves]:
     """Curves of the strategies with ``budget``, by label, after scratch's with as much and with all."""
     names = labels(group.members)
-    chosen = [each for each in group.members if each.budget in (budget, 1.0 if each.scratch else budget)]
-    found = {
-        names[each]: group.curves(each, measure) for each in sorted(chosen, key=lambda each: (not each.scratch, each))
+    chosen = [
+        strategy for strategy in group.members if strategy.budget in (budget, 1.0 if strategy.scratch else budget)
+    ]
+    by_label = {
+        names[strategy]: group.curves(strategy, measure)
+        for strategy in sorted(chosen, key=lambda strategy: (not strategy.scratch, strategy))
     }
-    return {name: curves for name, curves in found.items() if curves is not None}
+    return {name: curves for name, curves in by_label.items() if curves is not None}
 
 
 def budgets(group: Group) -> list[float]:
     """Budgets of the strategies, each worth a figure; of scratch if there is nothing else. The greatest first."""
-    found = {each.budget for each in group.members if not each.scratch}
-    return sorted(found or {each.budget for each in group.members}, reverse=True)
+    of_transfer = {strategy.budget for strategy in group.members if not strategy.scratch}
+    return sorted(of_transfer or {strategy.budget for strategy in group.members}, reverse=True)
 
 
 def curves_figure(group: Group, budget: float) -> Figure | None:
@@ -64,10 +67,10 @@ def published_figure(group: Group, budget: float) -> Figure | None:
     return learning_curves([panel], width=8)
 
 
-def gains_figure(group: Group, found: Sequence[Comparison]) -> Figure | None:
+def gains_figure(group: Group, compared: Sequence[Comparison]) -> Figure | None:
     """Gain over scratch of the fair comparisons of a group; hollow where neither better nor worse. None without one."""
     bars = []
-    for comparison in (each for each in found if not each["unfair"]):
+    for comparison in (candidate for candidate in compared if not candidate["unfair"]):
         gain, hollow = comparison[comparison["deciding"]], decision(comparison) not in ("better", "worse")
         bars.append(Bar(comparison["label"], gain["value"], gain["interval"], gain["per_seed"], hollow))
     if not bars:

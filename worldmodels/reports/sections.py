@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.reports import tidy
-from worldmodels.reports.groups import labels, settings_apart, strategy, written
+from worldmodels.reports.groups import differing_settings, labels, strategy, written_at
 from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
 from worldmodels.store.heldout import OF_VALIDATION, PATHS
 from worldmodels.store.results import score_line
@@ -15,7 +15,7 @@ from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
 LARGEST_FILM = 4_000_000  # bytes
-PLACE = ("task", "strategy", "source", "settings")
+COMMON_COLUMNS = ("task", "strategy", "source", "settings")
 
 
 def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
@@ -28,18 +28,18 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
     for run in runs:
         results, stages = run.results, list(run.results["stages"])
         generations, score = results.get("controller", {}).get("generations") or [{}], results.get("evaluation")
-        told = "–"
+        score_text = "–"
         if score is not None:
-            told = estimate({"value": score["mean"], "interval": score["interval"]})
-            told += "" if score.get("official", True) else " (cut)"
+            score_text = estimate({"value": score["mean"], "interval": score["interval"]})
+            score_text += "" if score.get("official", True) else " (cut)"
         path = path_from(folder, run.folder)
         rows.append(
             (
                 *(results["env"], names[strategy(run)], results["source_env"] or "", results["scale"], results["seed"]),
                 stages[-1] if stages else "–",
-                *(_after_training(results, *place) for place in figures_of),
+                *(_after_training(results, *part_and_name) for part_and_name in figures_of),
                 *(number(row.get("mean")) for row in (generations[0], generations[-1])),
-                told,
+                score_text,
                 number(score["random"]["mean"]) if score and "random" in score else "–",
                 Html(f"{link(f'{path}/', 'folder')} {link(f'{path}/{RESULTS}', 'results')}"),
             )
@@ -55,10 +55,10 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
 
 def _after_training(results: Mapping[str, Any], part: str, name: str) -> str:
     """A held-out figure of V or M, or validation's last, which is then said."""
-    given = results.get(part, {})
-    if given.get(name) is not None:
-        return number(given[name], 4)
-    rows = given.get(tidy.TABLES[part][0]) or [{}]
+    figures = results.get(part, {})
+    if figures.get(name) is not None:
+        return number(figures[name], 4)
+    rows = figures.get(tidy.TABLES[part][0]) or [{}]
     value = rows[-1].get(OF_VALIDATION[name])
     return f"{number(value, 4)} (val)" if value is not None else "–"
 
@@ -70,17 +70,17 @@ def _by_strategy(
     the values of ``keys``, and the rows, one a seed, the newest of each. ``part``: whose settings must be the same.
     """
     runs = [run for run in runs if rows_of(run)]
-    names, told = labels(map(strategy, runs)), settings_apart(runs, part)
-    found: dict[tuple[Any, ...], dict[int, Row]] = {}
-    for run in sorted(runs, key=written):
-        each = strategy(run)
-        place = (run.results["env"], names[each], each.source_env, told[run.folder])
+    names, settings = labels(map(strategy, runs)), differing_settings(runs, part)
+    lines: dict[tuple[Any, ...], dict[int, Row]] = {}
+    for run in sorted(runs, key=written_at):
+        chosen = strategy(run)
+        common = (run.results["env"], names[chosen], chosen.source_env, settings[run.folder])
         for row in rows_of(run):
-            found.setdefault((place, not each.scratch, tuple(row[key] for key in keys)), {})[row["seed"]] = row
+            lines.setdefault((common, not chosen.scratch, tuple(row[key] for key in keys)), {})[row["seed"]] = row
     order = sorted(
-        found.items(), key=lambda item: (item[0][0][0], item[0][1], item[0][0])
+        lines.items(), key=lambda item: (item[0][0][0], item[0][1], item[0][0])
     )  # a strategy's own rows stay
-    return [(place, values, [rows[seed] for seed in sorted(rows)]) for (place, _, values), rows in order]
+    return [(common, values, [rows[seed] for seed in sorted(rows)]) for (common, _, values), rows in order]
 
 
 def _over_seeds(rows: Sequence[Mapping[str, Any]], key: str) -> str:
@@ -100,20 +100,27 @@ def _limits(row: Mapping[str, Any]) -> list[float] | None:
 
 def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     """Scores by strategy: the mean over seeds with its interval, and the agent's on every seed."""
-    found: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
-    for place, (contestant, official, episodes), scores in _by_strategy(
+    lines: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
+    for common, (contestant, official, episodes), scores in _by_strategy(
         runs, tidy.evaluation_rows, ["contestant", "official", "episodes"], "evaluate"
     ):
-        line = (*place, f"{episodes}{'' if official else ' (cut)'}")
-        found.setdefault(line, {})[contestant] = scores
+        line = (*common, f"{episodes}{'' if official else ' (cut)'}")
+        lines.setdefault(line, {})[contestant] = scores
     rows = []
-    for line, scores in found.items():
+    for line, scores in lines.items():
         cells = (_scores(scores.get(contestant, [])) for contestant in tidy.CONTESTANTS)
-        each = (
+        per_seed = (
             f"{row['seed']}: {estimate({'value': row['mean'], 'interval': _limits(row)})}" for row in scores["mean"]
         )
-        rows.append((*line, *cells, "; ".join(each)))
-    columns = (*PLACE, "episodes", "agent", "best individual", "random", "the agent's, seed: mean [over episodes]")
+        rows.append((*line, *cells, "; ".join(per_seed)))
+    columns = (
+        *COMMON_COLUMNS,
+        "episodes",
+        "agent",
+        "best individual",
+        "random",
+        "the agent's, seed: mean [over episodes]",
+    )
     note = (
         "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none; IQM: their "
         "interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. (cut): episodes were "
@@ -137,8 +144,8 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
     )
     note = "total = copied + fresh = frozen + trainable. Copied: from the source; fresh: initialised at random."
     columns = ("task", "strategy", "source", "module", *kinds)
-    whole = Html(table(columns, rows, kinds) + paragraph(note, "note"))
-    return folded(f"{len(rows)} modules", whole) if rows else Html("")
+    content = Html(table(columns, rows, kinds) + paragraph(note, "note"))
+    return folded(f"{len(rows)} modules", content) if rows else Html("")
 
 
 def film(run: FinishedRun) -> Html:
@@ -155,10 +162,10 @@ def film(run: FinishedRun) -> Html:
 def cost_table(runs: Sequence[FinishedRun]) -> Html:
     """Seconds and frames by strategy, the target's own and with the source's counted."""
     rows = []
-    for place, (stages,), found in _by_strategy(runs, _cost, ["stages"], "evaluate"):
+    for common, (stages,), costs in _by_strategy(runs, _cost, ["stages"], "evaluate"):
         keys = ("vision", "memory", "controller", "target", "source", "both", "frames", "source_frames", "all_frames")
-        rows.append((*place, stages, len(found), *(number(_mean(found, key)) for key in keys)))
-    columns = (*PLACE, "up to", "seeds", "V, s", "M, s", "C, s", "target, s", "source, s")
+        rows.append((*common, stages, len(costs), *(number(_mean(costs, key)) for key in keys)))
+    columns = (*COMMON_COLUMNS, "up to", "seeds", "V, s", "M, s", "C, s", "target, s", "source, s")
     columns += ("both, s", "frames", "source's frames", "both")
     return Html(table(columns, rows, columns[5:]) + paragraph(COST, "note")) if rows else Html("")
 
@@ -183,12 +190,16 @@ def _cost(run: FinishedRun) -> list[Row]:
         sum(value for (whose, _), value in seconds.items() if whose == task) for task in ("target", "source")
     )
     loads = bool(run.results["config"]["transfer"]["load"])
-    known = not loads or any(task == "source" for task, _ in seconds)
-    whole = frames.get("source") if loads else 0
+    source_known = not loads or any(task == "source" for task, _ in seconds)
+    source_frames = frames.get("source") if loads else 0
     row = {stage: seconds.get(("target", stage)) for stage in ("vision", "memory", "controller")}
-    row |= {"target": target, "source": source if known else None, "both": target + source if known else None}
-    row |= {"frames": frames.get("target"), "source_frames": whole}
-    row["all_frames"] = None if whole is None or row["frames"] is None else whole + row["frames"]
+    row |= {
+        "target": target,
+        "source": source if source_known else None,
+        "both": target + source if source_known else None,
+    }
+    row |= {"frames": frames.get("target"), "source_frames": source_frames}
+    row["all_frames"] = None if source_frames is None or row["frames"] is None else source_frames + row["frames"]
     return [{**tidy.facts(run), "stages": list(run.results["stages"])[-1], **row}]
 
 
@@ -200,16 +211,16 @@ def _mean(rows: Sequence[Row], key: str) -> float | None:
 def probe_table(runs: Sequence[FinishedRun]) -> Html:
     """R² of the probes and recall of objects on held-out rollouts, over seeds."""
     keys = ("part", "inputs", "target")
-    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    lines: dict[tuple[Any, ...], dict[str, str]] = {}
     for model in ("vision", "memory"):
 
-        def own(run: FinishedRun, model: str = model) -> list[Row]:
+        def model_rows(run: FinishedRun, model: str = model) -> list[Row]:
             return [row for row in tidy.probe_rows(run) if row["part"] == model]
 
-        for place, (*values, probe), rows in _by_strategy(runs, own, [*keys, "probe"], f"probe_{model}"):
-            found.setdefault((*place, *values, len(rows)), {})[probe] = _over_seeds(rows, "value")
-    rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in found.items()]
-    columns = (*PLACE, "model", "inputs", "target", "seeds")
+        for common, (*values, probe), rows in _by_strategy(runs, model_rows, [*keys, "probe"], f"probe_{model}"):
+            lines.setdefault((*common, *values, len(rows)), {})[probe] = _over_seeds(rows, "value")
+    rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in lines.items()]
+    columns = (*COMMON_COLUMNS, "model", "inputs", "target", "seeds")
     note = (
         "What V's z, and M's [z, h], carry of the true state: R² of a linear and a small MLP probe. Recall: share of "
         "reconstructions that still show the object. Means over seeds, with 95 % intervals."
@@ -226,21 +237,21 @@ def heldout_table(runs: Sequence[FinishedRun]) -> Html:
     rows = []
     for part in PATHS:
 
-        def own(run: FinishedRun, part: str = part) -> list[Row]:
+        def part_rows(run: FinishedRun, part: str = part) -> list[Row]:
             return [row for row in tidy.heldout_rows(run) if row["part"] == part]
 
-        for place, (measure,), found in _by_strategy(runs, own, ["measure"], f"measure_{part}"):
-            rows.append((*place, HELD_OUT[measure], len(found), _over_seeds(found, "value")))
+        for common, (measure,), figures in _by_strategy(runs, part_rows, ["measure"], f"measure_{part}"):
+            rows.append((*common, HELDOUT_LABELS[measure], len(figures), _over_seeds(figures, "value")))
     note = (
         "After training, on rollouts that no model was trained on, the same for every seed: what comparisons use. "
         "Learning curves are of validation, which has a few rollouts, other ones for each seed. Means over seeds, with "
         "95 % intervals; NLL is comparable only between runs with the same V."
     )
-    columns = (*PLACE, "figure", "seeds", "mean")
+    columns = (*COMMON_COLUMNS, "figure", "seeds", "mean")
     return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")
 
 
-HELD_OUT = {
+HELDOUT_LABELS = {
     "heldout_reconstruction": "V: squared error a frame",
     "heldout_kl": "V: KL, nats a frame",
     "heldout_nll": "M: NLL, nats per dimension",
@@ -252,18 +263,18 @@ def measure_table(runs: Sequence[FinishedRun]) -> Html:
     """M's open-loop errors and NLL on held-out rollouts beside those of its baselines, over seeds."""
 
     def chosen(run: FinishedRun) -> list[Row]:
-        kept = (
+        measured = (
             row for row in tidy.measure_rows(run) if row["measure"] in ("open_loop", "nll") and row["model"] in MODELS
         )
-        return [row for row in kept if row["value"] is not None]
+        return [row for row in measured if row["value"] is not None]
 
-    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    lines: dict[tuple[Any, ...], dict[str, str]] = {}
     keys = ("measure", "horizon", "model")
-    for place, (measure, horizon, model), rows in _by_strategy(runs, chosen, keys, "measure_memory"):
-        what = "NLL" if measure == "nll" else f"{horizon} step{'s' if horizon > 1 else ''}"
-        found.setdefault((*place, what, len(rows)), {})[model] = _over_seeds(rows, "value")
-    rows = [(*line, *(cells.get(model, "–") for model in MODELS)) for line, cells in found.items()]
-    columns = (*PLACE, "what", "seeds", "M", "persistence", "reservoir", "mismatched actions")
+    for common, (measure, horizon, model), rows in _by_strategy(runs, chosen, keys, "measure_memory"):
+        label = "NLL" if measure == "nll" else f"{horizon} step{'s' if horizon > 1 else ''}"
+        lines.setdefault((*common, label, len(rows)), {})[model] = _over_seeds(rows, "value")
+    rows = [(*line, *(cells.get(model, "–") for model in MODELS)) for line, cells in lines.items()]
+    columns = (*COMMON_COLUMNS, "what", "seeds", "M", "persistence", "reservoir", "mismatched actions")
     note = (
         "n steps: open-loop error as a share of the variance of μ. NLL: nats per dimension; comparable only between "
         "runs with the same V. Means over seeds, with 95 % intervals."

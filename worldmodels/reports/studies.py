@@ -19,21 +19,21 @@ from worldmodels.utils.statistics import seed_estimate
 WORDY = ("run", "load", "freeze")  # of a row's facts: in ``runs.csv`` they stand once
 
 
-def arguments(description: str, here: Path) -> argparse.Namespace:
+def arguments(description: str, study: Path) -> argparse.Namespace:
     """The command line of a study's analysis: ``runs``, patterns of folders, and ``to``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", help="folders that hold results.json, or patterns of them")
-    parser.add_argument("--from-csv", type=Path, nargs="?", const=here, help="a folder of tables instead: the study's")
-    parser.add_argument("--to", type=Path, default=here, help="where tables and figures go")
-    given = parser.parse_args()
-    if bool(given.runs) == bool(given.from_csv):
+    parser.add_argument("--from-csv", type=Path, nargs="?", const=study, help="a folder of tables instead: the study's")
+    parser.add_argument("--to", type=Path, default=study, help="where tables and figures go")
+    options = parser.parse_args()
+    if bool(options.runs) == bool(options.from_csv):
         parser.error("expected runs, or --from-csv")
-    return given
+    return options
 
 
 def read(patterns: Sequence[str], part: str, tables: Path | None = None) -> Sequence[FinishedRun]:
-    """The runs that went as far as ``part`` (vision, memory or controller), or those of a folder of ``tables``; what is
-    no run is told. Exits where there are none, or those of several scales.
+    """The runs that went as far as ``part`` (vision, memory or controller), or those of a folder of ``tables``. Prints
+    which folders are no runs. Exits where there are none, or runs of several scales.
     """
     if tables is not None:
         return committed.read(tables, part)
@@ -45,25 +45,33 @@ def read(patterns: Sequence[str], part: str, tables: Path | None = None) -> Sequ
     runs = [run for run in runs if part in run.results]
     scales = sorted({run.results["scale"] for run in runs})
     if len(scales) != 1:
-        found = f"those of the scales {', '.join(scales)}" if scales else "none"
-        raise SystemExit(f"error: expected finished runs as far as stage={part}, all of one scale: got {found}")
+        got = f"those of the scales {', '.join(scales)}" if scales else "none"
+        raise SystemExit(f"error: expected finished runs as far as stage={part}, all of one scale: got {got}")
     return runs
 
 
 def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple[Group, list[Comparison]]]:
     """Write the tables of ``part`` (vision, memory or controller) into ``to``: ``runs.csv``, a line for each run with
     its whole config; ``curves.csv``; ``heldout.csv``, V's or M's figures of the held-out rollouts, where runs have
-    them; ``comparisons.csv``, every strategy against scratch; ``costs.csv``. Returns the
-    groups of comparable runs with their comparisons.
+    them; ``comparisons.csv``, every strategy against scratch; ``costs.csv``. Returns the groups of comparable runs with
+    their comparisons.
     """
     groups, notes = group_runs(runs, part)
     for note in notes:
         print(note)
-    found = [(group, comparisons(group)) for group in groups]
-    reasons = Counter(each["fallback"] for _, own in found for each in own if each.get("fallback"))
+    compared = [(group, comparisons(group)) for group in groups]
+    reasons = Counter(
+        comparison["fallback"]
+        for _, group_comparisons in compared
+        for comparison in group_comparisons
+        if comparison.get("fallback")
+    )
     for reason, count in reasons.items():
         print(f"{count} comparisons are by validation: {reason}")
-    tidy.write_csv(to / "comparisons.csv", comparison_rows([each for _, own in found for each in own]))
+    tidy.write_csv(
+        to / "comparisons.csv",
+        comparison_rows([comparison for _, group_comparisons in compared for comparison in group_comparisons]),
+    )
     if not any(isinstance(run, committed.CommittedRun) for run in runs):  # whose tables these are
         tidy.write_csv(to / "runs.csv", [_config_row(run) for run in runs])
         curves = [row for run in runs for row in tidy.curve_rows(run) if row["part"] == part]
@@ -71,26 +79,26 @@ def write_tables(to: Path, runs: Sequence[FinishedRun], part: str) -> list[tuple
         if heldout := [row for run in runs for row in tidy.heldout_rows(run) if row["part"] == part]:
             tidy.write_csv(to / "heldout.csv", [_short(row) | {"run": row["run"]} for row in heldout])
         tidy.write_csv(to / "costs.csv", [_short(row) for run in runs for row in tidy.cost_rows(run)])
-    return found
+    return compared
 
 
 def bounded(name: str, values: Sequence[float] | np.ndarray) -> tidy.Row:
     """The mean of a value for each seed as column ``name``, its 95 % interval as ``name_low`` and
     ``name_high``.
     """
-    found = seed_estimate(values)
-    low, high = found["interval"] or (None, None)
-    return {name: found["value"], f"{name}_low": low, f"{name}_high": high}
+    figure = seed_estimate(values)
+    low, high = figure["interval"] or (None, None)
+    return {name: figure["value"], f"{name}_low": low, f"{name}_high": high}
 
 
 def judged(rows: Sequence[tidy.Row], family: Sequence[str]) -> list[tidy.Row]:
     """Gains with their verdicts: rows with the same values of ``family`` are one. Each has ``per_seed`` and ``learnt``,
     what its reference has learnt, or None.
     """
-    found: dict[tuple[Any, ...], list[tidy.Row]] = {}
+    families: dict[tuple[Any, ...], list[tidy.Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[key] for key in family), []).append(row)
-    for members in found.values():
+        families.setdefault(tuple(row[key] for key in family), []).append(row)
+    for members in families.values():
         margins = [None if row["learnt"] is None else MARGIN * row["learnt"] for row in members]
         for row, judgement in zip(members, judge([row["per_seed"] for row in members], margins), strict=True):
             row |= judged_row(judgement)
@@ -121,9 +129,9 @@ def write_gains(path: Path, rows: Sequence[tidy.Row]) -> None:
 
 def carried(rows: Sequence[tidy.Row], path: Path, keys: Sequence[str], columns: Sequence[str]) -> list[tidy.Row]:
     """Rows of a summary with the ``columns`` that only runs can tell, from the committed file where they are None."""
-    known = {tuple(row[key] for key in keys): row for row in committed.table(path)}
+    committed_rows = {tuple(row[key] for key in keys): row for row in committed.table(path)}
     for row in rows:
-        old = known[
+        old = committed_rows[
             tuple(
                 "" if row[key] is None else f"{row[key]:.6g}" if isinstance(row[key], float) else str(row[key])
                 for key in keys
@@ -137,15 +145,15 @@ def probe_rows(group: Group, strategies: Sequence[Strategy]) -> Iterator[tidy.Ro
     """What V tells of the true state: a row for each strategy, target and probe (linear, mlp, recall), over seeds, with
     each seed's."""
     names = labels(group.members)
-    for each in strategies:
-        found: dict[tuple[str, str], list[float]] = {}
-        for run in group.members[each].values():
+    for strategy in strategies:
+        by_probe: dict[tuple[str, str], list[float]] = {}
+        for run in group.members[strategy].values():
             for row in tidy.probe_rows(run):
                 if row["part"] == "vision" and row["value"] is not None:
-                    found.setdefault((row["target"], row["probe"]), []).append(row["value"])
-        for (target, probe), values in found.items():
-            place = {"env": group.env, "label": names[each], "target": target, "probe": probe, "seeds": len(values)}
-            yield place | bounded("value", values) | {"values": " ".join(f"{value:.6g}" for value in values)}
+                    by_probe.setdefault((row["target"], row["probe"]), []).append(row["value"])
+        for (target, probe), values in by_probe.items():
+            facts = {"env": group.env, "label": names[strategy], "target": target, "probe": probe, "seeds": len(values)}
+            yield facts | bounded("value", values) | {"values": " ".join(f"{value:.6g}" for value in values)}
 
 
 def probe_rows_again(path: Path) -> Iterator[tidy.Row]:
@@ -157,13 +165,13 @@ def probe_rows_again(path: Path) -> Iterator[tidy.Row]:
 
 def picture(path: Path, group: Group, strategies: Sequence[Strategy]) -> None:
     """Held-out frames as V reconstructs them with each strategy, from the first seed that all have."""
-    seeds = set.intersection(*(set(group.members[each]) for each in strategies))
+    seeds = set.intersection(*(set(group.members[strategy]) for strategy in strategies))
     if seeds:
         names = labels(strategies)
-        shown = {names[each]: group.members[each][min(seeds)] for each in strategies}
+        by_label = {names[strategy]: group.members[strategy][min(seeds)] for strategy in strategies}
         from worldmodels.reports import pictures  # brings torch
 
-        pictures.save(path, pictures.reconstructions(shown))
+        pictures.save(path, pictures.reconstructions(by_label))
 
 
 def _config_row(run: FinishedRun) -> dict[str, Any]:

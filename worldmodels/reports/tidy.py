@@ -27,41 +27,41 @@ def find_runs(patterns: str | Sequence[str], allow: Collection[str] = ()) -> tup
     ``results.json`` is damaged. A folder that exists is meant as it is written, whatever brackets it has. Raises
     `ConfigError` where nothing is left.
     """
-    given = [patterns] if isinstance(patterns, str) else list(patterns)
-    found = {path for pattern in given for path in glob.glob(f"{_literal(pattern)}/{RESULTS}", recursive=True)}
+    pattern_list = [patterns] if isinstance(patterns, str) else list(patterns)
+    paths = {path for pattern in pattern_list for path in glob.glob(f"{_literal(pattern)}/{RESULTS}", recursive=True)}
     runs, problems = [], []
-    for path in sorted(found):
+    for path in sorted(paths):
         folder = Path(path).parent
         try:
             runs.append(_checked(FinishedRun(folder, allow)))
         except ConfigError as error:
             problems.append(" ".join(str(error).split()))
         except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            problems.append(f"{folder / RESULTS} is damaged ({told}): expected what a training run wrote")
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            problems.append(f"{folder / RESULTS} is damaged ({reason}): expected what a training run wrote")
     if not runs:
         damaged = f"; {len(problems)} damaged, the first: {problems[0]}" if problems else ""
         raise ConfigError(
-            f"runs={' '.join(given)} matches no finished run{damaged}: expected folders that hold {RESULTS}; "
+            f"runs={' '.join(pattern_list)} matches no finished run{damaged}: expected folders that hold {RESULTS}; "
             "use for example runs='outputs/**'"
         )
-    return runs, problems + _interrupted(given, runs)
+    return runs, problems + _interrupted(pattern_list, runs)
 
 
 def _interrupted(patterns: Sequence[str], runs: Sequence[FinishedRun]) -> list[str]:
-    """A line for each job of a training that began under the patterns and has not ended, nor has its like."""
+    """A line for each training under the patterns that began and did not finish, nor did one with its overrides."""
 
-    def asked(folder: Path) -> str:
+    def overrides_of(folder: Path) -> str:
         path = folder / ".hydra" / "overrides.yaml"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
-    done = {asked(run.folder) for run in runs}
-    folders = (glob.glob(f"{_literal(given)}/.hydra", recursive=True) for given in patterns)
-    started = {Path(path).parent for found in folders for path in found}
+    done = {overrides_of(run.folder) for run in runs}
+    folders = (glob.glob(f"{_literal(pattern)}/.hydra", recursive=True) for pattern in patterns)
+    started = {Path(path).parent for matches in folders for path in matches}
     return [
         f"{folder} has no {RESULTS}: the job was interrupted or still runs; the same command goes on"
         for folder in sorted(started)
-        if not (folder / RESULTS).exists() and asked(folder) not in done and _trains(folder)
+        if not (folder / RESULTS).exists() and overrides_of(folder) not in done and _trains(folder)
     ]
 
 
@@ -73,10 +73,10 @@ def _trains(folder: Path) -> bool:
 def _literal(pattern: str) -> str:
     """A pattern in which the folders that exist, from its beginning on, are no patterns."""
     parts = Path(pattern).parts
-    known = 0
-    while known < len(parts) and Path(*parts[: known + 1]).exists():
-        known += 1
-    return str(Path(glob.escape(str(Path(*parts[:known]))), *parts[known:])) if known else pattern
+    existing = 0
+    while existing < len(parts) and Path(*parts[: existing + 1]).exists():
+        existing += 1
+    return str(Path(glob.escape(str(Path(*parts[:existing]))), *parts[existing:])) if existing else pattern
 
 
 def _checked(run: FinishedRun) -> FinishedRun:
@@ -107,10 +107,10 @@ def curve_rows(run: FinishedRun) -> list[Row]:
     rows = []
     for part, (table, axis) in TABLES.items():
         for entry in run.results.get(part, {}).get(table, []):
-            place = {**facts(run), "part": part, "axis": axis, "x": int(entry[axis])}
+            point = {**facts(run), "part": part, "axis": axis, "x": int(entry[axis])}
             for measure in MEASURES[part]:
                 if measure in entry:
-                    rows.append({**place, "measure": measure, "value": float(entry[measure])})
+                    rows.append({**point, "measure": measure, "value": float(entry[measure])})
     return rows
 
 
@@ -134,10 +134,10 @@ def evaluation_rows(run: FinishedRun) -> list[Row]:
         return []
     rows = []
     for contestant in CONTESTANTS:
-        given = score if contestant == "mean" else score.get(contestant)
-        if given is not None:
-            low, high = given["interval"] or (None, None)  # of a single episode there is none
-            figures = {"episodes": int(given["episodes"]), "mean": float(given["mean"]), "std": float(given["std"])}
+        scores = score if contestant == "mean" else score.get(contestant)
+        if scores is not None:
+            low, high = scores["interval"] or (None, None)  # of a single episode there is none
+            figures = {"episodes": int(scores["episodes"]), "mean": float(scores["mean"]), "std": float(scores["std"])}
             figures |= {"low": low, "high": high, "official": bool(score.get("official", True))}
             rows.append({**facts(run), "contestant": contestant, **figures})
     return rows
@@ -183,14 +183,14 @@ def probe_rows(run: FinishedRun) -> list[Row]:
     rows = []
     for part, figures in run.results.get("probes", {}).items():
         for inputs in ("z", "zh"):
-            for target, found in figures.get(inputs, {}).items():
+            for target, scores in figures.get(inputs, {}).items():
                 for probe in ("linear", "mlp"):
-                    shuffled = found["shuffled"][probe]
-                    place = {"part": part, "inputs": inputs, "target": target, "probe": probe}
-                    rows.append({**facts(run), **place, **_bounded(found[probe], "r2"), "shuffled": shuffled})
-        for target, found in figures.get("objects", {}).items():
-            place = {"part": part, "inputs": "z", "target": target, "probe": "recall"}
-            rows.append({**facts(run), **place, **_bounded(found, "recall"), "shuffled": None})
+                    shuffled = scores["shuffled"][probe]
+                    probed = {"part": part, "inputs": inputs, "target": target, "probe": probe}
+                    rows.append({**facts(run), **probed, **_bounded(scores[probe], "r2"), "shuffled": shuffled})
+        for target, scores in figures.get("objects", {}).items():
+            probed = {"part": part, "inputs": "z", "target": target, "probe": "recall"}
+            rows.append({**facts(run), **probed, **_bounded(scores, "recall"), "shuffled": None})
     return rows
 
 
@@ -203,9 +203,9 @@ def measure_rows(run: FinishedRun) -> list[Row]:
     return [{**facts(run), **row} for row in rows(run.results["measures"]["memory"])]
 
 
-def _bounded(found: Mapping[str, Any], key: str) -> Row:
-    low, high = found["interval"] or (None, None)
-    return {"value": found[key], "low": low, "high": high}
+def _bounded(figure: Mapping[str, Any], key: str) -> Row:
+    low, high = figure["interval"] or (None, None)
+    return {"value": figure[key], "low": low, "high": high}
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], number: str = ".6g") -> None:

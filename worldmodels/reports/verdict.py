@@ -22,7 +22,7 @@ UNITS = {
     "controller": "return",
     "evaluate": "return",
 }
-HELD_OUT = {"vision": "heldout_reconstruction", "memory": "heldout_nll"}  # decides where both have it
+HELDOUT_FIGURES = {"vision": "heldout_reconstruction", "memory": "heldout_nll"}  # decides where both have it
 DECIDING = {  # else the metric of a curve; a search is noisy, and short ones are not at their end
     "vision": "asymptote",
     "memory": "asymptote",
@@ -36,37 +36,37 @@ def comparisons(group: Group) -> list[Comparison]:
     fair ones judged as one family (``judgement``). Of M's trainings from scratch on one V a shorter one is the
     beginning of a longer one, which stands for both.
     """
-    found = list(_pairs(group))
-    fair = [each for each in found if not each["unfair"]]
-    gains = [each[each["deciding"]]["per_seed"] for each in fair]
-    margins = [None if each["learnt"] is None else MARGIN * each["learnt"] for each in fair]
-    for each, judgement in zip(fair, judge(gains, margins), strict=True):
-        each["judgement"] = judgement
-    return found
+    pairs = list(_pairs(group))
+    fair = [pair for pair in pairs if not pair["unfair"]]
+    gains = [pair[pair["deciding"]]["per_seed"] for pair in fair]
+    margins = [None if pair["learnt"] is None else MARGIN * pair["learnt"] for pair in fair]
+    for pair, judgement in zip(fair, judge(gains, margins), strict=True):
+        pair["judgement"] = judgement
+    return pairs
 
 
 def _pairs(group: Group) -> Iterator[Comparison]:
     names = labels(group.members)
-    references = [each for each in group.members if each.scratch and not _begins_a_longer(group, each)]
-    pairs = ((each, scratch) for each in group.members for scratch in references)
-    for each, reference in pairs:
-        if each.scratch or reference.budget < each.budget:
+    references = [strategy for strategy in group.members if strategy.scratch and not _begins_a_longer(group, strategy)]
+    pairs = ((strategy, scratch) for strategy in group.members for scratch in references)
+    for strategy, reference in pairs:
+        if strategy.scratch or reference.budget < strategy.budget:
             continue
-        found = _compared(group, each, reference)
-        if found is not None:
+        gains = _compared(group, strategy, reference)
+        if gains is not None:
             yield {
                 "env": group.env,
                 "part": group.part,
                 "scale": group.scale,
                 "settings": group.settings,
-                "source_env": each.source_env,
-                "strategy": each.name,
-                "label": names[each],
-                "budget": each.budget,
+                "source_env": strategy.source_env,
+                "strategy": strategy.name,
+                "label": names[strategy],
+                "budget": strategy.budget,
                 "reference": names[reference],
                 "reference_budget": reference.budget,
-                "unfair": _unfair(group, each, reference, found["seeds"]),
-                **found,
+                "unfair": _unfair(group, strategy, reference, gains["seeds"]),
+                **gains,
             }
 
 
@@ -84,37 +84,41 @@ def _begins_a_longer(group: Group, scratch: Strategy) -> bool:
     )
 
 
-def _compared(group: Group, each: Strategy, reference: Strategy) -> dict[str, Any] | None:
+def _compared(group: Group, strategy: Strategy, reference: Strategy) -> dict[str, Any] | None:
     """The gains, or None where the two share no seed."""
     measure, higher, _ = JUDGED[group.part]
-    members = [group.members[one] for one in (each, reference)]
+    members = [group.members[one] for one in (strategy, reference)]
     try:
         if group.part == "evaluate":
             scores = [{seed: run.results["evaluation"][measure] for seed, run in runs.items()} for runs in members]
-            found = compare_values(scores[0], scores[1], higher)
-            seeds = found.pop("seeds")
+            gains = compare_values(scores[0], scores[1], higher)
+            seeds = gains.pop("seeds")
             above = float(np.mean([scores[1][seed] for seed in seeds])) - _random_return(group)
-            figures = {"score": found, "deciding": "score", "learnt": above if above > 0 else None}
+            figures = {"score": gains, "deciding": "score", "learnt": above if above > 0 else None}
             if len(seeds) >= MANY:
                 values = [[side[seed] for seed in seeds] for side in scores]
                 figures["probability"] = probability_of_improvement(values[0], values[1])
             return {"seeds": seeds, **figures}
-        curves = [group.curves(one, measure) for one in (each, reference)]
+        curves = [group.curves(one, measure) for one in (strategy, reference)]
         if curves[0] is None or curves[1] is None:
             return None
         floor = _random_return(group) if group.part == "controller" else 0.0
-        found = {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING[group.part]}
-        return found | held_out(group, each, reference, found["seeds"]) if group.part in HELD_OUT else found
+        gains = {**compare(curves[0], curves[1], higher, floor=floor), "deciding": DECIDING[group.part]}
+        return (
+            gains | heldout_gain(group, strategy, reference, gains["seeds"]) if group.part in HELDOUT_FIGURES else gains
+        )
     except ValueError:  # nothing to pair
         return None
 
 
-def held_out(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[int], figure: str = "") -> Comparison:
+def heldout_gain(
+    group: Group, strategy: Strategy, reference: Strategy, seeds: Sequence[int], figure: str = ""
+) -> Comparison:
     """The gain of V or M on the held-out rollouts that all seeds share, as ``heldout``, which then decides; where there
     is none, ``fallback`` says why validation has to. ``figure``: by default the one that `HELD_OUT` names.
     """
-    runs = [[group.members[one][seed] for seed in seeds] for one in (each, reference)]
-    name = figure or HELD_OUT[group.part]
+    runs = [[group.members[one][seed] for seed in seeds] for one in (strategy, reference)]
+    name = figure or HELDOUT_FIGURES[group.part]
     values = [[run.results[group.part].get(name) for run in side] for side in runs]
     missing = [seed for seed, *pair in zip(seeds, *values, strict=True) if None in pair]
     why = ""
@@ -122,12 +126,12 @@ def held_out(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[
         why = f"not measured on held-out rollouts with seed {' '.join(map(str, missing))}"
     elif len({str(sorted(heldout_settings(run, group.part).items())) for side in runs for run in side}) > 1:
         why = "measured on different held-out rollouts"
-    elif group.part == "memory" and each.budget_of("memory") != reference.budget_of("memory"):
+    elif group.part == "memory" and strategy.budget_of("memory") != reference.budget_of("memory"):
         why = "trained for other numbers of steps, and held-out figures are of the last"
     if why:
         return {"fallback": why}
-    own, other = (dict(zip(seeds, side, strict=True)) for side in values)
-    gain = compare_values(own, other, higher=False)
+    ours, theirs = (dict(zip(seeds, side, strict=True)) for side in values)
+    gain = compare_values(ours, theirs, higher=False)
     del gain["seeds"]
     return {"heldout": gain, "deciding": "heldout", "fallback": ""}
 
@@ -135,32 +139,32 @@ def held_out(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[
 def _random_return(group: Group) -> float:
     """Mean return of a random agent in the runs that were scored; 0 without one."""
     runs = [run for members in group.members.values() for run in members.values()]
-    found = [
+    returns = [
         run.results["evaluation"]["random"]["mean"] for run in runs if "random" in run.results.get("evaluation", {})
     ]
-    return sum(found) / len(found) if found else 0.0
+    return sum(returns) / len(returns) if returns else 0.0
 
 
-def _unfair(group: Group, each: Strategy, reference: Strategy, seeds: Sequence[int]) -> str:
+def _unfair(group: Group, strategy: Strategy, reference: Strategy, seeds: Sequence[int]) -> str:
     """Why a comparison decides nothing; empty where it may."""
     # M's rate falls by the step, so that the first half of a whole training is a training of half the steps, and curves
     # are compared on the stretch they share.
     parts = ("vision",) if group.part in ("vision", "memory") else ("vision", "memory")
-    budgets = [[one.budget_of(part) for part in parts] for one in (each, reference)]
+    budgets = [[one.budget_of(part) for part in parts] for one in (strategy, reference)]
     if budgets[0] != budgets[1]:
-        return "budget {} against {}".format(*(_told(given) for given in budgets))
+        return "budget {} against {}".format(*(_budget_text(pair) for pair in budgets))
     if group.part == "memory":
-        pairs = [(group.members[each][seed], group.members[reference][seed]) for seed in seeds]
+        pairs = [(group.members[strategy][seed], group.members[reference][seed]) for seed in seeds]
         if any(artifact(one, "vision") != artifact(other, "vision") for one, other in pairs):
             return "M learns the latents of another V"
     if group.part == "evaluate" and not all(
-        run.results["evaluation"].get("official", True) for run in group.members[each].values()
+        run.results["evaluation"].get("official", True) for run in group.members[strategy].values()
     ):
         return "episodes cut: no score"
     return ""
 
 
-def _told(budgets: Sequence[float]) -> str:
+def _budget_text(budgets: Sequence[float]) -> str:
     """The budget of V, or those of V and M where they differ."""
     return "/".join(f"{budget:g}" for budget in (budgets if len(set(budgets)) > 1 else budgets[:1]))
 
@@ -171,9 +175,9 @@ def decision(comparison: Mapping[str, Any]) -> str:
     return judgement.verdict if judgement else "undecided"
 
 
-def ranked(found: Sequence[Comparison]) -> list[Comparison]:
+def ranked(all_comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Fair comparisons, the greatest gain first."""
-    fair = [comparison for comparison in found if not comparison["unfair"]]
+    fair = [comparison for comparison in all_comparisons if not comparison["unfair"]]
     return sorted(fair, key=lambda comparison: -comparison[comparison["deciding"]]["value"])
 
 
@@ -185,10 +189,10 @@ def judged_row(judgement: Judgement | None) -> dict[str, Any]:
     return {**figures, "verdict": judgement.verdict}
 
 
-def comparison_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+def comparison_rows(all_comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     """One row a metric, for a CSV file. Gains: above 0, transfer helps."""
     rows = []
-    for comparison in found:
+    for comparison in all_comparisons:
         facts = {key: value for key, value in comparison.items() if not isinstance(value, dict | list | tuple)}
         del facts["deciding"], facts["learnt"]
         judgement: Judgement | None = comparison.get("judgement")

@@ -1,8 +1,8 @@
 """The rollout engine: several episodes in lockstep, so that one call of a network serves all of them.
 
-Episodes end at different times; a slot that becomes free takes the next one at once. What an episode gives depends on
-the episode alone, as long as the players answer for each slot on its own: then it does not matter how many slots there
-are, nor which episodes share them.
+Episodes end at different times; a free slot takes the next one at once. The result of an episode depends on the episode
+alone, as long as players treat each slot independently: neither the number of slots matters, nor which episodes share
+them.
 """
 
 from collections.abc import Callable, Iterator, Sequence

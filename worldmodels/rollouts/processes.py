@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3  # how often one item may fail or take its worker with it
 START_SECONDS = 60.0  # for a worker to start and to load its first work, in which it gives no sign of life
 LEAVE_SECONDS = 10.0  # for an idle worker to end by itself
-NAMED = 4  # items that a message names
+LISTED = 4  # items that a message names
 LONGEST_FOLDER = 60  # characters; a socket's path has room for 104, and multiprocessing adds 32 to the folder
 
 
@@ -123,9 +123,13 @@ class ProcessExecutor:
     def _hand_out(self, work: Work, waiting: Iterator[tuple[int, Any]], again: deque[tuple[int, Any]]) -> None:
         """Give the workers items one at a time, until each has as many as slots, or there are no more."""
         while True:
-            for worker in [each for each in self._workers if each.handed >= self.renew_after and not each.under_way]:
+            for worker in [
+                candidate
+                for candidate in self._workers
+                if candidate.handed >= self.renew_after and not candidate.under_way
+            ]:
                 self._bury(worker)
-            young = [each for each in self._workers if each.handed < self.renew_after]
+            young = [candidate for candidate in self._workers if candidate.handed < self.renew_after]
             worker = min(young, key=lambda worker: len(worker.under_way), default=None)
             starts = len(self._workers) < self.workers and (worker is None or bool(worker.under_way))
             if not starts and (worker is None or len(worker.under_way) >= work.slots):
@@ -170,16 +174,16 @@ class ProcessExecutor:
 
     def _give_up(self, worker: _Worker) -> str:
         """Replace a worker that hangs. Returns what went wrong."""
-        what = f"no sign of life for {self.patience:g} s"
-        names = [_name(item) for item in itertools.islice(worker.under_way.values(), NAMED)]
-        more = f" and {len(worker.under_way) - NAMED} more" if len(worker.under_way) > NAMED else ""
-        log.warning("a worker gave %s; it is replaced, and redone is %s%s", what, ", ".join(names), more)
+        problem = f"no sign of life for {self.patience:g} s"
+        names = [_name(item) for item in itertools.islice(worker.under_way.values(), LISTED)]
+        more = f" and {len(worker.under_way) - LISTED} more" if len(worker.under_way) > LISTED else ""
+        log.warning("a worker gave %s; it is replaced, and redone is %s%s", problem, ", ".join(names), more)
         worker.process.kill()
         self._bury(worker)
-        return what
+        return problem
 
     def _stop(self) -> None:
-        """Have every worker drop what it has under way, and wait until it has."""
+        """Make every worker drop its items under way, and wait until it has."""
         for worker in [worker for worker in self._workers if worker.under_way]:
             try:
                 worker.pipe.send((IDLE, None))
@@ -194,7 +198,7 @@ class ProcessExecutor:
             worker.work = None
 
     def _bury(self, worker: _Worker) -> None:
-        """Part with a worker: an idle one leaves when its pipe is closed."""
+        """Remove a worker: an idle one ends when its pipe is closed."""
         self._workers.remove(worker)
         worker.pipe.close()
         worker.process.join(LEAVE_SECONDS)
@@ -235,7 +239,7 @@ def _name(item: Any) -> str:
 
 
 def _keep_socket_paths_short() -> None:
-    """Have multiprocessing's own folder, in which the fork server listens, where a socket's path fits."""
+    """Create multiprocessing's folder, in which the fork server listens, where a socket's path is short enough."""
     usual = tempfile.gettempdir()
     if len(os.fsencode(usual)) > LONGEST_FOLDER and os.access("/tmp", os.W_OK | os.X_OK):
         tempfile.tempdir = "/tmp"
@@ -247,8 +251,8 @@ def _keep_socket_paths_short() -> None:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Processes that are started meanwhile do not run the user's script, as Python has it by default: a script without
-    ``if __name__ == "__main__"`` would start the same run once more in each of them. They need nothing of it.
+    """Keep processes that start meanwhile from running the user's script, as Python does by default: without ``if
+    __name__ == "__main__"`` it would start the same run again in each of them.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

@@ -95,11 +95,11 @@ def digest(source: str) -> str:
 
 @functools.cache
 def _file_digest(path: Path, size: int, changed: int) -> bytes:
-    found = hashlib.sha256()
+    file_hash = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK):
-            found.update(block)
-    return found.digest()
+            file_hash.update(block)
+    return file_hash.digest()
 
 
 def _files(source: str) -> list[Path]:
@@ -147,12 +147,13 @@ def _minari_folder(source: str) -> Path:
             f"collect.recorded={source} needs the package minari, which is not there ({error}): expected the extra "
             "minari; run pip install 'worldmodels[minari]'"
         ) from error
-    places = (Path(name).expanduser(), Path(get_dataset_path(name)))
-    for folder in (each for place in places for each in (place / "data", place)):
-        if (folder / "metadata.json").is_file():
-            return folder
+    candidates = (Path(name).expanduser(), Path(get_dataset_path(name)))
+    for candidate in candidates:
+        for folder in (candidate / "data", candidate):
+            if (folder / "metadata.json").is_file():
+                return folder
     raise ConfigError(
-        f"collect.recorded={source} is no Minari data set in {' or '.join(str(place) for place in places)}: expected a "
+        f"collect.recorded={source} is no Minari data set in {' or '.join(map(str, candidates))}: expected a "
         f"folder with one, or the name of one that is there; for example run minari download {name}"
     )
 
@@ -162,18 +163,18 @@ def _minari(source: str, key: str | None) -> Iterator[Recording]:
     from minari import MinariDataset
 
     for episode in MinariDataset(folder):
-        name, seen = f"{source} episode {episode.id}", episode.observations
-        if isinstance(seen, Mapping):
+        name, observations = f"{source} episode {episode.id}", episode.observations
+        if isinstance(observations, Mapping):
             require(
-                key in seen,
-                f"{name} has observations of {', '.join(seen)}: expected the key of its pictures; set "
+                key in observations,
+                f"{name} has observations of {', '.join(observations)}: expected the key of its pictures; set "
                 f"collect.recorded_key=… (it is {'null' if key is None else key})",
             )
-            seen = seen[key]
+            observations = observations[key]
         yield Recording(
             name,
             {
-                "frames": np.asarray(seen),
+                "frames": np.asarray(observations),
                 "actions": np.asarray(episode.actions),
                 "rewards": np.asarray(episode.rewards),
                 "terminated": np.asarray(episode.terminations),
@@ -183,21 +184,21 @@ def _minari(source: str, key: str | None) -> Iterator[Recording]:
 
 
 def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[str, np.ndarray]:
-    """A recorded rollout's arrays as ours. Raises `ConfigError`."""
-    name, given = recording
-    lacking = [each for each in NEEDED if each not in given]
+    """A recorded rollout's arrays in our format. Raises `ConfigError`."""
+    name, arrays = recording
+    missing = [array for array in NEEDED if array not in arrays]
     require(
-        not lacking,
-        f"{name} lacks {', '.join(lacking)}: expected the arrays {', '.join(NEEDED)} and, if known, {', '.join(ENDS)}",
+        not missing,
+        f"{name} lacks {', '.join(missing)}: expected the arrays {', '.join(NEEDED)} and, if known, {', '.join(ENDS)}",
     )
-    rewards = _numbers(name, "rewards", given["rewards"])
+    rewards = _numbers(name, "rewards", arrays["rewards"])
     length = len(rewards)
     require(
         rewards.ndim == 1 and length >= 2,
         f"{name}: rewards has shape {rewards.shape}: expected (T,), two steps at least",
     )
-    actions = _actions(name, given["actions"], length, spec)
-    ends = {each: _flags(name, each, given[each], length) for each in ENDS if each in given}
+    actions = _actions(name, arrays["actions"], length, spec)
+    ends = {array: _flags(name, array, arrays[array], length) for array in ENDS if array in arrays}
     terminated = ends.get("terminated", np.zeros(length, dtype=bool))
     truncated = ends.get("truncated", np.zeros(length, dtype=bool))
     if not ends:
@@ -209,7 +210,7 @@ def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[s
         "long",
     )
     return {
-        "frames": _frames(name, given["frames"], length, crop_bottom),
+        "frames": _frames(name, arrays["frames"], length, crop_bottom),
         "actions": actions,
         "rewards": rewards,
         "terminated": terminated,
@@ -217,19 +218,19 @@ def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[s
     }
 
 
-def _actions(name: str, given: np.ndarray, length: int, spec: TaskSpec) -> np.ndarray:
+def _actions(name: str, recorded: np.ndarray, length: int, spec: TaskSpec) -> np.ndarray:
     """Actions as vectors, (T, A) float32: as they are, or the task's own choices one-hot."""
-    actions, width = _numbers(name, "actions", given), spec.action_size
-    if isinstance(spec.actions, ChoiceCodec) and len(given) == length and given.shape != (length, width):
+    actions, width = _numbers(name, "actions", recorded), spec.action_size
+    if isinstance(spec.actions, ChoiceCodec) and len(recorded) == length and recorded.shape != (length, width):
         try:
-            return np.stack([spec.actions.encode(each) for each in given.astype(np.int64)])
+            return np.stack([spec.actions.encode(choice) for choice in recorded.astype(np.int64)])
         except ValueError as error:
             raise ConfigError(f"{name}: actions: {error}: expected choices of {spec.name}, or these one-hot") from error
     if actions.shape == (length,):
         actions = actions[:, None]
     require(
         actions.shape == (length, width),
-        f"{name}: actions has shape {given.shape}: expected ({length}, {width}), a row for each reward and "
+        f"{name}: actions has shape {recorded.shape}: expected ({length}, {width}), a row for each reward and "
         f"as many numbers as an action of {spec.name} has; choose the env that was recorded",
     )
     return actions
@@ -267,15 +268,15 @@ def _frames(name: str, frames: np.ndarray, length: int, crop_bottom: float) -> n
     frames = frames[:length].reshape(*frames[:length].shape[:3], channels)
     height, width = FRAME_SHAPE[:2]
     if frames.shape[1:3] != (height, width):
-        kept = max(1, round(frames.shape[1] * (1 - crop_bottom)))
-        scaled = [cv2.resize(frame[:kept], (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
+        rows = max(1, round(frames.shape[1] * (1 - crop_bottom)))
+        scaled = [cv2.resize(frame[:rows], (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
         frames = np.stack(scaled).reshape(length, height, width, channels)
     return np.ascontiguousarray(np.broadcast_to(frames, (length, *FRAME_SHAPE)))
 
 
 def _seed(arrays: Mapping[str, np.ndarray]) -> int:
-    """What stands for the seed of an episode: it follows from the rollout, so that the split does too."""
-    found = hashlib.sha256()
+    """In place of an episode's seed: a hash of the rollout, so that the split follows from the data."""
+    rollout_hash = hashlib.sha256()
     for array in arrays.values():
-        found.update(array.tobytes())
-    return int.from_bytes(found.digest()[:8], "big") >> (64 - SEED_BITS)
+        rollout_hash.update(array.tobytes())
+    return int.from_bytes(rollout_hash.digest()[:8], "big") >> (64 - SEED_BITS)

@@ -128,7 +128,7 @@ def split(seeds: Iterable[int], validation_fraction: float, budget: float = 1.0)
     seeds = list(seeds)
     assert len(seeds) >= 2, "collect.rollouts is at least 2"
     order = sorted(range(len(seeds)), key=lambda i: (hashlib.sha256(str(seeds[i]).encode()).digest(), i))
-    held_out = min(max(1, round(len(order) * validation_fraction)), len(order) - 1)
-    training = order[held_out:]
+    validation_count = min(max(1, round(len(order) * validation_fraction)), len(order) - 1)
+    training = order[validation_count:]
     used = max(1, round(len(training) * budget))
-    return sorted(training[:used]), sorted(order[:held_out])
+    return sorted(training[:used]), sorted(order[:validation_count])

@@ -31,9 +31,7 @@ class Alive:
 
 @dataclass(frozen=True)
 class Refused:
-    """The request makes no sense, or the world is not as it should be, by the ``kind`` of error; trying again does not
-    help.
-    """
+    """An error of a ``kind`` that another attempt does not help: the request makes no sense, or the machine failed."""
 
     message: str
     kind: type[Exception] = ConfigError
@@ -130,7 +128,7 @@ def _send(pipe: Connection, message: Any) -> None:
 
 
 def _prepare_worker() -> None:
-    """One thread per library; deaf to Ctrl-C (the parent decides); gone when the parent is gone, however that ended."""
+    """One thread per library; ignores Ctrl-C (the parent decides); ends with the parent, however that ended."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,10 +1,10 @@
 """Content-addressed store: every stage's output in a folder named by what it is and a hash of all that went into it.
 
 An artifact is ``outputs/artifacts/<stage>/<label>-<hash>-<code>/`` with ``manifest.json``: the hash is of its inputs,
-``code`` is the fingerprint of the code that made it; while it is being made the folder
-ends in ``.building`` and keeps what is finished, so the same command goes on from there. One builder at a time holds
-the lock. What later stages read is checksummed. ``record/`` (history, pictures) is for people and for resuming an
-unfinished artifact, and does not count. Nothing here is a pickle.
+``code`` is the fingerprint of the code that made it. While it is being made, the folder ends in ``.building`` and keeps
+what is finished, so the same command goes on from there. One builder at a time holds the lock. Files that later stages
+read are checksummed. ``record/`` (history, pictures) is for people and for resuming an unfinished artifact, and does
+not count. Nothing here is a pickle.
 """
 
 import functools
@@ -135,12 +135,12 @@ class Store:
         with writing(f"{stage} {label}", stage_folder):
             stage_folder.mkdir(parents=True, exist_ok=True)
         suffix = f"{key[:HASH]}-{digest(code)}"
-        folder = _named(stage_folder, label, suffix)
+        folder = _folder_of(stage_folder, label, suffix)
         if folder.exists() and not _damaged(folder):  # without the lock, as the store may be one to read only
             log.info("%s: reused %s", stage, folder.name)
             return load_artifact(folder)
         with writing(f"{stage} {label}", stage_folder), _locked(_lock_of(folder), f"{stage} {label}"):
-            folder = _named(stage_folder, label, suffix)
+            folder = _folder_of(stage_folder, label, suffix)
             if not folder.exists() and (other := _newest(stage_folder, key)):
                 changed = changes(other.manifest.get("code"), code)
                 if reuse == "any":
@@ -216,9 +216,9 @@ def write_json(path: Path, value: Any) -> None:
 def finite(value: Any) -> Any:
     """A value for JSON, which knows no NaN and no infinity: they are None."""
     if isinstance(value, Mapping):
-        return {key: finite(each) for key, each in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -246,8 +246,8 @@ def _digest(data: bytes | Path) -> str:
 
 def _content_files(folder: Path) -> list[Path]:
     paths = (path for path in folder.rglob("*") if path.is_file())
-    kept = (path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST, CHECKPOINT))
-    return sorted(path for path in kept if path.suffix != ".partial")
+    contents = (path for path in paths if path.relative_to(folder).parts[0] not in (RECORD, MANIFEST, CHECKPOINT))
+    return sorted(path for path in contents if path.suffix != ".partial")
 
 
 def _damaged(folder: Path) -> list[Path]:
@@ -260,7 +260,7 @@ def _damaged(folder: Path) -> list[Path]:
     return [path for path, digest in paths.items() if not path.exists() or _digest(path) != digest]
 
 
-def _named(stage_folder: Path, label: str, suffix: str) -> Path:
+def _folder_of(stage_folder: Path, label: str, suffix: str) -> Path:
     """The folder of this key and code, whatever label it was made under, or a new name."""
     for path in stage_folder.glob(f"*-{suffix}*"):
         return path.with_name(path.name.removesuffix(BUILDING))
@@ -269,28 +269,30 @@ def _named(stage_folder: Path, label: str, suffix: str) -> Path:
 
 def _newest(stage_folder: Path, key: str) -> Artifact | None:
     """The newest whole artifact of this key, by whatever code."""
-    found = [path for path in stage_folder.glob(f"*-{key[:HASH]}*") if path.suffix != BUILDING and not _damaged(path)]
-    return max(map(load_artifact, found), key=lambda artifact: artifact.manifest["created"], default=None)
+    candidates = [
+        path for path in stage_folder.glob(f"*-{key[:HASH]}*") if path.suffix != BUILDING and not _damaged(path)
+    ]
+    return max(map(load_artifact, candidates), key=lambda artifact: artifact.manifest["created"], default=None)
 
 
 def _shorter(stage_folder: Path, origin: Mapping[str, Any], code: Code, length: Length) -> Artifact | None:
     """The longest whole artifact that differs from ``origin`` in its length alone, and is shorter."""
-    wanted, most = _apart(origin["inputs"], length.path)
-    found: dict[float, Artifact] = {}
+    other_inputs, target_length = _without_length(origin["inputs"], length.path)
+    by_length: dict[float, Artifact] = {}
     for path in stage_folder.glob(f"*-{digest(code)}"):
         try:
             artifact = load_artifact(path)
-            inputs, own = _apart(artifact.manifest["inputs"], length.path)
+            inputs, length_of_artifact = _without_length(artifact.manifest["inputs"], length.path)
             parents = {role: entry["content"] for role, entry in artifact.manifest["parents"].items()}
         except (OSError, ValueError, KeyError):
             continue
-        same = inputs == wanted and parents == origin["parents"] and own < most
+        same = inputs == other_inputs and parents == origin["parents"] and length_of_artifact < target_length
         if same and all((path / name).is_dir() for name in length.needs) and not _damaged(path):
-            found[own] = artifact
-    return found[max(found)] if found else None
+            by_length[length_of_artifact] = artifact
+    return by_length[max(by_length)] if by_length else None
 
 
-def _apart(inputs: Mapping[str, Any], path: tuple[str, ...]) -> tuple[Any, Any]:
+def _without_length(inputs: Mapping[str, Any], path: tuple[str, ...]) -> tuple[Any, Any]:
     """The inputs without the value at ``path``, and this value."""
     rest = json.loads(json.dumps(inputs))
     node = rest

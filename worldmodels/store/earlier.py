@@ -12,20 +12,20 @@ AGENT, EPISODES = "agent.json", "episodes.jsonl"
 
 
 def take_over(folder: Path, where: Path, agent: Mapping[str, Any]) -> None:
-    """Prepare ``folder`` for an evaluation of ``agent``, which is all that the return of an episode depends on. The
-    episodes it has are kept if they are this agent's. If it has none, those of this agent's longest evaluation below
-    ``where``, interrupted or not, are copied.
+    """Prepare ``folder`` for an evaluation of ``agent``, which describes all that the return of an episode depends on.
+    Episodes in the folder stay if they are this agent's. If there are none, those of this agent's longest evaluation
+    below ``where``, finished or not, are copied.
     """
     record = folder / RECORD
     record.mkdir(parents=True, exist_ok=True)
-    own = record / EPISODES
+    episodes = record / EPISODES
     if _read(record / AGENT) != agent:
-        own.unlink(missing_ok=True)
-    if not own.exists():
-        found = [path.with_name(EPISODES) for path in where.glob(f"**/{RECORD}/{AGENT}") if _read(path) == agent]
-        found = [path for path in found if path.exists()]
-        if found:
-            write_bytes(own, max(found, key=lambda path: path.stat().st_size).read_bytes())
+        episodes.unlink(missing_ok=True)
+    if not episodes.exists():
+        evaluations = [path.with_name(EPISODES) for path in where.glob(f"**/{RECORD}/{AGENT}") if _read(path) == agent]
+        evaluations = [path for path in evaluations if path.exists()]
+        if evaluations:
+            write_bytes(episodes, max(evaluations, key=lambda path: path.stat().st_size).read_bytes())
     write_json(record / AGENT, agent)
 
 

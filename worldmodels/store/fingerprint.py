@@ -4,8 +4,8 @@ The code of a stage is its own module, the modules of the classes that the confi
 as far as it belongs to the same packages. Comments, docstrings and blank lines do not count. A module that says
 ``CHANGES_RESULTS = False`` is left out, and what only it imports: nothing in it can change a result.
 
-What counts is the code that runs. Python reads a module once, and so does this: in a long session, a module that is
-edited after a run has used it runs, and counts, as it was, until it is reloaded or Python starts anew; the log says so.
+What counts is the code that runs. Python reads a module once, and so does this: a module that is edited after a run has
+used it still runs, and counts, in its old version until it is reloaded or Python is restarted; the log says so.
 """
 
 import ast
@@ -109,12 +109,12 @@ def _read(name: str, path: Path) -> _Source:
     """A module's source, as it was when it was read first after it was imported."""
     loaded = sys.modules[name].__spec__ if name in sys.modules else None
     modified = path.stat().st_mtime_ns
-    known = _sources.get(name)
-    if known is not None and known.loaded is loaded and known.modified == modified:
-        return known
-    if known is not None and known.loaded is loaded and loaded is not None:
+    cached = _sources.get(name)
+    if cached is not None and cached.loaded is loaded and cached.modified == modified:
+        return cached
+    if cached is not None and cached.loaded is loaded and loaded is not None:
         log.warning("%s was edited after it was imported: it is used as it was; restart Python for the new one", name)
-        _sources[name] = known._replace(modified=modified)  # said once
+        _sources[name] = cached._replace(modified=modified)  # said once
         return _sources[name]
     text = path.read_text(encoding="utf-8")
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]

@@ -19,10 +19,10 @@ def heldout_figures(part: str, measures: Mapping[str, Any]) -> dict[str, float |
     """The figures of V or M, ``part``, from ``measures`` of it; None where these have it not. Units are those of
     validation.
     """
-    found = {}
+    figures = {}
     for name, path in PATHS[part].items():
         figure: Any = measures
         for key in (*path, "value"):
             figure = figure.get(key) if isinstance(figure, Mapping) else None
-        found[name] = figure
-    return found
+        figures[name] = figure
+    return figures

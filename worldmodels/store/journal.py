@@ -41,7 +41,7 @@ class Journal:
         return StageLogger(self.loggers, self.stage) if self.loggers else False
 
     def row(self, table: str, axis: str, values: Mapping[str, Any]) -> None:
-        """Append a row; ``values[axis]`` is its place, counted from 1."""
+        """Append a row; ``values[axis]`` is its position, counted from 1."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{table}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite({"axis": axis, **values}), allow_nan=False) + "\n")
@@ -64,7 +64,7 @@ class Journal:
 
     @contextmanager
     def drawing(self, what: str) -> Iterator[None]:
-        """What people look at is not worth a model: a failure in here is a warning."""
+        """A picture that fails must not cost a model: an error in here is a warning."""
         try:
             yield
         except Exception as error:

@@ -29,21 +29,21 @@ def instantiate(value: Mapping[str, Any], key: str, **facts: Any) -> Any:
     Raises `ConfigError` where it cannot be made.
     """
     parameters = inspect.signature(parts.find(LOGGER, value, key)).parameters
-    known = {name: fact for name, fact in facts.items() if name in parameters and name not in value}
+    passed_facts = {name: fact for name, fact in facts.items() if name in parameters and name not in value}
     try:
-        return hydra.utils.instantiate(dict(value), **known)
+        return hydra.utils.instantiate(dict(value), **passed_facts)
     except Exception as error:  # anything that a foreign constructor raises
         cause = error.__cause__ or error
         extra = next((extra for module, extra in EXTRAS.items() if module in str(cause)), None)
         if isinstance(cause, ImportError) and extra:
-            told = f"needs {extra}, which is not installed: pip install 'worldmodels[{extra}]'"
+            problem = f"needs {extra}, which is not installed: pip install 'worldmodels[{extra}]'"
         else:
-            told = f"cannot be made ({' '.join(str(cause).split())}): expected settings that it takes"
-        raise ConfigError(f"{key}={value[parts.TARGET]} {told}; --help tells more") from error
+            problem = f"cannot be made ({' '.join(str(cause).split())}): expected settings that it takes"
+        raise ConfigError(f"{key}={value[parts.TARGET]} {problem}; --help tells more") from error
 
 
 class Loggers:
-    """The loggers of a run. ``folder`` is where files of a run that Lightning writes belong."""
+    """The loggers of a run. ``folder``: where Lightning writes the files of a run."""
 
     def __init__(self, loggers: Sequence[Logger], folder: Path) -> None:
         self.loggers, self.folder = list(loggers), folder
@@ -89,13 +89,13 @@ def make_loggers(chosen: Mapping[str, Any], folder: Path) -> Loggers:
     is named after it. Raises `ConfigError` for one that cannot be made, or cannot write there.
     """
     for name, value in chosen.items():
-        found = parts.find(LOGGER, value, f"logger.{name}")
-        if isinstance(found, type) and issubclass(found, TensorBoardLogger):
+        logger_class = parts.find(LOGGER, value, f"logger.{name}")
+        if isinstance(logger_class, type) and issubclass(logger_class, TensorBoardLogger):
             _require_utf8(folder)
     label = f"{folder.parent.name}/{folder.name}"
     facts = {"save_dir": str(folder), "name": label, "run_name": label}
-    made = [instantiate(value, f"logger.{name}", **facts) for name, value in chosen.items()]
-    return Loggers(made, folder)
+    loggers = [instantiate(value, f"logger.{name}", **facts) for name, value in chosen.items()]
+    return Loggers(loggers, folder)
 
 
 def _require_utf8(folder: Path) -> None:
@@ -114,8 +114,8 @@ def tensorboard(folder: Path) -> Loggers:
 
 
 class StageLogger(Logger):
-    """What Lightning is given: hands on what callbacks and modules log, under the stage's name. What a training logs by
-    itself comes from the record.
+    """The logger of a Lightning trainer: it passes on what callbacks and modules log, under the stage's name. Rows of
+    the training itself come from the record.
     """
 
     def __init__(self, loggers: Loggers, stage: str) -> None:
@@ -143,4 +143,4 @@ class StageLogger(Logger):
         if values:
             self._loggers.metrics(values, step or 0)
 
-    def log_hyperparams(self, *arguments: Any, **named: Any) -> None: ...
+    def log_hyperparams(self, *arguments: Any, **settings: Any) -> None: ...

@@ -109,8 +109,8 @@ def print_parameters(parameters: Mapping[str, Any], console: Console) -> None:
 
 
 def print_probes(probes: Mapping[str, Any], console: Console) -> None:
-    """What V's z and M's h carry of the true state, by linear and small-MLP probes, beside what is found in shuffled
-    targets; and how often objects survive V.
+    """How much of the true state linear and small-MLP probes find in V's z and M's h, beside what they find of shuffled
+    targets; and how often V's reconstructions keep objects.
     """
     columns = ("target", "linear R², 95 %", "MLP R², 95 %", "shuffled")
     table = Table(*columns, title="probes on held-out rollouts", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -129,12 +129,12 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
 
 
 def print_measures(measures: Mapping[str, Any], console: Console) -> None:
-    """V's reconstruction and KL, and M's open-loop error and NLL beside those of what it has to beat, and of M under
-    mismatched actions, which were taken elsewhere.
+    """V's reconstruction and KL, and M's open-loop error and NLL, beside its baselines and M under mismatched actions,
+    which come from other rollouts.
     """
     if vision := measures.get("vision"):
-        told = [_with_interval(vision[name], "value", ".4g") for name in ("reconstruction", "kl")]
-        console.print(f"V on held-out rollouts: reconstruction {told[0]}, KL {told[1]} nats", highlight=False)
+        figures = [_with_interval(vision[name], "value", ".4g") for name in ("reconstruction", "kl")]
+        console.print(f"V on held-out rollouts: reconstruction {figures[0]}, KL {figures[1]} nats", highlight=False)
     if "memory" in measures:
         _print_memory(measures["memory"], console)
 
@@ -147,17 +147,17 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
     for column in table.columns:
         column.no_wrap = True
 
-    def add(label: str, found: Mapping[str, Any]) -> None:
-        """``found``: the figure of each model, and M's difference to it."""
-        if found["memory"]["value"] is None:
+    def add(label: str, by_model: Mapping[str, Any]) -> None:
+        """``by_model``: the figure of each model, and M's difference to it."""
+        if by_model["memory"]["value"] is None:
             return
-        beaten = {name: (found[f"memory_minus_{name}"]["interval"] or [0, 0])[1] < 0 for name in models}
-        others = [_number(found[name]["value"], ".3g") + (" ✓" if beaten[name] else "") for name in models]
-        table.add_row(label, _with_interval(found["memory"], "value", ".3g"), *others)
+        beaten = {name: (by_model[f"memory_minus_{name}"]["interval"] or [0, 0])[1] < 0 for name in models}
+        others = [_number(by_model[name]["value"], ".3g") + (" ✓" if beaten[name] else "") for name in models]
+        table.add_row(label, _with_interval(by_model["memory"], "value", ".3g"), *others)
 
-    for place, horizon in enumerate(forecasts["horizons"]):
-        there = {name: each[place] for name, each in forecasts.items() if isinstance(each[place], dict)}
-        add(f"{horizon} {'step' if horizon == 1 else 'steps'}", there)
+    for index, horizon in enumerate(forecasts["horizons"]):
+        by_model = {name: values[index] for name, values in forecasts.items() if isinstance(values[index], dict)}
+        add(f"{horizon} {'step' if horizon == 1 else 'steps'}", by_model)
     add("NLL", nll)
     console.print(table)
     console.print(
@@ -171,9 +171,9 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
     if "reward" in figures:
         console.print(f"reward: R² {_with_interval(figures['reward']['r2'], 'value')}", highlight=False)
     if "end" in figures:
-        found = _with_interval(figures["end"]["average_precision"], "value")
+        precision = _with_interval(figures["end"]["average_precision"], "value")
         chance = _number(figures["end"]["base_rate"]["value"], ".3g")
-        console.print(f"end: average precision {found}, {chance} by chance", highlight=False)
+        console.print(f"end: average precision {precision}, {chance} by chance", highlight=False)
 
 
 def _number(value: float | None, form: str = ".2f") -> str:
@@ -192,21 +192,21 @@ def headline(stage: str, results: Mapping[str, Any]) -> str:
         return f"{data['rollouts']:,} rollouts, {data['frames']:,} frames"
     if stage == "vision":
         vision = results["vision"]
-        told = "all frozen, not trained"
+        text = "all frozen, not trained"
         if epochs := vision["epochs"]:
             first, last = (_number(row["val_reconstruction"], ".1f") for row in (epochs[0], epochs[-1]))
-            told = f"validation reconstruction {first} → {last}, KL {_number(epochs[-1]['val_kl'], '.1f')} nats"
+            text = f"validation reconstruction {first} → {last}, KL {_number(epochs[-1]['val_kl'], '.1f')} nats"
         if "heldout_reconstruction" in vision:
             figures = [_number(vision[name], ".1f") for name in ("heldout_reconstruction", "heldout_kl")]
-            told += "; held-out {}, KL {}".format(*figures)
-        return told
+            text += "; held-out {}, KL {}".format(*figures)
+        return text
     if stage == "memory":
         memory = results["memory"]
-        told = "all frozen, not trained"
+        text = "all frozen, not trained"
         if steps := memory["steps"]:
             nll, floor = _number(steps[-1]["val_nll"], ".3f"), _number(memory["persistence_nll"], ".3f")
-            told = f"validation NLL {nll} (persistence {floor})"
-        return told + (f"; held-out {_number(memory['heldout_nll'], '.3f')}" if "heldout_nll" in memory else "")
+            text = f"validation NLL {nll} (persistence {floor})"
+        return text + (f"; held-out {_number(memory['heldout_nll'], '.3f')}" if "heldout_nll" in memory else "")
     if stage == "controller":
         generations = results["controller"]["generations"]
         return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"

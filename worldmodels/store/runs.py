@@ -53,7 +53,7 @@ class FinishedRun:
                 f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
             ) from None
 
-    def judged(self, name: str) -> Path | None:
+    def heldout_folder(self, name: str) -> Path | None:
         """The folder of one of the run's artifacts of held-out rollouts, or None where it is not there. Raises
         `DamagedFile` where its files are not what they were.
         """

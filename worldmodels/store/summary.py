@@ -52,9 +52,9 @@ def _diagnostics(stage: str, results: Mapping[str, Any]) -> Iterator[str]:
     inputs = {"vision": "z", "memory": "zh"}.get(stage)
     probed = results.get("probes", {}).get(stage, {})
     if inputs and probed.get(inputs):
-        found = {name: figures["linear"]["r2"] for name, figures in probed[inputs].items()}
-        known = ", ".join(f"{name} {value:.2f}" for name, value in found.items() if value is not None)
-        yield f"R² of the true state from {', '.join(inputs)}: {known or 'too few frames'}"
+        r_squared = {name: figures["linear"]["r2"] for name, figures in probed[inputs].items()}
+        listed = ", ".join(f"{name} {value:.2f}" for name, value in r_squared.items() if value is not None)
+        yield f"R² of the true state from {', '.join(inputs)}: {listed or 'too few frames'}"
     for name, figures in probed.get("objects", {}).items():
         if figures["recall"] is not None:
             yield f"reconstructions that still show the {name}: {figures['recall']:.0%}"
@@ -62,13 +62,17 @@ def _diagnostics(stage: str, results: Mapping[str, Any]) -> Iterator[str]:
         yield from _forecasts(measures[stage]["open_loop"])
 
 
-def _forecasts(found: Mapping[str, Any]) -> Iterator[str]:
-    told = [
+def _forecasts(open_loop: Mapping[str, Any]) -> Iterator[str]:
+    points = [
         (horizon, model["value"], persistence["value"])
-        for horizon, model, persistence in zip(found["horizons"], found["memory"], found["persistence"], strict=True)
+        for horizon, model, persistence in zip(
+            open_loop["horizons"], open_loop["memory"], open_loop["persistence"], strict=True
+        )
         if model["value"] is not None and persistence["value"] is not None
     ]
-    if told:
-        steps, errors, floors = zip(*(told[place] for place in sorted({0, len(told) // 2, len(told) - 1})), strict=True)
-        shown = [" / ".join(f"{value:.3g}" for value in values) for values in (steps, errors, floors)]
-        yield f"error of forecasts over {shown[0]} steps: {shown[1]} (persistence {shown[2]})"
+    if points:
+        steps, errors, floors = zip(
+            *(points[index] for index in sorted({0, len(points) // 2, len(points) - 1})), strict=True
+        )
+        columns = [" / ".join(f"{value:.3g}" for value in values) for values in (steps, errors, floors)]
+        yield f"error of forecasts over {columns[0]} steps: {columns[1]} (persistence {columns[2]})"

@@ -10,8 +10,8 @@ CHANGES_RESULTS = False  # shows what is done
 
 
 class TrainingBar(lightning.Callback):
-    """One bar over all batches of all epochs, with their rate and the time left. ``what`` is trained; ``epochs``:
-    whether its epochs are told, counted from 1.
+    """One bar over all batches of all epochs, with their rate and the time left. ``what``: the model that is trained;
+    ``epochs``: whether the bar shows the number of the epoch.
     """
 
     def __init__(self, what: str, epochs: bool) -> None:
@@ -22,7 +22,7 @@ class TrainingBar(lightning.Callback):
         if not trainer.is_global_zero:
             return
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
-        self._bar = Progress(self.what, total, "batches", kept=trainer.fit_loop.total_batch_idx + 1)
+        self._bar = Progress(self.what, total, "batches", already_done=trainer.fit_loop.total_batch_idx + 1)
         self._bar.__enter__()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class Recorder(lightning.Callback):
-    """Writes what was logged to the journal: a row of ``table`` at the end of every epoch, whose place on ``axis`` is
-    the number of the epoch (``epoch``) or of the steps done (``step``), and loss and learning rate every ``every``
+    """Writes what was logged to the journal: a row of ``table`` at the end of every epoch, whose position on ``axis``
+    is the number of the epoch (``epoch``) or of the steps done (``step``), and loss and learning rate every ``every``
     batches.
     """
 
@@ -28,8 +28,8 @@ class Recorder(lightning.Callback):
         self.journal, self.table, self.axis, self.every = journal, table, axis, every
         self._before = 0.0
 
-    def place(self, epochs: int, steps: int) -> int:
-        """The place of the row after so many finished epochs and steps."""
+    def row_position(self, epochs: int, steps: int) -> int:
+        """The position of the row after so many finished epochs and steps."""
         return epochs if self.axis == "epoch" else steps
 
     def state_dict(self) -> dict[str, Any]:
@@ -56,9 +56,9 @@ class Recorder(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        place = {self.axis: self.place(trainer.current_epoch + 1, trainer.global_step)}
+        position = {self.axis: self.row_position(trainer.current_epoch + 1, trainer.global_step)}
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row = {**place, **values, "seconds": round(self._seconds(), 2)}
+        row = {**position, **values, "seconds": round(self._seconds(), 2)}
         self.journal.row(self.table, self.axis, row)
         log.info("  %s", "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
 

@@ -57,9 +57,9 @@ def require_imported(part: Part, value: Any, key: str) -> None:
         f"the checkpoint names {key}={path}, whose code would run: expected a class of worldmodels, or one that is "
         f"imported; if you trust it, import {module} first",
     )
-    found = parts.find(part, value, key)
+    network_class = parts.find(part, value, key)
     require(
-        isinstance(found, type) and issubclass(found, nn.Module),
+        isinstance(network_class, type) and issubclass(network_class, nn.Module),
         f"the checkpoint names {key}={path}: expected an nn.Module",
     )
 
@@ -70,18 +70,20 @@ def _checkpoint(folder: Path, module: Any) -> dict[str, Any]:
         folder = FinishedRun(folder).artifact(stage).path
     if not (folder / MANIFEST).exists() or not (folder / WEIGHTS).exists():
         raise ConfigError(f"{folder} holds no model: expected a checkpoint, a run's folder, or an artifact of {stage}")
-    found = load_artifact(folder)
-    values = found.summary.get(HYPER_PARAMETERS)
-    if found.manifest["stage"] != stage or values is None:
+    artifact = load_artifact(folder)
+    values = artifact.summary.get(HYPER_PARAMETERS)
+    if artifact.manifest["stage"] != stage or values is None:
         raise ConfigError(
             f"{folder} is no {stage} that tells its hyper-parameters: expected one made by this version; run the "
             "training command again"
         )
     values = json.loads(json.dumps(values))
-    made = module(**values)
-    weights = {f"network.{name}": value for name, value in read_weights(found.weights, made.network).items()}
+    lightning_module = module(**values)
+    weights = {
+        f"network.{name}": value for name, value in read_weights(artifact.weights, lightning_module.network).items()
+    }
     return {
-        "state_dict": made.state_dict() | weights,
+        "state_dict": lightning_module.state_dict() | weights,
         HYPER_PARAMETERS: values,
         "pytorch-lightning_version": lightning.__version__,
         "epoch": 0,

@@ -1,5 +1,5 @@
-"""One way to train V and M with Lightning: goes on where it was interrupted, records rows, and proves that what is
-frozen stayed.
+"""How V and M are trained with Lightning: training resumes where it was interrupted, records rows, and proves that
+frozen weights did not change.
 """
 
 import logging
@@ -90,12 +90,12 @@ def fit(
     gradient_clip: float | None = None,
     diverged: StopWhenDiverged | None = None,
 ) -> None:
-    """Train for ``epochs``, each gradient clipped element by element to ±``gradient_clip``, as in
-    Ha's code. Goes on from ``folder/checkpoint`` where an earlier call was interrupted, in the middle of an epoch too;
-    a training that was over is not repeated.
+    """Train for ``epochs``, each gradient clipped element by element to ±``gradient_clip``, as in Ha's code. Resumes
+    from ``folder/checkpoint`` where an earlier call was interrupted, also in the middle of an epoch; a finished
+    training is not repeated.
 
-    The journal is taken back to the checkpoint, so that no row appears twice. SIGINT and SIGTERM wait for the end of
-    the batch, and for a checkpoint of it. Raises `KeyboardInterrupt` when interrupted (Lightning alone would exit),
+    The journal is rewound to the checkpoint, so that no row appears twice. SIGINT and SIGTERM wait for the end of the
+    batch, and for a checkpoint of it. Raises `KeyboardInterrupt` when interrupted (Lightning alone would exit),
     `TrainingDiverged` where numbers are no longer finite, and `RuntimeError` if a frozen weight changed by one bit.
     """
     diverged = diverged or StopWhenDiverged("the model", "lower the learning rate", config.log_every_n_steps)
@@ -104,10 +104,10 @@ def fit(
     )
     epochs = 1 if config.fast_dev_run else epochs
     before = {name: p.detach().cpu().clone() for name, p in module.named_parameters() if not p.requires_grad}
-    checkpoint = saving.found()
+    checkpoint = saving.saved_checkpoint()
     at = checkpoint["callbacks"][KEY] if checkpoint else {"epochs": 0, "batch": 0, "steps": 0, "batches": 0}
-    place = recorder.place(at["epochs"], at["steps"])
-    recorder.journal.rewind(**{recorder.table: place, "batches": at["batches"]})
+    position = recorder.row_position(at["epochs"], at["steps"])
+    recorder.journal.rewind(**{recorder.table: position, "batches": at["batches"]})
     if checkpoint and (at["stopped"] or at["epochs"] >= epochs):
         log.info("  trained before")
         module.load_state_dict(checkpoint["state_dict"])
@@ -138,8 +138,8 @@ def fit(
 
 def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, data: Any, checkpoint: Path | None) -> None:
     for part in module.modules():
-        own = list(part.parameters())
-        if own and not any(parameter.requires_grad for parameter in own):
+        parameters = list(part.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
             part.eval()  # Lightning keeps the modes it finds
     try:
         with interrupts.deferred():

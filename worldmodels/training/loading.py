@@ -15,8 +15,8 @@ Batch = TypeVar("Batch")
 
 
 class OrderedBatches(Sampler[Batch], Generic[Batch]):
-    """The batches of an epoch, `batches`, from the one on that a checkpoint says, or those of this process where
-    several devices share them. ``overfit`` batches of the first epoch, or that share of them, take the place of all.
+    """The batches of an epoch, from the one that a checkpoint names; where several devices share them, those of this
+    process. With ``overfit``, so many batches of the first epoch, or that share of them, are used in every epoch.
     """
 
     def __init__(self, overfit: int | float = 0) -> None:
@@ -43,28 +43,28 @@ class OrderedBatches(Sampler[Batch], Generic[Batch]):
         self._begin = (epoch, batch)
 
     def share(self, process: int, processes: int) -> None:
-        """Of every ``processes`` batches, give the one of this ``process``, counted from 0."""
+        """Of every ``processes`` batches, yield the one of this ``process``, counted from 0."""
         self._process, self._processes = process, processes
 
     def __len__(self) -> int:
-        return self._kept() // self._processes
+        return self._count_used() // self._processes
 
     def overfitted(self) -> list[Batch]:
         """The batches that every epoch trains on, where there are so few."""
-        return list(itertools.islice(self.batches(0), self._kept()))
+        return list(itertools.islice(self.batches(0), self._count_used()))
 
-    def _kept(self) -> int:
+    def _count_used(self) -> int:
         count = self.count()
         if not self._overfit:
             return count
-        wanted = self._overfit if isinstance(self._overfit, int) else int(self._overfit * count)
-        return min(max(wanted, 1), count)
+        overfitted = self._overfit if isinstance(self._overfit, int) else int(self._overfit * count)
+        return min(max(overfitted, 1), count)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, done = self._begin
-        whole = itertools.islice(self.batches(0 if self._overfit else self.epoch), self._kept())
-        own = itertools.islice(whole, self._process, None, self._processes)
-        return itertools.islice(own, done if epoch == self.epoch else 0, len(self))
+        batches = itertools.islice(self.batches(0 if self._overfit else self.epoch), self._count_used())
+        share = itertools.islice(batches, self._process, None, self._processes)
+        return itertools.islice(share, done if epoch == self.epoch else 0, len(self))
 
 
 class ResumableData(lightning.LightningDataModule, Generic[Batch]):

@@ -42,11 +42,11 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class Progress(Checkpoint):
-    """Keeps the last checkpoint at ``path``: after every epoch, after ``every_minutes`` or ``every_steps`` in one, and
-    when the process is asked to stop, which it then does. It never holds a weight that is not finite.
+    """Keeps the last checkpoint at ``path``: after every epoch, within one after ``every_minutes`` or ``every_steps``,
+    and when the process is asked to stop, which it then does. It never holds a weight that is not finite.
 
-    An epoch's last batch is left out, because Lightning would take the epoch for finished, validation and all; in its
-    place the one before is kept, so that an interruption of the validation costs little.
+    There is no checkpoint after an epoch's last batch, because Lightning would take the epoch for finished, validation
+    included; there is one after the batch before, so that an interruption of the validation costs little.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Progress(Checkpoint):
     def state_key(self) -> str:
         return KEY
 
-    def found(self) -> dict[str, Any] | None:
+    def saved_checkpoint(self) -> dict[str, Any] | None:
         """The checkpoint at ``path``; None where there is none, or none that can be read."""
         if not self.path.exists():
             return None
@@ -128,7 +128,7 @@ class Progress(Checkpoint):
         self._saved = time.monotonic()
 
     def _restore_sums(self, trainer: lightning.Trainer) -> None:
-        """Add what the epoch's batches before the interruption have logged; 0 + x is x, so the bits are the same."""
+        """Add what the epoch's batches logged before the interruption; 0 + x is x, so the bits are the same."""
         results = trainer.fit_loop.epoch_loop._results
         for key in [key for key in self._sums if key in results]:
             before, metric = self._sums.pop(key), results[key]

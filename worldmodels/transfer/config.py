@@ -127,12 +127,12 @@ class TransferConfig(Settings):
                     f"transfer.{key}={path} needs a source for {path}: add it to transfer.load, freeze it at random "
                     "with transfer.freeze_random, or use transfer=scratch",
                 )
-        _require_apart(
+        _require_disjoint(
             "freeze_random", self.freeze_random, self.load, "starts from a source: freeze it with transfer.freeze"
         )
-        for place, path in enumerate(self.unfreeze):
-            others = [*self.freeze, *self.unfreeze[:place]]
-            _require_apart("unfreeze", [path], others, "is frozen already: expected modules apart from each other")
+        for position, path in enumerate(self.unfreeze):
+            others = [*self.freeze, *self.unfreeze[:position]]
+            _require_disjoint("unfreeze", [path], others, "is frozen already: expected modules apart from each other")
 
     @property
     def parts(self) -> list[str]:
@@ -176,13 +176,13 @@ def strategy_label(transfer: Mapping[str, Any]) -> str:
     as in the source study, and all of it where nothing is. ``transfer``: this node of a config.
     """
     name, budget, loads = transfer["name"], transfer["budget"], bool(transfer["load"])
-    held = NETWORKS if loads else tuple(part for part in NETWORKS if part in transfer["budgeted"])
-    if budget == (0.5 if loads else 1.0) or not held:
+    budgeted = NETWORKS if loads else tuple(part for part in NETWORKS if part in transfer["budgeted"])
+    if budget == (0.5 if loads else 1.0) or not budgeted:
         return name
-    return "-".join([f"{name}-budget{budget:g}", *(held if held != NETWORKS else ())])
+    return "-".join([f"{name}-budget{budget:g}", *(budgeted if budgeted != NETWORKS else ())])
 
 
-def _require_apart(key: str, paths: list[str], others: list[str], problem: str) -> None:
+def _require_disjoint(key: str, paths: list[str], others: list[str], problem: str) -> None:
     for path in paths:
         for other in others:
             require(not (contains(path, other) or contains(other, path)), f"transfer.{key}={path}: {other} {problem}")

@@ -6,12 +6,11 @@ from worldmodels.utils.errors import ConfigError
 
 
 def warm_start(source: np.ndarray, source_outputs: int, input_size: int, outputs: int) -> np.ndarray:
-    """C's parameters, W row by row and then b, with as much of a source's as there is a place for; zero elsewhere.
+    """C's parameters, W row by row and then b, with as many of a source's as fit; zero elsewhere.
 
     Columns are C's inputs, z first, then h, then c: they mean the same on both sides as far as the axes of V's z and of
-    M's h do. Rows are actions, of which those of two tasks have nothing in common but their place: row 1 is given row 1
-    and so on, and rows that the source has not are new. What is carried over is how z and h are combined, not what is
-    done with it.
+    M's h do. Rows are actions, of which those of two tasks share only their index: row 1 is copied to row 1 and so on;
+    rows that the source lacks are zero. What transfers is how z and h are combined, not which actions follow.
 
     source: (A_source (D_source + 1),) -> (A (D + 1),). Raises `ConfigError` where the source is no such vector.
     """

@@ -103,8 +103,11 @@ def describe_curves(curves: Curves, higher: bool, threshold: float | None = None
     ``time`` is the mean of min(T_s, x_K) with T_s of `time_to`: a seed that never reached the threshold counts with all
     the time it had, so that the mean is a lower bound, and ``reached`` says how many did. None without a threshold.
     """
-    found = {"start": start(curves), "end": end(curves, last), "area": area(curves)}
-    figures: Figures = {"seeds": list(curves.seeds), **{name: seed_estimate(values) for name, values in found.items()}}
+    by_seed = {"start": start(curves), "end": end(curves, last), "area": area(curves)}
+    figures: Figures = {
+        "seeds": list(curves.seeds),
+        **{name: seed_estimate(values) for name, values in by_seed.items()},
+    }
     figures |= {"threshold": threshold, "time": None, "reached": None}
     if threshold is not None:
         times = time_to(curves, threshold, higher)
@@ -199,8 +202,8 @@ def _time_saved(transfer: Curves, reference: Curves, threshold: float | None, hi
 def _ratio(gained: np.ndarray, without: np.ndarray) -> Figures:
     if not (without > 0).all():
         return _gain(None)
-    (found,) = ratio_estimates(gained[:, None], without[:, None])
-    return _flagged(found, gained / without)
+    (figure,) = ratio_estimates(gained[:, None], without[:, None])
+    return _flagged(figure, gained / without)
 
 
 def _gain(values: Sequence[float] | np.ndarray | None) -> Figures:
@@ -210,6 +213,6 @@ def _gain(values: Sequence[float] | np.ndarray | None) -> Figures:
     return _flagged(seed_estimate(values), values)
 
 
-def _flagged(found: Figures, values: Sequence[float] | np.ndarray) -> Figures:
-    negative = None if found["interval"] is None else found["interval"][1] < 0
-    return {**found, "negative": negative, "per_seed": [float(value) for value in values]}
+def _flagged(figure: Figures, values: Sequence[float] | np.ndarray) -> Figures:
+    negative = None if figure["interval"] is None else figure["interval"][1] < 0
+    return {**figure, "negative": negative, "per_seed": [float(value) for value in values]}

@@ -23,8 +23,8 @@ class GradualUnfreezing(lightning.Callback):
         self.on_train_epoch_start(trainer, pl_module)  # which is not called where training goes on in an epoch
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        for place, module in enumerate(self.modules):
-            trains = place < trainer.current_epoch
+        for position, module in enumerate(self.modules):
+            trains = position < trainer.current_epoch
             module.requires_grad_(trains).train(trains)
         waiting = self.modules[trainer.current_epoch :]
         self._before = [(p, p.detach().clone()) for module in waiting for p in module.parameters()]

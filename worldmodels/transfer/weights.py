@@ -14,7 +14,7 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
-WHOLE = ("",)
+ALL_NAMES = ("",)
 Network = nn.Module | type[nn.Module]
 
 
@@ -78,17 +78,17 @@ def prepare(
         prefixes = loaded_prefixes(network, part, transfer)
         copied = copy_weights(network, read_weights(source, network), prefixes, columns, transfer.fraction)
     freeze_all(network, part, transfer, epochs)
-    wanted = of_part(transfer.unfreeze, part)
-    if never := wanted[max(epochs - 1, 0) :]:
+    to_unfreeze = of_part(transfer.unfreeze, part)
+    if never := to_unfreeze[max(epochs - 1, 0) :]:
         warning = "  transfer.unfreeze needs %d epochs of %s and has %d; frozen to the end: %s"
-        log.warning(warning, len(wanted) + 1, part, epochs, ", ".join(never))
+        log.warning(warning, len(to_unfreeze) + 1, part, epochs, ", ".join(never))
     counts = {group: asdict(value) for group, value in count(network, copied).items()}
     return {**counts.pop(""), "groups": counts}
 
 
 def loaded_prefixes(network: nn.Module, part: str, transfer: TransferConfig) -> tuple[str, ...]:
-    """How names of the weights begin that ``part`` takes from a source. Raises `ConfigError` for a path to nothing, and
-    where ``transfer.input_layer`` asks for more of M's input layer than is loaded.
+    """Prefixes of the names of the weights that ``part`` takes from a source. Raises `ConfigError` for a path that does
+    not exist, and where ``transfer.input_layer`` needs M's input layer and it is not loaded.
     """
     paths = of_part(transfer.load, part)
     for path in paths:
@@ -111,31 +111,35 @@ def loaded_prefixes(network: nn.Module, part: str, transfer: TransferConfig) -> 
 
 
 def mismatches(
-    network: nn.Module, source: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...] = WHOLE
+    network: nn.Module, source: Mapping[str, tuple[int, ...]], prefixes: tuple[str, ...] = ALL_NAMES
 ) -> list[str]:
-    """What keeps source weights of these shapes from fitting, one line each, of those whose names begin with
-    ``prefixes``; what the network declares may differ: see `Memory`.
+    """Why source weights of these shapes do not fit, a line for each weight whose name begins with ``prefixes``.
+    Differences that the network declares are allowed: see `Memory`.
     """
-    own = network.state_dict()
-    ignored = (*_names(network, "OPTIONAL"), *_own_adapters(network, own))
+    weights = network.state_dict()
+    ignored = (*_names(network, "OPTIONAL"), *_adapters_of(network, weights))
     # What is added changes nothing at its start; a source's own would be lost.
     ignored += tuple(added for added in _names(network, "ADDED") if not any(name.startswith(added) for name in source))
-    source, wanted = (
-        {name: tuple(shape) for name, shape in each if name.startswith(prefixes) and not name.startswith(ignored)}
-        for each in (source.items(), ((name, value.shape) for name, value in own.items()))
+    source, expected = (
+        {
+            name: tuple(shape)
+            for name, shape in named_shapes
+            if name.startswith(prefixes) and not name.startswith(ignored)
+        }
+        for named_shapes in (source.items(), ((name, value.shape) for name, value in weights.items()))
     )
-    lines = [f"{name} is missing" for name in wanted.keys() - source.keys()]
-    lines += [f"{name} is not in this network" for name in source.keys() - wanted.keys()]
-    for name in wanted.keys() & source.keys() - {*_names(network, "INPUT_LAYERS")}:
-        if wanted[name] != source[name]:
-            lines.append(f"{name} is {source[name]}, expected {wanted[name]}")
+    lines = [f"{name} is missing" for name in expected.keys() - source.keys()]
+    lines += [f"{name} is not in this network" for name in source.keys() - expected.keys()]
+    for name in expected.keys() & source.keys() - {*_names(network, "INPUT_LAYERS")}:
+        if expected[name] != source[name]:
+            lines.append(f"{name} is {source[name]}, expected {expected[name]}")
     return sorted(lines)
 
 
 def copy_weights(
     network: nn.Module,
     source: Mapping[str, Tensor],
-    prefixes: tuple[str, ...] = WHOLE,
+    prefixes: tuple[str, ...] = ALL_NAMES,
     columns: int = 0,
     fraction: float | None = None,
 ) -> dict[str, int]:
@@ -150,11 +154,11 @@ def copy_weights(
     problems = mismatches(network, {name: tuple(value.shape) for name, value in source.items()}, prefixes)
     if problems:
         raise ConfigError(f"the source's weights do not fit: {problems[0]}")
-    own = network.state_dict()
+    weights = network.state_dict()
     parameters = {name for name, _ in network.named_parameters()}
-    adapters, inputs = _own_adapters(network, own), _names(network, "INPUT_LAYERS")
+    adapters, inputs = _adapters_of(network, weights), _names(network, "INPUT_LAYERS")
     copied = {}
-    for name, fresh in own.items():
+    for name, fresh in weights.items():
         if name not in source or not name.startswith(prefixes) or name.startswith(adapters):
             continue
         theirs = source[name]
@@ -167,14 +171,14 @@ def copy_weights(
         value = fresh.clone()
         share = fresh[shared] + fraction * theirs[shared] if fraction and name in parameters else theirs[shared]
         value[shared] = share
-        own[name], copied[name] = value, share.numel()
-    network.load_state_dict(own)
+        weights[name], copied[name] = value, share.numel()
+    network.load_state_dict(weights)
     return copied
 
 
-def _own_adapters(network: nn.Module, names: Iterable[str]) -> tuple[str, ...]:
+def _adapters_of(network: nn.Module, names: Iterable[str]) -> tuple[str, ...]:
     """The adapters that the network has."""
-    return tuple(each for each in _names(network, "ADAPTERS") if any(name.startswith(each) for name in names))
+    return tuple(adapter for adapter in _names(network, "ADAPTERS") if any(name.startswith(adapter) for name in names))
 
 
 def module_at(network: nn.Module, part: str, path: str, key: str) -> nn.Module:
@@ -230,7 +234,7 @@ def count(network: nn.Module, copied: Mapping[str, int]) -> dict[str, Counts]:
     for group in groups:
         members = {n: p for n, p in network.named_parameters() if not group or n.startswith(group + ".")}
         total = sum(p.numel() for p in members.values())
-        taken = sum(copied.get(name, 0) for name in members)
+        copied_count = sum(copied.get(name, 0) for name in members)
         trainable = sum(p.numel() for p in members.values() if p.requires_grad)
-        counts[group] = Counts(total, taken, total - taken, total - trainable, trainable)
+        counts[group] = Counts(total, copied_count, total - copied_count, total - trainable, trainable)
     return counts

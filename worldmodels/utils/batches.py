@@ -10,8 +10,8 @@ from torch.nn import functional
 def in_batches(function: Callable[..., Sequence[Tensor]], rows: int, *inputs: Tensor) -> tuple[Tensor, ...]:
     """``function`` of the inputs (B, ...) in batches of exactly ``rows``, the last one filled up with zeros.
 
-    How a library sums depends on a batch's shape. With one shape, what a row gives does not depend on how many others
-    there are, nor on its place among them.
+    The order of a library's sums depends on the batch's shape. With one shape, the result of a row depends neither on
+    the number of rows nor on its position among them.
     """
     parts = []
     for batch in zip(*(x.split(rows) for x in inputs), strict=True):

@@ -38,26 +38,26 @@ def _below(values: Values, null: float) -> float:
     """Probability, were the mean ``null``, of a t statistic as low as that of the values."""
     column = np.array(values, dtype=np.float64)[:, None]
     column[np.abs(column) < ROUNDING] = 0.0
-    found = ratios(column, np.ones_like(column))
-    apart, error = float(found.value[0]) - null, float(found.error[0])
+    estimate = ratios(column, np.ones_like(column))
+    difference, error = float(estimate.value[0]) - null, float(estimate.error[0])
     if error <= ROUNDING * float(np.abs(column).max()):  # equal, but for rounding
-        return 0.5 if abs(apart) <= ROUNDING else float(apart > 0)
-    t = np.array(apart / error)
+        return 0.5 if abs(difference) <= ROUNDING else float(difference > 0)
+    t = np.array(difference / error)
     if len(column) >= SKEWED_FROM:
-        t = to_symmetric(t, found.skewness[0], found.members[0])
-    return float(stdtr(found.freedom[0], t))
+        t = to_symmetric(t, estimate.skewness[0], estimate.members[0])
+    return float(stdtr(estimate.freedom[0], t))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Adjusted so that, of all that are below 0.05, any is a false one in 5 % of cases at most, whatever they depend on
-    (Holm 1979). None is no test, and does not count.
+    """p values adjusted for several tests (Holm 1979): if no effect is real, one below 0.05 occurs in at most 5 % of
+    cases, however the tests depend on each other. None is no test, and does not count.
     """
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    ranked = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
-    for rank, (p, place) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - rank)))
-        adjusted[place] = highest
+    for rank, (p, index) in enumerate(ranked):
+        highest = max(highest, min(1.0, p * (len(ranked) - rank)))
+        adjusted[index] = highest
     return adjusted
 
 
@@ -71,9 +71,9 @@ def interquartile_mean(values: Values) -> Figure:
     value = float(middle.mean())
     if count < MANY:
         return {"value": value, "interval": None}
-    kept = len(middle)
+    middle_count = len(middle)
     spread = np.clip(ordered, middle[0], middle[-1]).std(ddof=1)
-    half = stdtrit(kept - 1, 0.975) * spread * np.sqrt(count) / kept
+    half = stdtrit(middle_count - 1, 0.975) * spread * np.sqrt(count) / middle_count
     return {"value": value, "interval": [float(value - half), float(value + half)]}
 
 
@@ -82,7 +82,7 @@ def probability_of_improvement(values: Values, reference: Values) -> Figure:
     higher values are likelier. Its 95 % interval is Brunner & Munzel's (2000); none where there are fewer than `MANY`
     on either side, or where all are better or none is.
     """
-    one, other = (np.asarray(each, dtype=np.float64) for each in (values, reference))
+    one, other = (np.asarray(sample, dtype=np.float64) for sample in (values, reference))
     wins = (one[:, None] > other).astype(float) + 0.5 * (one[:, None] == other)
     value = float(wins.mean())
     if min(wins.shape) < MANY or value in (0.0, 1.0):
@@ -110,14 +110,14 @@ def judge(differences: Sequence[Values | None], margins: Sequence[float | None])
     the differences of the family, and over its equivalences; else ``undecided``. So is all of fewer than `FEWEST`
     values, and nothing is similar without a margin.
     """
-    enough = [each if each is not None and len(each) >= FEWEST else None for each in differences]
-    tested = [None if each is None else p_value(each) for each in enough]
+    enough = [values if values is not None and len(values) >= FEWEST else None for values in differences]
+    tested = [None if values is None else p_value(values) for values in enough]
     alike = [
-        None if each is None or not margin else equivalence_p_value(each, margin)
-        for each, margin in zip(enough, margins, strict=True)
+        None if values is None or not margin else equivalence_p_value(values, margin)
+        for values, margin in zip(enough, margins, strict=True)
     ]
-    found = zip(enough, holm(tested), holm(alike), margins, strict=True)
-    return [_judged(values, p, p_similar, margin) for values, p, p_similar, margin in found]
+    comparisons = zip(enough, holm(tested), holm(alike), margins, strict=True)
+    return [_judged(values, p, p_similar, margin) for values, p, p_similar, margin in comparisons]
 
 
 def _judged(values: Values | None, p: float | None, p_similar: float | None, margin: float | None) -> Judgement:

@@ -1,4 +1,4 @@
-"""What becomes of writing where there is no room, or no permission: one line that says what, where and why."""
+"""Writing where there is no disk space or no permission fails with one line that says what, where and why."""
 
 import errno
 import os
@@ -22,13 +22,13 @@ def trouble(error: BaseException) -> tuple[str, str | None] | None:
     """Why nothing could be written, and the file where it is known; None if the error is another one. Libraries wrap
     the system's error, or keep only its words.
     """
-    for each in chain(error):
-        if isinstance(each, OSError) and each.errno in CODES:
-            file = each.filename2 or each.filename  # of two, the second is the copy
-            return os.strerror(each.errno), file if isinstance(file, str) else None
-        if not isinstance(each, Failure) and (said := next((x for x in REASONS if x in str(each)), None)):
-            return said, None
-        if TORCH.search(str(each)):
+    for cause in chain(error):
+        if isinstance(cause, OSError) and cause.errno in CODES:
+            file = cause.filename2 or cause.filename  # of two, the second is the copy
+            return os.strerror(cause.errno), file if isinstance(file, str) else None
+        if not isinstance(cause, Failure) and (reason := next((x for x in REASONS if x in str(cause)), None)):
+            return reason, None
+        if TORCH.search(str(cause)):
             return os.strerror(errno.ENOSPC), None
     return None
 
@@ -39,15 +39,15 @@ def writing(what: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if any(isinstance(each, Failure) for each in chain(error)) or (found := trouble(error)) is None:
+        if any(isinstance(cause, Failure) for cause in chain(error)) or (problem := trouble(error)) is None:
             raise
-        reason, file = found
+        reason, file = problem
         raise Failure(explained(what, file or folder, reason)) from error
 
 
-def explained(what: str, place: Path | str, reason: str) -> str:
+def explained(what: str, path: Path | str, reason: str) -> str:
     """The line for people."""
-    code, free = REASONS.get(reason), _free(Path(place))
+    code, free = REASONS.get(reason), _free(Path(path))
     if code in NO_ROOM:
         room = f", {free / 2**20:,.0f} MB free" if free is not None else ""
         fix = f"{room}; make room, and the same command goes on"
@@ -55,7 +55,7 @@ def explained(what: str, place: Path | str, reason: str) -> str:
         fix = "; allow it, or choose another folder by paths.outputs or hydra.run.dir"
     else:
         fix = ""
-    return f"{what} could not be written to {place}: {reason}{fix}"
+    return f"{what} could not be written to {path}: {reason}{fix}"
 
 
 def _free(path: Path) -> int | None:

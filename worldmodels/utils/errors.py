@@ -10,13 +10,13 @@ class ConfigError(ValueError):
 
 
 class Failure(RuntimeError):
-    """The world failed, not the request and not the code: no room, no permission, no ffmpeg. The message is one line,
-    and once it is mended the same command goes on. Exit code 1.
+    """The machine failed, not the request and not the code: no disk space, no permission, no ffmpeg. The message is
+    one line; once the cause is fixed, the same command goes on. Exit code 1.
     """
 
 
 class TrainingDiverged(Failure):
-    """Numbers that are not finite. The message is one line that names the place and the likely setting. Exit code 1."""
+    """Numbers are not finite. The message is one line that says where, and names the likely setting. Exit code 1."""
 
 
 class DamagedFile(Failure):
@@ -24,7 +24,7 @@ class DamagedFile(Failure):
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came of, the latest first."""
+    """An error and its causes, the latest first."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)

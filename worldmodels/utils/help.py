@@ -40,7 +40,7 @@ def describe(config: type[Any], node: str = "") -> Iterator[Described]:
 
 def _part(key: str, part: Part) -> Iterator[Described]:
     for name, path in part.names.items():
-        for setting in parts.own_settings(parts.find(part, path, key)).values():
+        for setting in parts.declared_settings(parts.find(part, path, key)).values():
             if setting.setting.doc:
                 described = _described(f"{key}.{setting.name}", setting)
                 yield described._replace(meaning=f"{name}: {described.meaning}")
@@ -59,17 +59,17 @@ def settings_help(schema: type[Settings], indent: int) -> str:
     """A line or two for each setting: key, default, meaning, unit and range."""
     lines = []
     for setting in describe(schema):
-        left = setting.key + ("" if setting.default == MISSING else f"={_shown(setting.default)}")
+        column = setting.key + ("" if setting.default == MISSING else f"={_formatted(setting.default)}")
         meaning = textwrap.wrap(setting.meaning, WIDTH - KEY - indent) or [""]
-        if len(left) >= KEY:
-            lines.append(left)
-            left = ""
-        lines += [f"{left:{KEY}}{meaning[0]}".rstrip(), *(" " * KEY + line for line in meaning[1:])]
+        if len(column) >= KEY:
+            lines.append(column)
+            column = ""
+        lines += [f"{column:{KEY}}{meaning[0]}".rstrip(), *(" " * KEY + line for line in meaning[1:])]
     text = ("\n" + " " * indent).join(lines)
     return text.replace("$", "$$")  # Hydra's help is a template
 
 
-def _shown(value: object) -> str:
+def _formatted(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):

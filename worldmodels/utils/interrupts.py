@@ -20,8 +20,8 @@ def install() -> None:
     """From now on SIGINT and SIGTERM raise `KeyboardInterrupt`, at once and again at the next `check`. One that Python
     drops is not shown: the next `check` raises it.
     """
-    for each in SIGNALS:
-        signal.signal(each, _request)
+    for number in SIGNALS:
+        signal.signal(number, _request)
     sys.unraisablehook = _unraisable
 
 
@@ -69,14 +69,14 @@ def deferred() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: signal.getsignal(each) for each in SIGNALS}
-    for each in SIGNALS:
-        signal.signal(each, _request_deferred)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, _request_deferred)
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if _requested and before[signal.SIGINT] is not _request:
             _requested = False
             raise KeyboardInterrupt

@@ -44,8 +44,8 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray] | np.ndarray, fps: float)
     """frames: T of (H, W, 3) uint8, H and W even; at least one. ``path`` is either a whole film or what it was before.
     Raises `Failure` where ffmpeg, or the disk, does not do its part.
     """
-    for left in path.parent.glob(f"{path.name}.*.partial"):  # by a process that was killed
-        left.unlink()
+    for leftover in path.parent.glob(f"{path.name}.*.partial"):  # by a process that was killed
+        leftover.unlink()
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         _encode(partial, iter(frames), fps)
@@ -108,16 +108,16 @@ def playable(path: Path) -> bool:
         data = path.read_bytes()
     except OSError:
         return False
-    place, kinds = 0, set()
-    while place < len(data):
-        size, kind, header = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8], 8
+    offset, kinds = 0, set()
+    while offset < len(data):
+        size, kind, header = int.from_bytes(data[offset : offset + 4]), data[offset + 4 : offset + 8], 8
         if size == 1:
-            size, header = int.from_bytes(data[place + 8 : place + 16]), 16
+            size, header = int.from_bytes(data[offset + 8 : offset + 16]), 16
         if size < header:
             return False
         kinds.add(kind)
-        place += size
-    return place == len(data) and {b"moov", b"mdat"} <= kinds
+        offset += size
+    return offset == len(data) and {b"moov", b"mdat"} <= kinds
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
@@ -143,17 +143,17 @@ def lettered(text: str, height: int, width: int, ground: tuple[int, int, int] = 
     as the longest. Pillow's own font knows Latin letters only.
     """
     strip = Image.new("RGB", (width, height), ground)
-    pen, place = ImageDraw.Draw(strip), (width / 2, height / 2)
+    pen, centre = ImageDraw.Draw(strip), (width / 2, height / 2)
     size = 0.62 * height / (text.count("\n") + 1)
 
     def wide(size: float) -> bool:
-        left, _, right, _ = pen.textbbox(place, text, ImageFont.load_default(size), anchor="mm")
+        left, _, right, _ = pen.textbbox(centre, text, ImageFont.load_default(size), anchor="mm")
         return right - left > 0.96 * width
 
     while wide(size) and size > 1:
         size *= 0.95
     font = ImageFont.load_default(size)
-    pen.text(place, text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20)
+    pen.text(centre, text, (0, 0, 0), font, anchor="mm", align="center", spacing=height / 20)
     return np.asarray(strip)
 
 

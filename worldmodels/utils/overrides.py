@@ -18,12 +18,12 @@ PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
 def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
     """The overrides in the words of Hydra.
 
-    * A value of a text setting is in quotes where Hydra would take it for a number or a truth: of
-      ``paths.outputs=1E3`` it would make 1000.0.
-    * A class that is chosen, ``vae.loss=mse`` or ``vae.loss={_target_: mse, …}``, leaves nothing of the settings of
-      another one that a config file has chosen; Hydra would merge the two.
-    * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config before, nor need a class under a
-      name of one's own, ``callbacks.mine={_target_: …}``.
+    * A value of a text setting is quoted where Hydra would take it for a number or a boolean: it would read
+      ``paths.outputs=1E3`` as 1000.0.
+    * A chosen class, ``vae.loss=mse`` or ``vae.loss={_target_: mse, …}``, replaces all settings of the class that a
+      config file has chosen; Hydra would merge the two.
+    * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config yet, nor a class under a new name,
+      ``callbacks.mine={_target_: …}``.
     """
     texts = {*_texts(schema), *PATHS}
     parts, dicts = set(part_keys(schema)), set(parts_keys(schema))
@@ -74,7 +74,7 @@ def _keys(schema: Any, setting: type[Setting], node: str) -> Iterator[str]:
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
     """A command line with its flags before its overrides, as Hydra needs them: ``seed=0,1 -m`` is ``-m seed=0,1``."""
-    known = get_args_parser()._option_string_actions
+    options = get_args_parser()._option_string_actions
     flags: list[str] = []
     overrides: list[str] = []
     waiting = list(arguments)
@@ -84,7 +84,7 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
             overrides.append(argument)
             continue
         flags.append(argument)
-        action = known.get(argument)  # a flag that has its value after = is none of these
+        action = options.get(argument)  # a flag that has its value after = is none of these
         if (
             action
             and waiting

@@ -42,9 +42,9 @@ def short_name(part: Part, value: Any) -> str | None:
 def targets(part: Part, value: Any, key: str) -> list[str]:
     """The dotted paths of the chosen class and of the classes that its settings choose."""
     paths, settings = [target(part, value, key)], complete(part, value, key)
-    for name, each in own_settings(find(part, value, key)).items():
-        if isinstance(each.setting, Part):
-            paths += targets(each.setting, settings[name], f"{key}.{name}")
+    for name, declaration in declared_settings(find(part, value, key)).items():
+        if isinstance(declaration.setting, Part):
+            paths += targets(declaration.setting, settings[name], f"{key}.{name}")
     return paths
 
 
@@ -82,15 +82,15 @@ def find(part: Part, value: Any, key: str) -> Any:
     return chosen
 
 
-def own_settings(chosen: Any) -> Mapping[str, Declared]:
+def declared_settings(chosen: Any) -> Mapping[str, Declared]:
     """The settings of a class: its declared arguments; of a class that declares none, every argument with a default."""
     if settings := declared(chosen):
         return settings
     types = argument_types(chosen)
     return {
-        each.name: Declared(each.name, types.get(each.name, Any), each.default, Setting(""))
-        for each in arguments(chosen)
-        if each.default is not each.empty and each.kind is not each.POSITIONAL_ONLY
+        argument.name: Declared(argument.name, types.get(argument.name, Any), argument.default, Setting(""))
+        for argument in arguments(chosen)
+        if argument.default is not argument.empty and argument.kind is not argument.POSITIONAL_ONLY
     }
 
 
@@ -99,42 +99,47 @@ def complete(part: Part, value: Any, key: str) -> dict[str, Any]:
     `ConfigError`.
     """
     chosen = find(part, value, key)
-    known, takes = own_settings(chosen), {each.name for each in arguments(chosen)}
-    settings = _given(value)
+    declarations, accepted = declared_settings(chosen), {argument.name for argument in arguments(chosen)}
+    settings = _settings_of(value)
     for name, setting in settings.items():
         require(
-            name in takes or _takes_any(chosen),
-            f"{key}.{name}={setting} is no setting of {chosen.__name__}: expected {', '.join(known) or 'none'}; "
+            name in accepted or _accepts_any(chosen),
+            f"{key}.{name}={setting} is no setting of {chosen.__name__}: expected {', '.join(declarations) or 'none'}; "
             f"'{key}={target(part, value)}' alone takes its defaults",
         )
-        if name in known:
-            settings[name] = typed(f"{key}.{name}", known[name].type, setting)
-            known[name].setting.check(f"{key}.{name}", settings[name])
-            if isinstance(inner := known[name].setting, Part):
+        if name in declarations:
+            settings[name] = typed(f"{key}.{name}", declarations[name].type, setting)
+            declarations[name].setting.check(f"{key}.{name}", settings[name])
+            if isinstance(inner := declarations[name].setting, Part):
                 complete(inner, settings[name], f"{key}.{name}")
-    return {name: each.default for name, each in known.items()} | settings
+    return {name: declaration.default for name, declaration in declarations.items()} | settings
 
 
 def make(part: Part, value: Any, key: str, /, **facts: Any) -> Any:
-    """An instance of the chosen class, with its settings, and those of the ``facts`` that its constructor takes. A fact
-    comes before a default. Raises `ConfigError` where something is lacking, or a fact is set.
+    """An instance of the chosen class, with its settings and those of the ``facts`` that its constructor takes. A fact
+    overrides a default. Raises `ConfigError` where an argument is missing, or a setting has the name of a fact.
     """
-    chosen, given = find(part, value, key), _given(value)
-    needs = {each.name: each for each in arguments(chosen)}
-    taken = {name: fact for name, fact in facts.items() if name in needs or _takes_any(chosen)}
-    for name in taken:
+    chosen, settings = find(part, value, key), _settings_of(value)
+    parameters = {argument.name: argument for argument in arguments(chosen)}
+    passed_facts = {name: fact for name, fact in facts.items() if name in parameters or _accepts_any(chosen)}
+    for name in passed_facts:
         require(
-            name not in given,
-            f"{key}.{name}={given.get(name)} is no setting: {name} is told to {chosen.__name__} by what it is made for "
-            f"({name}={taken[name]!r:.40}); expected no {key}.{name}",
+            name not in settings,
+            f"{key}.{name}={settings.get(name)} is no setting: the framework gives {chosen.__name__} its {name} "
+            f"({name}={passed_facts[name]!r:.40}); expected no {key}.{name}; remove it",
         )
-    values = {name: each for name, each in complete(part, value, key).items() if each is not MISSING} | taken
-    needed = (each for each in needs.values() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
-    lacking = [each.name for each in needed if each.default is each.empty and each.name not in values]
+    values = {name: item for name, item in complete(part, value, key).items() if item is not MISSING} | passed_facts
+    missing = [
+        name
+        for name, argument in parameters.items()
+        if argument.kind not in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
+        and argument.default is argument.empty
+        and name not in values
+    ]
     require(
-        not lacking,
-        f"{key}={target(part, value, key)} needs {', '.join(lacking)}: expected arguments with defaults, or settings "
-        f"given in {key}" + (f"; what it is given by name is {', '.join(facts)}" if facts else ""),
+        not missing,
+        f"{key}={target(part, value, key)} needs {', '.join(missing)}: expected arguments with defaults, or settings "
+        f"given in {key}" + (f"; the framework gives it {', '.join(facts)}" if facts else ""),
     )
     return chosen(**values)
 
@@ -144,15 +149,15 @@ def size(part: Part, value: Any, key: str, name: str) -> int:
     Raises `ConfigError` where it is neither.
     """
     chosen = find(part, value, key)
-    argument = next((each for each in arguments(chosen) if each.name == name), None)
+    argument = next((argument for argument in arguments(chosen) if argument.name == name), None)
     default = getattr(chosen, name, None) if argument is None else argument.default
-    known = complete(part, value, key).get(name, default)
+    number = complete(part, value, key).get(name, default)
     require(
-        isinstance(known, int),
+        isinstance(number, int),
         f"{key}={target(part, value, key)} does not tell its {name}: expected an argument {name} with a default, or an "
         f"attribute of the class; add {key}.{name}=…",
     )
-    return int(known)  # type: ignore[arg-type]
+    return int(number)  # type: ignore[arg-type]
 
 
 def counted_part(name: str, part: Part, value: Any, default: Any) -> dict[str, Any]:
@@ -168,9 +173,11 @@ def counted_part(name: str, part: Part, value: Any, default: Any) -> dict[str, A
 
 
 def _counted(chosen: Any, settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    known, counted = own_settings(chosen), {}
+    declarations, counted = declared_settings(chosen), {}
     for name, value in settings.items():
-        setting, default = (known[name].setting, known[name].default) if name in known else (Setting(""), MISSING)
+        setting, default = (
+            (declarations[name].setting, declarations[name].default) if name in declarations else (Setting(""), MISSING)
+        )
         if not setting.applies(value, default, SimpleNamespace(**settings)):
             continue
         counted_as = setting.key or f"{prefix}{name}"
@@ -181,10 +188,10 @@ def _counted(chosen: Any, settings: Mapping[str, Any], prefix: str) -> dict[str,
     return counted
 
 
-def _given(value: Any) -> dict[str, Any]:
+def _settings_of(value: Any) -> dict[str, Any]:
     """The settings that a value gives, without ``_target_``."""
-    return {name: each for name, each in value.items() if name != TARGET} if isinstance(value, Mapping) else {}
+    return {name: setting for name, setting in value.items() if name != TARGET} if isinstance(value, Mapping) else {}
 
 
-def _takes_any(chosen: Any) -> bool:
-    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in arguments(chosen))
+def _accepts_any(chosen: Any) -> bool:
+    return any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments(chosen))

@@ -28,8 +28,8 @@ class _Rate(ProgressColumn):
 
 class _Left(ProgressColumn):
     def render(self, task: BarTask) -> Text:
-        left = task.fields["left"]()
-        return Text("–:––" if left is None else f"{left // 60:.0f}:{left % 60:02.0f}")
+        seconds = task.fields["left"]()
+        return Text("–:––" if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f}")
 
 
 def seconds_left(done: int, total: int, at_once: int, elapsed: float) -> float | None:
@@ -47,12 +47,12 @@ def seconds_left(done: int, total: int, at_once: int, elapsed: float) -> float |
 class Progress:
     """``with Progress("collect", total, "frames") as progress: progress.advance(200)``"""
 
-    def __init__(self, what: str, total: int, unit: str, kept: int = 0, at_once: int = 1) -> None:
-        """``kept`` units are there from an earlier run and do not count in the rate. ``at_once``: how many are under
-        way at any time.
+    def __init__(self, what: str, total: int, unit: str, already_done: int = 0, at_once: int = 1) -> None:
+        """``already_done`` units come from an earlier run and do not count in the rate. ``at_once``: how many run
+        together.
         """
         self.what, self.total, self.unit, self.at_once = what, total, unit, max(1, at_once)
-        self.done = self.kept = kept
+        self.done = self.already_done = already_done
         self._bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
@@ -65,25 +65,29 @@ class Progress:
                 _Rate(),
                 _Left(),
             )
-            shown = sys.stdout.isatty()
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=shown)
-            handlers = [each for each in logging.getLogger().handlers if isinstance(each, logging.StreamHandler)]
-            self._logs = [(each, each.stream) for each in handlers if shown and each.stream is sys.stdout]
+            redirected = sys.stdout.isatty()
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirected)
+            handlers = [
+                handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)
+            ]
+            self._logs = [
+                (handler, handler.stream) for handler in handlers if redirected and handler.stream is sys.stdout
+            ]
             self._bar.start()
             for handler, _ in self._logs:  # a line of the log goes above the bar
                 handler.setStream(sys.stdout)
             fields = {"unit": self.unit, "left": self.left, "rate": self.rate}
-            self._task = self._bar.add_task(self.what, total=self.total, completed=self.kept, **fields)
+            self._task = self._bar.add_task(self.what, total=self.total, completed=self.already_done, **fields)
         return self
 
     def rate(self) -> float:
         """Units a second so far."""
-        return (self.done - self.kept) / max(1e-9, time.perf_counter() - self._started)
+        return (self.done - self.already_done) / max(1e-9, time.perf_counter() - self._started)
 
     def left(self) -> float | None:
         """Seconds until all is done, None where that cannot be told yet."""
         elapsed = time.perf_counter() - self._started
-        return seconds_left(self.done - self.kept, self.total - self.kept, self.at_once, elapsed)
+        return seconds_left(self.done - self.already_done, self.total - self.already_done, self.at_once, elapsed)
 
     def advance(self, amount: int) -> None:
         """``amount`` more units are done. Raises `KeyboardInterrupt` if one was asked for."""
@@ -103,9 +107,9 @@ class Progress:
             self._bar.advance(self._task, amount)
         elif (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
             self._logged = now
-            left = self.left()
-            told = "" if left is None else f", {left:.0f} s left"
-            log.info("  %s: %d of %d %s, %.3g/s%s", self.what, self.done, self.total, self.unit, self.rate(), told)
+            seconds = self.left()
+            remaining = "" if seconds is None else f", {seconds:.0f} s left"
+            log.info("  %s: %d of %d %s, %.3g/s%s", self.what, self.done, self.total, self.unit, self.rate(), remaining)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

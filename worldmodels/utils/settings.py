@@ -85,8 +85,8 @@ class Setting:
         if value is None or value == MISSING:
             return
         if self.options:
-            for each in value if isinstance(value, list) else [value]:
-                require_one_of(key, each, self.options)
+            for item in value if isinstance(value, list) else [value]:
+                require_one_of(key, item, self.options)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         require(math.isfinite(value), f"{key}={value} is out of range: expected a finite number")
@@ -127,7 +127,7 @@ class Parts(Setting):
 
 
 class Declared(NamedTuple):
-    """A declared setting: its name, type, default (`MISSING` where there is none) and what was said of it."""
+    """A declared setting: its name, type, default (`MISSING` where there is none) and declaration."""
 
     name: str
     type: Any
@@ -142,10 +142,13 @@ def declared(part: Callable[..., Any]) -> Mapping[str, Declared]:
     """
     if dataclasses.is_dataclass(part):
         hints = get_type_hints(part, include_extras=True)
-        defaults = {each.name: _default(each) for each in dataclasses.fields(part)}
+        defaults = {field.name: _default(field) for field in dataclasses.fields(part)}
     else:
         hints = argument_types(part)
-        defaults = {each.name: MISSING if each.default is each.empty else each.default for each in arguments(part)}
+        defaults = {
+            argument.name: MISSING if argument.default is argument.empty else argument.default
+            for argument in arguments(part)
+        }
     return {
         name: Declared(name, get_args(hints[name])[0], default, setting)
         for name, default in defaults.items()
@@ -154,7 +157,7 @@ def declared(part: Callable[..., Any]) -> Mapping[str, Declared]:
 
 
 def arguments(part: Callable[..., Any]) -> list[inspect.Parameter]:
-    """What a class, or a function, takes; nothing where it does not tell, as one written in C."""
+    """The parameters of a class or a function; none where it has no signature, as one written in C."""
     try:
         return list(inspect.signature(part).parameters.values())
     except ValueError:
@@ -162,7 +165,7 @@ def arguments(part: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def argument_types(part: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of the `arguments`, evaluated; none where they name what is not there, as they may under ``if
+    """The annotations of the `arguments`, evaluated; none where they name what is imported only under ``if
     TYPE_CHECKING``.
     """
     try:
@@ -182,15 +185,17 @@ def typed(key: str, kind: Any, value: Any) -> Any:
     float. Raises `ConfigError` where it is of another type.
     """
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    if value == MISSING or not all(each in EXAMPLES or get_origin(each) is list for each in kinds):
+    if value == MISSING or not all(option in EXAMPLES or get_origin(option) is list for option in kinds):
         return value
-    if isinstance(value, list) and (lists := [each for each in kinds if get_origin(each) is list]):
-        return [typed(key, get_args(lists[0])[0], each) for each in value]
+    if isinstance(value, list) and (lists := [option for option in kinds if get_origin(option) is list]):
+        return [typed(key, get_args(lists[0])[0], item) for item in value]
     if type(value) in kinds:
         return value
     if float in kinds and type(value) is int:
         return float(value)
-    names = ["list" if get_origin(each) is list else "null" if each is NoneType else each.__name__ for each in kinds]
+    names = [
+        "list" if get_origin(option) is list else "null" if option is NoneType else option.__name__ for option in kinds
+    ]
     example = EXAMPLES.get(kinds[0], "[…]")
     raise ConfigError(f"{key}={value} is no {' or '.join(names)}: expected one, for example {key}={example}")
 
@@ -198,7 +203,7 @@ def typed(key: str, kind: Any, value: Any) -> Any:
 def _setting(hint: Any) -> Setting | None:
     if get_origin(hint) is not Annotated:
         return None
-    return next((each for each in get_args(hint)[1:] if isinstance(each, Setting)), None)
+    return next((annotation for annotation in get_args(hint)[1:] if isinstance(annotation, Setting)), None)
 
 
 @dataclass
@@ -210,10 +215,10 @@ class Settings:
     node: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for name, each in declared(type(self)).items():
+        for name, declaration in declared(type(self)).items():
             key = f"{self.node}.{name}" if self.node else name
-            value = typed(key, each.type, getattr(self, name))
-            each.setting.check(key, value)
+            value = typed(key, declaration.type, getattr(self, name))
+            declaration.setting.check(key, value)
             setattr(self, name, value)
         for base in reversed(type(self).__mro__):
             if issubclass(base, Settings) and "check" in vars(base):
@@ -230,15 +235,15 @@ def counted(config: Any, stage: str = "") -> dict[str, Any]:
     from worldmodels.utils import parts
 
     result: dict[str, Any] = {}
-    for name, each in declared(type(config)).items():
-        setting, value = each.setting, getattr(config, name)
+    for name, declaration in declared(type(config)).items():
+        setting, value = declaration.setting, getattr(config, name)
         if setting.stages is not None and stage not in setting.stages:
             continue
-        if not setting.applies(value, each.default, config):
+        if not setting.applies(value, declaration.default, config):
             continue
         key = setting.key or name
         if isinstance(setting, Part):
-            result |= parts.counted_part(key, setting, value, each.default)
+            result |= parts.counted_part(key, setting, value, declaration.default)
         else:
             result[key] = setting.counting(value)
     return result
@@ -247,7 +252,7 @@ def counted(config: Any, stage: str = "") -> dict[str, Any]:
 def plain_value(value: Any) -> Any:
     """Lists and dicts all the way down; config dataclasses by what counts of them, without what is null."""
     if isinstance(value, Settings):
-        return {key: each for key, each in counted(value).items() if each is not None}
+        return {key: item for key, item in counted(value).items() if item is not None}
     if isinstance(value, Mapping):
-        return {key: plain_value(each) for key, each in value.items()}
-    return [plain_value(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: plain_value(item) for key, item in value.items()}
+    return [plain_value(item) for item in value] if isinstance(value, list | tuple) else value

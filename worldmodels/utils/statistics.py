@@ -52,30 +52,32 @@ def ratios(numerators: np.ndarray, denominators: np.ndarray) -> Ratios:
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     part = below != 0
     above = np.where(part, above, 0.0)
-    members, total, whole = part.sum(0), above.sum(0), below.sum(0)
+    members, total, denominator = part.sum(0), above.sum(0), below.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.where(whole != 0, total / whole, np.nan)
-        without = np.where(part, (total - above) / (whole - below), 0.0)
-        apart = np.where(part, without - without.sum(0) / members, 0.0)
-        error = np.sqrt((members - 1) / members * (apart**2).sum(0))
-        freedom = np.maximum(whole**2 / (below**2).sum(0) - 1, 1.0)
+        value = np.where(denominator != 0, total / denominator, np.nan)
+        without = np.where(part, (total - above) / (denominator - below), 0.0)
+        deviation = np.where(part, without - without.sum(0) / members, 0.0)
+        error = np.sqrt((members - 1) / members * (deviation**2).sum(0))
+        freedom = np.maximum(denominator**2 / (below**2).sum(0) - 1, 1.0)
         influence = np.where(part, above - value * below, 0.0)
         skewness = (influence**3).sum(0) / members / ((influence**2).sum(0) / members) ** 1.5
     return Ratios(value, error, freedom, np.where(np.isfinite(skewness), skewness, 0.0), members)
 
 
-def t_interval(given: Ratios, level: float = 0.95) -> np.ndarray:
+def t_interval(estimates: Ratios, level: float = 0.95) -> np.ndarray:
     """Intervals of `Ratios`: (K, 2). NaN where fewer than two members have the figure.
 
     Of fewer than `SKEWED_FROM` members Student's, value ± t · error. Of more, the same with Hall's correction for
     skewness (1992, On the removal of skewness by transformation, JRSS B 54:221–228), which of normal values is as wide.
     """
-    quantile = stdtrit(given.freedom, (1 + level) / 2)
+    quantile = stdtrit(estimates.freedom, (1 + level) / 2)
     bounds = []
     for t in (quantile, -quantile):
-        corrected = np.where(given.members < SKEWED_FROM, t, _from_symmetric(t, given.skewness, given.members))
-        bounds.append(given.value - corrected * given.error)
-    return np.where((given.members > 1)[:, None], np.stack(bounds, axis=1), np.nan)
+        corrected = np.where(
+            estimates.members < SKEWED_FROM, t, _from_symmetric(t, estimates.skewness, estimates.members)
+        )
+        bounds.append(estimates.value - corrected * estimates.error)
+    return np.where((estimates.members > 1)[:, None], np.stack(bounds, axis=1), np.nan)
 
 
 def _from_symmetric(t: np.ndarray, skewness: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -98,8 +100,8 @@ def ratio_estimates(numerators: np.ndarray, denominators: np.ndarray) -> list[Fi
 
     A member is what is independent of the others: a rollout, not a frame.
     """
-    found = ratios(numerators, denominators)
-    return [_figure(value, limits) for value, limits in zip(found.value, t_interval(found), strict=True)]
+    estimates = ratios(numerators, denominators)
+    return [_figure(value, limits) for value, limits in zip(estimates.value, t_interval(estimates), strict=True)]
 
 
 def _figure(value: float, limits: Sequence[float] | np.ndarray) -> Figure:
@@ -112,8 +114,8 @@ def _figure(value: float, limits: Sequence[float] | np.ndarray) -> Figure:
 def seed_estimate(values: Sequence[float] | np.ndarray) -> Figure:
     """Mean of one value for each seed, or episode, with its 95 % interval; a single one has none."""
     values = np.asarray(values, dtype=np.float64)
-    (found,) = ratio_estimates(values[:, None], np.ones((len(values), 1)))
-    return found
+    (figure,) = ratio_estimates(values[:, None], np.ones((len(values), 1)))
+    return figure
 
 
 def estimate(value: float, resampled: np.ndarray, members: int, level: float = 0.95) -> Figure:
@@ -168,8 +170,8 @@ def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndar
     ranked = scores[order]
     last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of each group of equal scores
     chosen = weights.cumsum(-1)[..., last]
-    found = (weights * hits).cumsum(-1)[..., last]
-    gained = np.diff(found, axis=-1, prepend=0.0)
+    true_positives = (weights * hits).cumsum(-1)[..., last]
+    gained = np.diff(true_positives, axis=-1, prepend=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(chosen > 0, found / chosen, 0.0)
-        return (gained * precision).sum(-1) / found[..., -1]
+        precision = np.where(chosen > 0, true_positives / chosen, 0.0)
+        return (gained * precision).sum(-1) / true_positives[..., -1]

@@ -9,8 +9,8 @@ CHANGES_RESULTS = False  # shows what is done
 
 
 def use_utf8() -> None:
-    """Start this command again in Python's UTF-8 mode where the locale would have it write text, and read the names of
-    folders, in another encoding. Libraries fail there; the terminal keeps its own.
+    """Start this command again in Python's UTF-8 mode where the locale has another encoding for text and for the names
+    of folders, with which libraries fail. The terminal keeps its own encoding.
     """
     if os.name != "posix" or sys.getfilesystemencoding().lower().replace("-", "") == "utf8":
         return
@@ -22,8 +22,8 @@ def use_utf8() -> None:
 
 
 def prepare() -> None:
-    """What a terminal cannot show is replaced, what a reader no longer wants is dropped, and a stream that was closed
-    is the null device.
+    """Replace characters that a terminal cannot show, drop output that nobody reads any more, and put the null device
+    in place of a closed stream.
     """
     for number in range(3):
         try:

@@ -74,18 +74,18 @@ class ShuffledFrames(OrderedBatches[Batch]):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = generator(self.seed, "vision", 2, epoch)
-        left = np.empty((0, 2), dtype=np.int64)
+        remainder = np.empty((0, 2), dtype=np.int64)
         order = rng.permutation(self.rollouts)
         groups = (np.cumsum(self.lengths[order]) - 1) // self.group_frames
         for group in np.unique(groups):
             pairs = np.concatenate([_pairs(rollout, int(self.lengths[rollout])) for rollout in order[groups == group]])
-            pairs = np.concatenate([left, rng.permutation(pairs)])
-            whole = len(pairs) // self.batch_size * self.batch_size
-            for first in range(0, whole, self.batch_size):
+            pairs = np.concatenate([remainder, rng.permutation(pairs)])
+            full = len(pairs) // self.batch_size * self.batch_size
+            for first in range(0, full, self.batch_size):
                 yield _by_rollout(pairs[first : first + self.batch_size])
-            left = pairs[whole:]
-        if len(left):
-            yield _by_rollout(left)
+            remainder = pairs[full:]
+        if len(remainder):
+            yield _by_rollout(remainder)
 
 
 def _pairs(rollout: int, length: int) -> np.ndarray:

@@ -31,9 +31,9 @@ class Fovea(nn.Module):
         x = glimpse(torch.cat([frames.float(), salience], dim=1), fixation, GLIMPSE).to(frames.dtype)
         for layer in self.layers:
             x = layer(x).relu()
-        there = fixation.there.unsqueeze(1)
-        what = self.dense(x.flatten(1)).relu().float()
-        return torch.cat([what * there, fixation.position * there, there], dim=1)
+        present = fixation.present.unsqueeze(1)
+        features = self.dense(x.flatten(1)).relu().float()
+        return torch.cat([features * present, fixation.position * present, present], dim=1)
 
 
 class FovealEncoder(Encoder):

@@ -15,9 +15,9 @@ from worldmodels.vision.scaling import to_unit
 class FrameEncoder:
     """V's `encode` on batches of ``rows`` frames, the last one filled up with zeros.
 
-    How a library sums depends on a batch's shape. With one shape, a frame's latent does not depend on how many others
-    are encoded with it, nor on its place among them. Where ``precision`` says bf16, the modules that V names in
-    ``LOW_PRECISION`` run in it; all else is float32. V itself stays as it is: a copy encodes.
+    The order of a library's sums depends on the batch's shape. With one shape, a frame's latent depends neither on the
+    number of frames that are encoded with it nor on its position among them. Where ``precision`` says bf16, the modules
+    that V names in ``LOW_PRECISION`` run in it; all else is float32. A copy of V encodes; V itself does not change.
     """
 
     def __init__(self, vision: Vision, precision: str, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""What a vision model (V) is to everything else: nothing but what stands here is ever used of one."""
+"""The interface of a vision model (V): all that other code uses of one."""
 
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple

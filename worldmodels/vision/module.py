@@ -51,20 +51,20 @@ class VisionModule(lightning.LightningModule):
             require_imported(NETWORK, config.network, "vae.network")
             require_imported(LOSS, config.loss, "vae.loss")
         context = context or TrainingContext(seed)
-        made: Vision = network or parts.make(NETWORK, config.network, "vae.network")
+        model: Vision = network or parts.make(NETWORK, config.network, "vae.network")
         self.save_hyperparameters({"config": plain_value(asdict(config)), "seed": context.seed})
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = made.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
+        self.network = model.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         self._reconstruct = torch.compile(reconstruct) if compiled else reconstruct
         self.config = config
         self.seed = context.seed
-        facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": made.latent_size}
+        facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": model.latent_size}
         self.loss = parts.make(LOSS, config.loss, "vae.loss", **facts)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **named: Any) -> "VisionModule":
+    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **options: Any) -> "VisionModule":
         """Lightning's, which also takes the folder of a finished V, or of the run that trained it."""
-        return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **named)
+        return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **options)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Latent]:
         """uint8 frames (B, 64, 64, 3) -> their reconstructions from μ (B, 3, 64, 64) in 0–1, and latents (B, Z)."""

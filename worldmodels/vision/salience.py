@@ -1,4 +1,4 @@
-"""What is unusual in a frame, and where: pixels whose colour is seldom seen at their place."""
+"""What is unusual in a frame, and where: pixels whose colour is rare at their position."""
 
 import itertools
 import math
@@ -42,7 +42,7 @@ class Fixation(NamedTuple):
     strength: Tensor
 
     @property
-    def there(self) -> Tensor:
+    def present(self) -> Tensor:
         """1 where there is something to look at, else 0: (B,)."""
         return (self.strength > SOMETHING).float()
 
@@ -79,8 +79,8 @@ class Salience(nn.Module):
                 counts += torch.bincount(cells.flatten(), minlength=len(counts))
         if total := counts.sum().item():
             blocks = (SIZE // BLOCK) ** 2
-            here = _smooth((counts / total * blocks).float()).view(blocks, -1)
-            self.table.copy_((RARE / (RARE + (here * here.mean(0)).sqrt())).flatten())
+            local = _smooth((counts / total * blocks).float()).view(blocks, -1)
+            self.table.copy_((RARE / (RARE + (local * local.mean(0)).sqrt())).flatten())
 
     def forward(self, frames: Tensor) -> Tensor:
         cells = _cells(frames)

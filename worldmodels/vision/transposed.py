@@ -57,7 +57,7 @@ class _Shuffled(torch.autograd.Function):
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
-        shape, wanted = [weight.shape[1]], list(ctx.needs_input_grad)
+        shape, needed = [weight.shape[1]], list(ctx.needs_input_grad)
         return torch.ops.aten.convolution_backward(
-            gradient, x, weight, shape, [2, 2], [0, 0], [1, 1], True, [0, 0], 1, wanted
+            gradient, x, weight, shape, [2, 2], [0, 0], [1, 1], True, [0, 0], 1, needed
         )

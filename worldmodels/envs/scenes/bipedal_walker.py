@@ -49,13 +49,13 @@ class BipedalWalkerScene:
         """Take over where everything is now. As in the task, it is the drawing that moves the lidar's display on."""
         world, poses = self.world, self._poses
         world.lidar_render = (world.lidar_render + 1) % BEAM_PERIOD
-        poses[1, 0] = self._left() if world.scroll >= 0 else world.scroll
+        poses[1, 0] = self._view_left() if world.scroll >= 0 else world.scroll
         poses[2, 0] = world.scroll / 2
         poses[3:] = poses_of([*world.legs, world.hull])[1:]
 
     def draw(self, canvas: Canvas, large: bool) -> np.ndarray:
         """The picture."""
-        camera = np.array([[1 / WIDTH, 0, -self._left() / WIDTH], [0, -1 / HEIGHT, 1]])
+        camera = np.array([[1 / WIDTH, 0, -self._view_left() / WIDTH], [0, -1 / HEIGHT, 1]])
         start = self.world.scroll  # where it is below 0, the view stays, and what the task leaves out can be seen
         canvas.clear()
         canvas.draw(self._sky, self._poses, camera)
@@ -73,7 +73,7 @@ class BipedalWalkerScene:
         canvas.draw(self._foreground, self._poses, camera)
         return canvas.image()
 
-    def _left(self) -> float:
+    def _view_left(self) -> float:
         """Where the view begins: a whole pixel of the task's own picture, which does not scroll below 0."""
         return max(0, math.floor(self.world.scroll / PIXEL)) * PIXEL
 

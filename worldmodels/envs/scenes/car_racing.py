@@ -17,7 +17,7 @@ SKID_WIDTH = 2  # pixels of the window
 BAR = 1 / 8  # height of the indicator bar, and width of its part that holds the score, as shares of the picture
 CELL = 1 / 40  # of the bar's grid
 PIXEL = 0.04  # of a cell: a gauge is drawn with its last pixel …
-SHOWN = 1e-4  # … unless its value is not above this
+SMALLEST_SHOWN = 1e-4  # … unless its value is not above this
 DARKER = 2  # pygame's scaling, which the task's own pictures have been through, rounds down twice
 GAUGES = (  # cell in the grid, and colour
     *((5, (255, 255, 255)), (7, (0, 0, 255)), (8, (0, 0, 255)), (9, (51, 0, 255)), (10, (51, 0, 255))),
@@ -109,10 +109,10 @@ class CarRacingScene:
         level = [car.wheels[0].joint.angle, car.hull.angularVelocity]
         corners = []
         for (cell, _), value, scale in zip(GAUGES[:5], upright, (0.02, 0.01, 0.01, 0.01, 0.01), strict=True):
-            height, pixel = scale * value, PIXEL * (abs(value) > SHOWN)
+            height, pixel = scale * value, PIXEL * (abs(value) > SMALLEST_SHOWN)
             corners.append((cell, 39 - max(height, 0), cell + 1 + PIXEL, 39 - min(height, 0) + pixel))
         for (cell, _), value, scale in zip(GAUGES[5:], level, (-10, -0.8), strict=True):
-            width, pixel = scale * value, PIXEL * (abs(value) > SHOWN)
+            width, pixel = scale * value, PIXEL * (abs(value) > SMALLEST_SHOWN)
             corners.append((cell + min(width, 0), 36, cell + max(width, 0) + pixel, 38 + PIXEL))
         left, top, right, bottom = np.array(corners).T * CELL
         gauges = self._bar.points[4:].reshape(-1, 4, 2)
@@ -144,8 +144,8 @@ def _field(world: Any) -> list[Shape]:
 def grass_patches() -> np.ndarray:
     """Corners of the lighter patches of grass, as Gymnasium orders them: (400, 4, 2)."""
     side = car_racing.GRASS_DIM
-    places = np.array([(x, y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)])
-    return side * places[:, None] + side * np.array([(1, 0), (0, 0), (0, 1), (1, 1)])
+    cells = np.array([(x, y) for x in range(-20, 20, 2) for y in range(-20, 20, 2)])
+    return side * cells[:, None] + side * np.array([(1, 0), (0, 0), (0, 1), (1, 1)])
 
 
 def _white_mark(phase: float) -> np.ndarray:
@@ -164,7 +164,7 @@ def _score(text: str, height: int, width: int) -> np.ndarray:
     pygame.font.init()
     corner = pygame.Surface((WIDTH * BAR, HEIGHT * BAR))
     font = pygame.font.Font(pygame.font.get_default_font(), 42)
-    written = font.render(text, True, (255, 255, 255), (0, 0, 0))
-    corner.blit(written, written.get_rect(center=(60, HEIGHT * (BAR - 2.5 * CELL))))
+    label = font.render(text, True, (255, 255, 255), (0, 0, 0))
+    corner.blit(label, label.get_rect(center=(60, HEIGHT * (BAR - 2.5 * CELL))))
     pixels = pygame.surfarray.array3d(corner).transpose(1, 0, 2)
     return packed(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))

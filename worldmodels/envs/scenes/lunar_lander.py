@@ -46,7 +46,7 @@ class LunarLanderScene:
             particle.ttl -= AGEING
         world._clean_particles(False)
         self._poses = poses_of(world.drawlist)
-        self._places = np.array([(*particle.position, 0) for particle in world.particles[-MAX_PARTICLES:]])
+        self._particle_poses = np.array([(*particle.position, 0) for particle in world.particles[-MAX_PARTICLES:]])
         for number, particle in enumerate(world.particles[-MAX_PARTICLES:]):
             fading = int(max(0.2, 0.5 * particle.ttl) * 255)
             self._particles.colours[number] = int(max(0.2, 0.15 + particle.ttl) * 255), fading, fading
@@ -59,8 +59,8 @@ class LunarLanderScene:
                 self._drawn_background = canvas.copy()
         else:
             canvas.paste(self._drawn_background)
-        if len(self._places):
-            canvas.draw(self._particles.first(len(self._places)), self._places, CAMERA)
+        if len(self._particle_poses):
+            canvas.draw(self._particles.first(len(self._particle_poses)), self._particle_poses, CAMERA)
         canvas.draw(self._foreground, self._poses, CAMERA)
         return canvas.image()
 

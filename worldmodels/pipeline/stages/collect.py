@@ -66,9 +66,9 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     """
     settings = _node(config, node)
     done = _finished(folder)
-    wanted = settings.frames or settings.rollouts * (settings.max_steps or 0)
-    kept = sum(entry.length for entry in done.values())
-    with Progress(node, wanted, "frames", kept) as progress:
+    target_frames = settings.frames or settings.rollouts * (settings.max_steps or 0)
+    frames_done = sum(entry.length for entry in done.values())
+    with Progress(node, target_frames, "frames", frames_done) as progress:
         if (size := _size(done, settings)) is None:
             work = CollectRollouts(config_to_json(config), folder, node=node)
             rollouts = executor.map(work, _missing(done, settings))
@@ -177,7 +177,7 @@ def _stage(node: str) -> Stage:
     def policy(config: Config) -> Any:
         return getattr(config, node).policy
 
-    def made_by(config: Config) -> list[str]:
+    def code_parts(config: Config) -> list[str]:
         if _recorded(config, node):
             return [f"{RECORDED}.write"]
         return [*task_parts(config.env), parts.target(POLICY, policy(config))]
@@ -188,7 +188,7 @@ def _stage(node: str) -> Stage:
         inputs=lambda config: _inputs(config, node),
         build=lambda work: _build(work, node),
         label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
-        parts=made_by,
+        parts=code_parts,
         libraries=("gymnasium", "box2d"),
         seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )

@@ -70,8 +70,8 @@ def run(
     settings, sizes = config.controller, input_sizes(config)
     start = None
     if source:
-        given = load_file(source.weights)["mean"]
-        start = warm_start(given, source.outputs, input_size(config), outputs)
+        source_mean = load_file(source.weights)["mean"]
+        start = warm_start(source_mean, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
     scaling = _scaling(config, outputs, memory, encoded, folder)
     search = PhasedSearch(settings, sizes, outputs, scaling, config.seed, start)
@@ -87,8 +87,8 @@ def run(
     spent = sum(row["seconds"] for row in finished)
     while not _over(settings, search.generation, spent, incumbent.score):
         generation, started = search.generation + 1, time.perf_counter()
-        if what := search.begins():
-            log.info("  %s", what)
+        if announcement := search.begins():
+            log.info("  %s", announcement)
         phase = phase_at(settings, generation)
         max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
         work = _episodes(config, search.inputs, vision, memory, max_steps, patience)
@@ -104,9 +104,11 @@ def run(
             "std": float(fitness.std(ddof=1)),
         }
         if settings.validate_every and generation % settings.validate_every == 0:
-            whole = _episodes(config, search.inputs, vision, memory, config.env.max_steps, None)
-            held_out = _seeds(config, 3, count=settings.validation_episodes)
-            [scores] = _returns(whole, search.narrow(search.mean)[None], held_out, executor, "validation")
+            validation_work = _episodes(config, search.inputs, vision, memory, config.env.max_steps, None)
+            validation_seeds = _seeds(config, 3, count=settings.validation_episodes)
+            [scores] = _returns(
+                validation_work, search.narrow(search.mean)[None], validation_seeds, executor, "validation"
+            )
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
             incumbent.consider(search.mean, row["validation"])
         row |= {"seconds": round(time.perf_counter() - started, 2), "fitness": fitness.tolist()}
@@ -149,15 +151,15 @@ def _over(settings: ControllerConfig, generation: int, spent: float, score: floa
 
 
 def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | None, folder: Path) -> Scaling:
-    """The search's coordinates, kept in the artifact so that an interrupted search goes on in the same."""
+    """The search's coordinates, stored in the artifact so that an interrupted search resumes with the same ones."""
     path = folder / SCALING
     if not config.controller.standardise:
         return Scaling.none(input_size(config), outputs)
     if not path.exists():
         assert encoded is not None
         store = RolloutStore(encoded)
-        kept = np.linspace(0, len(store) - 1, min(ROLLOUTS, len(store))).astype(int)
-        mu, actions = ([store.read(rollout, name) for rollout in kept] for name in ("mu", "actions"))
+        rollouts = np.linspace(0, len(store) - 1, min(ROLLOUTS, len(store))).astype(int)
+        mu, actions = ([store.read(rollout, name) for rollout in rollouts] for name in ("mu", "actions"))
         network = make_memory(config, task_spec(config.env).action_size, memory).eval() if memory else None
         if network is not None:
             check_inputs(config, network)
@@ -173,7 +175,7 @@ def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | 
 def _episodes(
     config: Config, inputs: list[str], vision: Path, memory: Path | None, max_steps: int, patience: int | None
 ) -> AgentEpisodes:
-    """Work for C's that read these inputs only: M is not asked where none of its is open."""
+    """Work for C's that read these inputs only: without an open input from M, M does not run."""
     config = dataclasses.replace(config, controller=dataclasses.replace(config.controller, inputs=inputs))
     memory = memory if remembers(config) else None
     return AgentEpisodes(config_to_json(config), vision, memory, max_steps, config.executor.slots, patience)
@@ -185,14 +187,14 @@ def _seeds(config: Config, *keys: int, count: int) -> list[int]:
 
 
 def _returns(
-    work: AgentEpisodes, population: np.ndarray, seeds: list[int], executor: Executor, what: str
+    work: AgentEpisodes, population: np.ndarray, seeds: list[int], executor: Executor, title: str
 ) -> np.ndarray:
     """Return of each individual in each episode: (population, rollouts)."""
     returns = np.empty((len(population), len(seeds)))
     episodes = [
         Episode((i, j), seed, parameters) for i, parameters in enumerate(population) for j, seed in enumerate(seeds)
     ]
-    with Progress(what, len(episodes), "rollouts") as progress:
+    with Progress(title, len(episodes), "rollouts") as progress:
         for episode, value in executor.map(work, episodes):
             returns[episode.label] = value
             progress.advance(1)

@@ -17,7 +17,7 @@ from worldmodels.utils.settings import counted
 from worldmodels.vision.config import NETWORK
 from worldmodels.vision.inference import FrameEncoder
 
-KEPT = ("actions", "rewards", "terminated", "truncated")
+COPIED = ("actions", "rewards", "terminated", "truncated")
 BATCH = 64
 
 
@@ -32,12 +32,12 @@ def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, 
     with Progress("encode", int(store.lengths.sum()), "frames") as progress:
         for rollout, entry in enumerate(store.entries):
             path = folder / entry.file
-            if not path.exists() or not _whole(path):
+            if not path.exists() or not _readable(path):
                 latent = encoder(store.read(rollout, "frames"))
                 arrays = {
                     "mu": latent.mu.cpu().numpy(),
                     "log_var": latent.log_var.cpu().numpy(),
-                    **{name: store.read(rollout, name) for name in KEPT},
+                    **{name: store.read(rollout, name) for name in COPIED},
                 }
                 write_rollout(path, arrays, entry.seed, entry.total_reward)
             entries.append(entry)
@@ -46,7 +46,7 @@ def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, 
     return {"rollouts": len(entries), "frames": int(store.lengths.sum())}
 
 
-def _whole(path: Path) -> bool:
+def _readable(path: Path) -> bool:
     try:
         read_entry(path)
     except DamagedFile:

@@ -98,9 +98,9 @@ def run(
     ]
     if returns:
         log.info("  going on after %d of %d episodes", len(returns), len(returns) + len(missing))
-    for what, work, episodes in plan:
+    for title, work, episodes in plan:
         at_once = getattr(executor, "workers", 1) * work.slots
-        with Progress(what, len(episodes), "episodes", at_once=at_once) as progress:
+        with Progress(title, len(episodes), "episodes", at_once=at_once) as progress:
             for episode, value in executor.map(work, episodes):
                 name, number = episode.label
                 returns[name, number] = value
@@ -132,10 +132,10 @@ def why_unofficial(config: Config) -> str | None:
     reasons = []
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
-    env, own = config.env, _shipped(config.env.name)
-    if env.id != own.get("id", env.id):
+    env, shipped = config.env, _shipped(config.env.name)
+    if env.id != shipped.get("id", env.id):
         reasons.append(f"env.id={env.id}")
-    kwargs = own.get("kwargs", {})
+    kwargs = shipped.get("kwargs", {})
     for name in sorted({*env.kwargs, *kwargs}):
         if name not in env.kwargs:
             reasons.append(f"without env.kwargs.{name}")
@@ -154,8 +154,8 @@ def _shipped(name: str) -> dict[str, Any]:
         folders += [Path(source.path) for source in sources if source.schema == "file"]
     for folder in folders:
         if (path := folder / "env" / f"{name}.yaml").is_file():
-            found = OmegaConf.load(path)
-            return {key: OmegaConf.to_container(found)[key] for key in ("id", "kwargs") if key in found}  # type: ignore[index,call-overload]
+            settings = OmegaConf.load(path)
+            return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
     return {}
 
 
@@ -193,8 +193,8 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
         while not done:
             action = agent.act([0], frame[None])[0]
             if step % skip == 0:
-                seen = to_pixels(agent.vision.decode(agent.z))[0].numpy()
-                pictures.append(media.beside([env.render(), frame, seen], height=256))
+                reconstruction = to_pixels(agent.vision.decode(agent.z))[0].numpy()
+                pictures.append(media.beside([env.render(), frame, reconstruction], height=256))
             frame, _, terminated, truncated, _ = env.step(action)
             step, done = step + 1, terminated or truncated
         fps = round(env.task_spec.fps / skip)

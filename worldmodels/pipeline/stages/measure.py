@@ -29,23 +29,21 @@ def memory(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
     """`worldmodels.diagnostics.measures.measure` of M's ``weights``. ``heldout``, ``encoded``: held-out rollouts, and
     those that M was trained on, as V sees them.
     """
-    held_out, store = RolloutStore(heldout), RolloutStore(encoded)
+    heldout_store, store = RolloutStore(heldout), RolloutStore(encoded)
     training, _ = training_and_validation(store, config.memory)
     chosen = [training[i] for i in spread(store.lengths[training], config.measure.training_frames)]
-    found = measure(
+    figures = measure(
         make_memory(config, store.read(chosen[0], "actions").shape[1], weights),
-        [_read(held_out, rollout) for rollout in range(len(held_out))],
+        [_read(heldout_store, rollout) for rollout in range(len(heldout_store))],
         [_read(store, rollout) for rollout in chosen],
         samples=config.measure.samples,
     )
-    _show(found, journal, config.memory.steps)
-    return found
+    _show(figures, journal, config.memory.steps)
+    return figures
 
 
 def spread(lengths: np.ndarray, frames: int) -> np.ndarray:
-    """Places of rollouts, evenly spaced among all, so many that together they hold about ``frames`` frames: at least
-    one.
-    """
+    """Indices of rollouts, evenly spaced, so many that together they hold about ``frames`` frames: at least one."""
     count = max(1, min(len(lengths), round(frames / lengths.mean())))
     return np.linspace(0, len(lengths) - 1, count).astype(int)
 
@@ -54,16 +52,16 @@ def _read(store: RolloutStore, rollout: int) -> Trajectory:
     return Trajectory(*(store.read(rollout, name) for name in Trajectory._fields))
 
 
-def _show(found: Mapping[str, Any], journal: Journal, steps: int) -> None:
-    """In TensorBoard a horizon is a step of the open loop; what has none is shown at M's last training step."""
+def _show(figures: Mapping[str, Any], journal: Journal, steps: int) -> None:
+    """In TensorBoard a horizon is a step of the open loop; figures without one are at M's last training step."""
     journal.rewind(**{HORIZONS: 0, ONE_STEP: 0})
-    for place, horizon in enumerate(found["open_loop"]["horizons"]):
-        errors = {name: found["open_loop"][name][place]["value"] for name in MODELS}
+    for index, horizon in enumerate(figures["open_loop"]["horizons"]):
+        errors = {name: figures["open_loop"][name][index]["value"] for name in MODELS}
         journal.row(HORIZONS, "horizon", {"horizon": horizon, **errors})
-    row: dict[str, Any] = {f"nll_{name}": found["nll"][name]["value"] for name in MODELS}
+    row: dict[str, Any] = {f"nll_{name}": figures["nll"][name]["value"] for name in MODELS}
     for part in ("calibration", "reward", "end"):
-        figures = (found.get(part) or {}).items()
-        row |= {f"{part}_{name}": each["value"] for name, each in figures if isinstance(each, dict)}
+        of_part = (figures.get(part) or {}).items()
+        row |= {f"{part}_{name}": figure["value"] for name, figure in of_part if isinstance(figure, dict)}
     journal.row(ONE_STEP, "step", {"step": steps, **row})
     log.info("  NLL %s", ", ".join(f"{name} {row[f'nll_{name}']:.3f}" for name in MODELS))
 
@@ -81,5 +79,5 @@ STAGE = Stage(
     ),
     label=label_of("memory"),
     parts=lambda config: parts.targets(NETWORK, config.memory.network, "memory.network"),
-    wanted=lambda config: config.measure.enabled,
+    enabled=lambda config: config.measure.enabled,
 )

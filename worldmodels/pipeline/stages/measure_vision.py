@@ -29,12 +29,12 @@ def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
         EncodedFrames(store.read(rollout, "frames"), latents.read(rollout, "mu"), latents.read(rollout, "log_var"))
         for rollout in range(len(store))
     )
-    found = measure(network, rollouts)
-    row = {name: found[name]["value"] for name in FIGURES}
+    figures = measure(network, rollouts)
+    row = {name: figures[name]["value"] for name in FIGURES}
     journal.rewind(**{TABLE: 0})
     journal.row(TABLE, "epoch", {"epoch": config.vae.epochs, **row})
-    log.info("  held-out reconstruction %.1f, KL %.1f nats, %d frames", *row.values(), found["frames"])
-    return found
+    log.info("  held-out reconstruction %.1f, KL %.1f nats, %d frames", *row.values(), figures["frames"])
+    return figures
 
 
 STAGE = Stage(
@@ -46,5 +46,5 @@ STAGE = Stage(
     ),
     label=label_of("vision"),
     parts=lambda config: parts.targets(NETWORK, config.vae.network, "vae.network"),
-    wanted=lambda config: config.measure.enabled,
+    enabled=lambda config: config.measure.enabled,
 )

@@ -104,8 +104,8 @@ def _picture_dream(config: Config, network: Memory, data: SequenceDataModule, vi
     generator = torch_generator(config.seed, "figures")
     dreamt = dream_under(network, mu, actions, min(CONTEXT, steps), config.memory.temperature, generator)
     decode = make_vision(config, vision).eval().decode
-    seen, imagined = (to_pixels(decode(z[0])).numpy() for z in (mu, dreamt))
-    frames = [media.beside(pair, height=192) for pair in zip(seen, imagined, strict=True)]
+    reconstructed, imagined = (to_pixels(decode(z[0])).numpy() for z in (mu, dreamt))
+    frames = [media.beside(pair, height=192) for pair in zip(reconstructed, imagined, strict=True)]
     journal.animation("reality_beside_dream", config.memory.steps, frames, fps=20)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from worldmodels.config import Config
-from worldmodels.diagnostics.probe_report import HeldOut, recall, report
+from worldmodels.diagnostics.probe_report import HeldoutRollouts, recall, report
 from worldmodels.envs import task_class, task_path, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
@@ -32,7 +32,7 @@ TABLE = "r2"
 def shows(config: Config) -> bool:
     """Whether the task tells what its pictures show, so that V can be probed."""
     task = task_class(config.env)
-    return bool(task.places or task.objects)
+    return bool(task.visible_targets or task.objects)
 
 
 def moves(config: Config) -> bool:
@@ -41,10 +41,10 @@ def moves(config: Config) -> bool:
 
 
 def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
-    """The places of things from μ, and the recall of objects. ``heldout``: rollouts; ``encoded``: the same, encoded
-    by V, whose ``weights`` decode them.
+    """The visible targets from μ, and the recall of objects. ``heldout``: rollouts; ``encoded``: the same, encoded by
+    V, whose ``weights`` decode them.
     """
-    held, mu = _held_out(config, heldout), _all(encoded, "mu")
+    heldout_rollouts, mu = _heldout_rollouts(config, heldout), _all(encoded, "mu")
     store, network = RolloutStore(heldout), make_vision(config, weights).eval()
 
     @torch.inference_mode()
@@ -55,44 +55,44 @@ def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
     def frames(rollout: int, where: np.ndarray) -> np.ndarray:
         return store.read(rollout, "frames")[where]
 
-    found = report(held, {"z": mu}, held.task.places, config.probe)
-    found["objects"] = recall(held, frames, decoded, config.probe)
-    _show(found, journal, "epoch", config.vae.epochs)
-    return found
+    figures = report(heldout_rollouts, {"z": mu}, heldout_rollouts.task.visible_targets, config.probe)
+    figures["objects"] = recall(heldout_rollouts, frames, decoded, config.probe)
+    _show(figures, journal, "epoch", config.vae.epochs)
+    return figures
 
 
 def memory(config: Config, heldout: Path, encoded: Path, weights: Path, journal: Journal) -> dict[str, Any]:
     """The motions of things from [z, h], beside the same from z alone."""
-    held, mu, actions = _held_out(config, heldout), _all(encoded, "mu"), _all(encoded, "actions")
+    heldout_rollouts, mu, actions = _heldout_rollouts(config, heldout), _all(encoded, "mu"), _all(encoded, "actions")
     network = make_memory(config, actions[0].shape[1], weights).eval()
     both = [np.concatenate(pair, axis=1) for pair in zip(mu, hidden_states(network, mu, actions), strict=True)]
-    found = report(held, {"z": mu, "zh": both}, held.task.motions, config.probe)
-    _show(found, journal, "step", config.memory.steps)
-    return found
+    figures = report(heldout_rollouts, {"z": mu, "zh": both}, heldout_rollouts.task.motions, config.probe)
+    _show(figures, journal, "step", config.memory.steps)
+    return figures
 
 
 @torch.inference_mode()
 def hidden_states(network: Memory, z: list[np.ndarray], actions: list[np.ndarray]) -> list[np.ndarray]:
-    """What C is given beside each z: h after the frames before it, that of the initial state at first. z: (T, Z) and
+    """The h that C reads beside each z: after the frames before it; at first that of the initial state. z: (T, Z) and
     actions: (T, A) of each rollout -> (T, H).
     """
-    found: list[np.ndarray] = []
+    states: list[np.ndarray] = []
     for first in range(0, len(z), BATCH):
         rows = slice(first, first + BATCH)
         h, _ = network.unroll(_padded(z[rows]), _padded(actions[rows]))
         before = torch.cat([network.initial_state(len(h)).h.unsqueeze(1), h], dim=1).numpy()
-        found += [row[: len(values)] for row, values in zip(before, z[rows], strict=True)]
-    return found
+        states += [row[: len(values)] for row, values in zip(before, z[rows], strict=True)]
+    return states
 
 
 def _padded(rollouts: list[np.ndarray]) -> torch.Tensor:
     return nn.utils.rnn.pad_sequence([torch.from_numpy(rollout) for rollout in rollouts], batch_first=True)
 
 
-def _held_out(config: Config, heldout: Path) -> HeldOut:
-    task, fps, states = task_class(config.env), task_spec(config.env).fps, _all(heldout, "states")
-    seeds = [entry.seed for entry in RolloutStore(heldout).entries]
-    return HeldOut(task, states, [task.shown(rows, fps) for rows in states], seeds)
+def _heldout_rollouts(config: Config, folder: Path) -> HeldoutRollouts:
+    task, fps, states = task_class(config.env), task_spec(config.env).fps, _all(folder, "states")
+    seeds = [entry.seed for entry in RolloutStore(folder).entries]
+    return HeldoutRollouts(task, states, [task.shown(rows, fps) for rows in states], seeds)
 
 
 def _all(folder: Path, name: str) -> list[np.ndarray]:
@@ -108,15 +108,17 @@ def _show(found: dict[str, Any], journal: Journal, axis: str, step: int) -> None
     row |= {f"{name}_recall": figures["recall"] for name, figures in found.get("objects", {}).items()}
     journal.rewind(**{TABLE: 0})
     journal.row(TABLE, axis, row)
-    known = {name: value for name, value in row.items() if name != axis and value is not None}
-    log.info("  R² %s", ", ".join(f"{name} {value:.2f}" for name, value in known.items()) or "unknown: too few frames")
+    measured = {name: value for name, value in row.items() if name != axis and value is not None}
+    log.info(
+        "  R² %s", ", ".join(f"{name} {value:.2f}" for name, value in measured.items()) or "unknown: too few frames"
+    )
 
 
 def _stage(
     part: str,
     probe: Callable[..., dict[str, Any]],
     network: Callable[[Config], list[str]],
-    wanted: Callable[[Config], bool],
+    enabled: Callable[[Config], bool],
 ) -> Stage:
     return Stage(
         name=f"probe_{part}",
@@ -127,7 +129,7 @@ def _stage(
         ),
         label=label_of(part),
         parts=lambda config: [task_path(config.env), *network(config)],
-        wanted=lambda config: config.probe.enabled and wanted(config),
+        enabled=lambda config: config.probe.enabled and enabled(config),
     )
 
 

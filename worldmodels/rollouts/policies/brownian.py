@@ -22,13 +22,13 @@ class Brownian(Uniform):
     ) -> None:
         super().__init__(spec, rng)
         self._step = std * (spec.action_high - spec.action_low) / 2
-        self._place: np.ndarray | None = None
+        self._position: np.ndarray | None = None
 
     def act(self) -> np.ndarray:
         low, high = self.spec.action_low, self.spec.action_high
-        if self._place is None:
-            self._place = self.rng.uniform(low, high).astype(np.float32)
+        if self._position is None:
+            self._position = self.rng.uniform(low, high).astype(np.float32)
         else:
-            walked = self._place + self.rng.normal(size=self.spec.action_size) * self._step
-            self._place = np.clip(walked, low, high).astype(np.float32)
-        return self.spec.actions.nearest(self._place)
+            walked = self._position + self.rng.normal(size=self.spec.action_size) * self._step
+            self._position = np.clip(walked, low, high).astype(np.float32)
+        return self.spec.actions.nearest(self._position)

@@ -20,7 +20,7 @@ class Losses(NamedTuple):
 
 
 class TrainingContext(NamedTuple):
-    """What is there before V is trained, for whatever has to be prepared from it.
+    """The data that exist before V is trained, for losses that prepare something from them.
 
     ``rollouts``: those V trains on, (T, 64, 64, 3) uint8 each, read anew in every pass over them. ``source``: the
     weights of the finished V that a loss's setting ``run`` names.

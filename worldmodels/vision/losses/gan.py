@@ -84,8 +84,8 @@ class AdversarialModule(VisionModule):
 
     loss: "Adversarial"
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.automatic_optimization = False
         self.discriminator.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
 
@@ -103,7 +103,7 @@ class AdversarialModule(VisionModule):
         kl, error = kl_divergence(latent), squared_error(drawn[: len(frames)], frames)
         features = ((rebuilt - real) / self.FEATURES_STD).square().sum(1) / 2
         fakes = [(functional.softplus(-logits), functional.softplus(logits)) for logits in fake_logits]
-        passing, caught = (torch.stack(each).sum(0) for each in zip(*fakes, strict=True))
+        passing, caught = (torch.stack(terms).sum(0) for terms in zip(*fakes, strict=True))
         return AdversarialLosses(
             total=(features + error + floored(kl, self.loss.kl_floor, latent.mu.shape[1])).mean(),
             reconstruction=error.mean(),
@@ -116,14 +116,14 @@ class AdversarialModule(VisionModule):
     def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
         losses = self._step(batch, "", 0, self.batch_number)
         encoder = nn.ModuleList([self.network.encoder, self.network.bottleneck])
-        wanted = {
+        losses_of = {
             encoder: losses.total,
             self.network.decoder: self.loss.gamma * (losses.features + losses.reconstruction) + losses.generator,
         }
         if losses.discriminator >= self.RESTS_BELOW:
-            wanted[self.discriminator] = losses.discriminator
+            losses_of[self.discriminator] = losses.discriminator
         self.zero_grad()  # what gets no gradient below stays as it is
-        for part, loss in wanted.items():
+        for part, loss in losses_of.items():
             trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
             if trained:  # `backward` gives a gradient its parameter's memory order, which a fused optimizer relies on
                 self.manual_backward(loss, inputs=trained, retain_graph=True)

@@ -65,8 +65,8 @@ class Perceptual(Loss):
 
     def distance(self, reconstruction: Tensor, frames: Tensor, error: Tensor, z: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = self.features(frames)
-        difference = squared_error(self.features(reconstruction), wanted)
+            features = self.features(frames)
+        difference = squared_error(self.features(reconstruction), features)
         return self.weight * self.scale * difference + (1 - self.weight) * error
 
     def _scale(self, context: TrainingContext) -> Tensor:

@@ -52,9 +52,9 @@ class Salient(Loss):
 
     def _read(self, frames: Tensor, salience: Tensor, z: Tensor) -> Tensor:
         fixation = fixate(salience)
-        shown = look_closely(frames * salience**OUTLINE, fixation, GLIMPSE).flatten(1)
+        look = look_closely(frames * salience**OUTLINE, fixation, GLIMPSE).flatten(1)
         with torch.autocast(z.device.type, enabled=False):
             z = z.float()
-            what = (self.what(z) - shown).square().sum(1)
-            where = (self.where(z) - fixation.position).square().sum(1)
-        return fixation.there * (self.glimpse * what + self.place * where)
+            what_error = (self.what(z) - look).square().sum(1)
+            where_error = (self.where(z) - fixation.position).square().sum(1)
+        return fixation.present * (self.glimpse * what_error + self.place * where_error)
