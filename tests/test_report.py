@@ -97,7 +97,7 @@ def test_the_page_has_everything_and_says_what_to_use(outputs):
         in reader.text
     )
     assert "M learns the latents of another V: freeze2" in reader.text
-    assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 16 × 2" in reader.text
+    assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 24 × 2" in reader.text
     assert "34,400" in reader.text
     assert "Left out" not in reader.text
 

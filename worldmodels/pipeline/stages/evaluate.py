@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.numpy import load_file
 
 from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
+from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.pipeline.stage import Stage, Work, strategy
@@ -67,7 +67,7 @@ class RandomEpisodes:
 def run(
     config: Config, vision: Path, memory: Path | None, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
-    """Score ``mean`` (the result), ``best`` and a random agent. Returns the summary.
+    """Score the agent, called ``mean`` (the result), ``best`` and a random agent. Returns the summary.
 
     A row of the journal is a finished episode; one that is there is not played again.
     """
@@ -157,11 +157,6 @@ def _shipped(name: str) -> dict[str, Any]:
             settings = OmegaConf.load(path)
             return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
     return {}
-
-
-def agent_parameters(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """C's parameters in the agent that is scored: of old searches the mean."""
-    return weights.get("agent", weights["mean"])
 
 
 def _official(config: Config) -> Config:
