@@ -17,7 +17,7 @@ from worldmodels.store.heldout import heldout_figures
 CHANGES_RESULTS = False
 
 log = logging.getLogger(__name__)
-PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
+PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters", "ended_by")}
 
 
 def assemble(
@@ -61,7 +61,7 @@ def assemble(
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
         if stage in summaries:
-            results[stage] = {key: summaries[stage][key] for key in keys}
+            results[stage] = {key: summaries[stage][key] for key in keys if key in summaries[stage]}
             if stage in results.get("measures", {}):
                 results[stage] |= heldout_figures(stage, results["measures"][stage])
     if "evaluate" in summaries:
