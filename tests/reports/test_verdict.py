@@ -169,6 +169,21 @@ def test_the_random_agent_is_the_floor_of_the_ratio(tree):
     assert found["transfer_ratio"]["value"] == pytest.approx(15 / sum(areas))
 
 
+def test_runs_that_play_alike_are_identical_and_no_comparison(tmp_path, compose):
+    """As two agents do whose C reads z alone, on the same V, and whose M's differ."""
+    for seed in range(3):
+        for transfer in ("scratch", "freeze_lstm"):
+            write_run(tmp_path, compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0"))
+    (group,) = grouped(tmp_path, "evaluate")[0]
+    (found,) = comparisons(group)
+    assert decision(found) == "identical"
+    assert (found["judgement"].p, found["judgement"].p_similar) == (None, None)
+    page, table = (make([(group, [found])], {group.settings: ""}) for make in (verdicts, matrix))
+    assert "nothing to choose: freeze_lstm identical." in page
+    assert "freeze_lstm from bipedal_walker: identical, gain 0 [0, 0] return, 3 seeds</li>" in page
+    assert "= 0 [0, 0]" in table
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_decide_nothing(tmp_path, compose, seeds):
     for seed in range(seeds):

@@ -65,6 +65,17 @@ def test_verdicts() -> None:
     assert judge([0.2 * noise], [None])[0].verdict == "undecided"  # without a margin nothing is similar
 
 
+def test_identical_runs_are_no_comparison() -> None:
+    """Nor do they make the others' tests stricter."""
+    assert judge([[0.0, 0.0, 0.0]], [50.0]) == [Judgement("identical", None, None, 50.0)]
+    rng = np.random.default_rng(0)
+    family, margins = [rng.normal(1.5, 1, 6), rng.normal(0, 0.5, 6)], [1.0, 1.0]
+    with_identical = judge([*family, np.zeros(6), [0.0]], [*margins, 1.0, None])
+    assert with_identical[:2] == judge(family, margins)
+    assert [each.verdict for each in with_identical[2:]] == ["identical", "identical"]
+    assert judge([[1e-12, 0.0, 0.0]], [50.0])[0].verdict == "similar"
+
+
 def test_interquartile_mean_against_scipy() -> None:
     values = np.random.default_rng(0).exponential(size=23)
     found = interquartile_mean(values)
@@ -77,6 +88,7 @@ def test_interquartile_mean_against_scipy() -> None:
 
 
 def test_probability_of_improvement_against_scipy() -> None:
+    """Mann & Whitney's without the pairs of one seed; its standard error against the jackknife's over seeds."""
     rng = np.random.default_rng(0)
     seed = rng.normal(size=30)
     one, other = np.round(seed + rng.normal(0.5, 1, 30), 1), np.round(seed + rng.normal(0, 1, 30), 1)
@@ -117,4 +129,3 @@ def test_a_probability_of_improvement_is_held_as_often_as_told(truth: float, cou
     intervals = [probability_of_improvement(one, two)["interval"] for one, two in pairs]
     inside = np.mean([low <= truth <= high for low, high in filter(None, intervals)])
     assert 0.93 <= inside <= 0.985
-    """Mann & Whitney's without the pairs of one seed; its standard error against the jackknife's over seeds."""

@@ -10,7 +10,7 @@ from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decis
 from worldmodels.utils.comparing import FEWEST, Judgement
 
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
-MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "undecided": "·"}
+MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "identical": "=", "undecided": "·"}
 COLUMNS = {  # metric: what its column is called
     "heldout": "held-out",
     "jump_start": "jump-start",
@@ -44,7 +44,7 @@ METHOD = (
 )
 KEY = (
     f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['similar']} similar, "
-    f"{MARKS['undecided']} undecided; (in brackets): "
+    f"{MARKS['identical']} identical, {MARKS['undecided']} undecided; (in brackets): "
     "not comparable, see below."
 )
 
@@ -138,12 +138,14 @@ def _advice(fair: Sequence[Comparison]) -> str:
     if decided["better"]:
         best, *others = decided["better"]
         return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than {reference}."
-    rest = "".join(f"; {', '.join(decided[kind])} {kind}" for kind in ("similar", "worse") if decided[kind])
+    kinds = ("similar", "identical", "worse")
+    rest = "".join(f"; {', '.join(decided[kind])} {kind}" for kind in kinds if decided[kind])
     if decided["undecided"]:
         return f"undecided between {reference} and {', '.join(decided['undecided'])}{rest}."
     if decided["similar"]:
-        worse = f"; {', '.join(decided['worse'])} worse" if decided["worse"] else ""
-        return f"use {reference}: {', '.join(decided['similar'])} similar{worse}."
+        return f"use {reference}{rest.replace(';', ':', 1)}."
+    if decided["identical"]:
+        return f"nothing to choose{rest.replace(';', ':', 1)}."
     return f"use {reference}: every strategy tried is worse."
 
 

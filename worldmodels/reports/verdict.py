@@ -170,7 +170,9 @@ def _budget_text(budgets: Sequence[float]) -> str:
 
 
 def decision(comparison: Mapping[str, Any]) -> str:
-    """``better`` or ``worse`` than scratch, ``similar``, or ``undecided``; see `worldmodels.utils.comparing.judge`."""
+    """``better`` or ``worse`` than scratch, ``similar``, ``identical`` or ``undecided``: of
+    `worldmodels.utils.comparing.judge`.
+    """
     judgement: Judgement | None = comparison.get("judgement")
     return judgement.verdict if judgement else "undecided"
 

@@ -104,7 +104,7 @@ def probability_of_improvement(values: Values, reference: Values) -> Figure:
 class Judgement(NamedTuple):
     """What a paired difference shows. ``p`` and ``p_similar`` are Holm's, None where there is no such test."""
 
-    verdict: str  # better, worse, similar, undecided
+    verdict: str  # better, worse, similar, identical, undecided
     p: float | None
     p_similar: float | None
     margin: float | None
@@ -115,20 +115,25 @@ def judge(differences: Sequence[Values | None], margins: Sequence[float | None])
     """One family of comparisons: a verdict for each list of paired differences, above 0 better, and margin.
 
     ``better`` or ``worse`` where the mean is not 0, ``similar`` where it is within ± its margin, at 5 % by Holm over
-    the differences of the family, and over its equivalences; else ``undecided``. So is all of fewer than `FEWEST`
-    values, and nothing is similar without a margin.
+    the differences of the family, and by itself at 5 % over its equivalences; else ``undecided``. So is all of fewer
+    than `FEWEST` values, and nothing is similar without a margin. Where every difference is exactly 0, the runs are
+    ``identical``: no comparison, and no test that counts. A margin is taken as known.
     """
-    enough = [values if values is not None and len(values) >= FEWEST else None for values in differences]
+    enough = [
+        values if values is not None and len(values) >= FEWEST and np.any(values) else None for values in differences
+    ]
     tested = [None if values is None else p_value(values) for values in enough]
     alike = [
         None if values is None or not margin else equivalence_p_value(values, margin)
         for values, margin in zip(enough, margins, strict=True)
     ]
-    comparisons = zip(enough, holm(tested), holm(alike), margins, strict=True)
+    comparisons = zip(differences, holm(tested), holm(alike), margins, strict=True)
     return [_judged(values, p, p_similar, margin) for values, p, p_similar, margin in comparisons]
 
 
 def _judged(values: Values | None, p: float | None, p_similar: float | None, margin: float | None) -> Judgement:
+    if values is not None and len(values) and not np.any(values):
+        return Judgement("identical", None, None, margin)
     similar = p_similar is not None and p_similar < LEVEL
     if values is not None and p is not None and p < LEVEL:
         return Judgement("better" if np.mean(values) > 0 else "worse", p, p_similar, margin, similar)
