@@ -21,15 +21,18 @@ COLUMNS = {  # metric: what its column is called
 }
 Judged = Sequence[tuple[Group, Sequence[Comparison]]]
 
+FAMILY = "within one task and settings; differences and equivalences each at 5 %"
 HOW = (
     "A gain is the paired difference to scratch with the same task, settings and seeds; above 0, transfer helps, "
-    "whether more is better or less. Brackets: 95 % interval over seeds (Student's t; of ten seeds or more corrected "
-    "for skewness). V and M are judged after training on the held-out rollouts that all seeds share; where a run has "
-    "no such figure, by the asymptote of validation, whose rollouts are others for each seed (the line says so). "
-    "Better or worse: the mean is not 0, at 5 % by Holm over all comparisons of a part's table. "
-    f"Similar: it lies within ± {MARGIN:.0%} of what scratch itself has learnt, by validation (of a score: of its lead "
-    "over a random agent), by two one-sided tests, Holm as well. All else is undecided, and so is everything of fewer "
-    f"than {FEWEST} seeds: that is no finding of no difference."
+    "whether more is better or less. Brackets: 95 % interval over seeds, if gains are near normal (Student's t; of ten "
+    "seeds or more corrected for skewness). V and M are judged after training on the held-out rollouts that all seeds "
+    "share; where a run has no such figure, by the asymptote of validation, whose rollouts are others for each seed "
+    f"(the line says so). Better or worse: the mean is not 0, by Holm {FAMILY}. Similar: it lies within ± {MARGIN:.0%} "
+    "of what scratch itself has learnt, by validation (of a score: of its lead over a random agent), by two one-sided "
+    "tests, Holm as well. That margin is estimated from the same seeds: its own interval stands beside it, and its "
+    "error is no part of the test. Identical: every paired difference is exactly 0, which is no comparison, and is not "
+    f"tested. All else is undecided, and so is everything of fewer than {FEWEST} seeds: that is no finding of no "
+    "difference."
 )
 METHOD = (
     "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
