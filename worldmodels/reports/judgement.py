@@ -6,7 +6,7 @@ from typing import Any
 
 from worldmodels.reports.groups import Group
 from worldmodels.reports.page import Html, estimate, folded, listing, number, paragraph, table
-from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, ranked
+from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, margin_of, ranked
 from worldmodels.utils.comparing import FEWEST, Judgement
 
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
@@ -101,7 +101,7 @@ def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
         source = f" from {comparison['source_env']}" if comparison["source_env"] else ""
         items.append(
             f"{comparison['label']}{source}: {_verdict_of(comparison)}, gain {estimate(gain, sign=True)} "
-            f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison['judgement'])}{_probability(comparison)}"
+            f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison)}{_probability(comparison)}"
             f"{_by_validation(comparison)}"
         )
     return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True)
@@ -111,10 +111,11 @@ def _verdict_of(comparison: Comparison) -> str:
     return decision(comparison) + (", by less than the margin" if comparison["judgement"].negligible else "")
 
 
-def _tested(judgement: Judgement) -> str:
+def _tested(comparison: Comparison) -> str:
+    judgement: Judgement = comparison["judgement"]
     p_values = [("p", judgement.p), ("p of similar", judgement.p_similar)]
     texts = [f"{name} {number(p, 2)}" for name, p in p_values if p is not None]
-    margin = f", margin {number(judgement.margin)}" if judgement.margin and texts else ""
+    margin = f", margin {estimate(margin_of(comparison))}" if judgement.margin and texts else ""
     return f" ({', '.join(texts)}{margin})" if texts else ""
 
 
