@@ -35,7 +35,7 @@ class TwoPointAdaptation(CMAAdaptSigmaTPA):
 STEP_SIZES = {"csa": CMAAdaptSigmaCSA, "tpa": TwoPointAdaptation}
 
 
-class CMAES:
+class CMAES(Individuals):
     """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return so far.
     The distribution's first mean is ``start``, or zero; its first standard deviations are ``deviations``, one for each
     parameter, or ``sigma``.
@@ -102,20 +102,11 @@ class CMAES:
             options["CMA_stds"] = deviations / sigma
         self.description = f"{'sep-' if diagonal else ''}CMA-ES, step size by {rule.upper()}"
         self._strategy = cma.CMAEvolutionStrategy(start, sigma, options)
-        self._individuals = Individuals(start)
+        super().__init__(start)
 
     @property
     def mean(self) -> np.ndarray:
         return np.array(self._strategy.mean)
-
-    @property
-    def best(self) -> np.ndarray:
-        return self._individuals.best
-
-    @property
-    def best_return(self) -> float:
-        """The return of ``best``."""
-        return self._individuals.best_return
 
     @property
     def deviations(self) -> np.ndarray:
@@ -124,9 +115,9 @@ class CMAES:
 
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
-        return self._individuals.proposed(np.stack(self._strategy.ask()))
+        return self.proposed(np.stack(self._strategy.ask()))
 
     def tell(self, returns: Sequence[float]) -> None:
         """Returns of the last generation from `ask`, in its order."""
-        generation = self._individuals.evaluated(returns)
+        generation = self.evaluated(returns)
         self._strategy.tell(list(generation), [-value for value in returns])

@@ -15,7 +15,7 @@ from worldmodels.utils.seeds import sequence
 from worldmodels.utils.settings import Setting
 
 
-class SepCMA:
+class SepCMA(Individuals):
     """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return so far.
     The distribution's first mean is ``start``, or zero.
     """
@@ -48,27 +48,18 @@ class SepCMA:
             population_size=population,
             seed=int(sequence(seed, "controller", 0).generate_state(1)[0]),  # of a generator of its own
         )
-        self._individuals = Individuals(start)
+        super().__init__(start)
 
     @property
     def mean(self) -> np.ndarray:
         return self._strategy.mean.copy()
 
-    @property
-    def best(self) -> np.ndarray:
-        return self._individuals.best
-
-    @property
-    def best_return(self) -> float:
-        """The return of ``best``."""
-        return self._individuals.best_return
-
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
         generation = [self._strategy.ask() for _ in range(self._strategy.population_size)]
-        return self._individuals.proposed(np.stack(generation))
+        return self.proposed(np.stack(generation))
 
     def tell(self, returns: Sequence[float]) -> None:
         """Returns of the last generation from `ask`, in its order."""
-        generation = self._individuals.evaluated(returns)
+        generation = self.evaluated(returns)
         self._strategy.tell([(individual, -value) for individual, value in zip(generation, returns, strict=True)])
