@@ -33,9 +33,11 @@ from worldmodels.store.journal import Journal
 from worldmodels.store.loggers import Loggers
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import device, require_hardware
+from worldmodels.transfer.budgets import epochs_of, loaded_parts
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
 from worldmodels.utils import interrupts
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.settings import implied_defaults
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config and code
@@ -133,17 +135,19 @@ class Pipeline:
         config = self.config
         parents = {role: self.artifact(name) for role, name in stage.parents(config).items()}
         source_outputs = None
-        if stage.loads in config.transfer.parts:
+        if stage.loads in loaded_parts(config.transfer):
             parents["source"] = self.source.artifact(stage.loads)
             if stage.loads == "controller":
                 source_outputs = task_spec(self.source.config.env).outputs
         parents |= stage.extra(config)
 
         self._parents[stage.name] = parents, source_outputs
+        with implied_defaults() as defaults:
+            inputs = {"format": FORMAT, **stage.inputs(config)}
         artifact = self.store.build(
             stage.name,
             f"{config.env.name}-{stage.label(config)}-{config.scale}-seed{stage.seed(config)}",
-            {"format": FORMAT, **stage.inputs(config)},
+            inputs,
             parents,
             lambda folder: stage.build(self._work(stage, folder)),
             {
@@ -152,7 +156,7 @@ class Pipeline:
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
             },
-            code=self._code[stage.name],
+            code={**self._code[stage.name], "defaults": defaults},
             reuse=config.reuse,
             length=stage.length(config),
         )
@@ -194,7 +198,7 @@ class Pipeline:
             check_inputs(self.config, networks["memory"])
         for part in (part for part in networks if STAGES.index(part) <= last):
             prefixes = loaded_prefixes(networks[part], part, transfer)
-            freeze_all(networks[part], part, transfer, self.config.epochs[part])
+            freeze_all(networks[part], part, transfer, epochs_of(self.config, part))
             if part in source_weights and (
                 problems := mismatches(networks[part], shapes(source_weights[part], networks[part]), prefixes)
             ):

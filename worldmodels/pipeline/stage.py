@@ -9,7 +9,8 @@ from worldmodels.config import Config
 from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact, Length
 from worldmodels.store.journal import Journal
 from worldmodels.training.config import callbacks_of
-from worldmodels.transfer.config import of_part, strategy_label
+from worldmodels.transfer.budgets import of_part
+from worldmodels.transfer.config import strategy_label
 from worldmodels.utils.settings import counted
 
 if TYPE_CHECKING:

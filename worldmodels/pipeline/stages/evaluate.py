@@ -32,7 +32,7 @@ from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import Failure
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
-from worldmodels.utils.settings import counted
+from worldmodels.utils.settings import counted, implied_defaults
 from worldmodels.utils.statistics import describe
 from worldmodels.vision.scaling import to_pixels
 
@@ -122,9 +122,10 @@ def run(
 
 def episodes_of(config: Config) -> dict[str, Any]:
     """What the return of an episode depends on besides the weights and its number, for JSON."""
-    settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+    with implied_defaults() as defaults:
+        settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
     modules = [__name__, *(path.rpartition(".")[0] for path in STAGE.parts(config))]
-    return {**settings, "code": digest(fingerprint(modules, STAGE.libraries))}
+    return {**settings, "code": digest({**fingerprint(modules, STAGE.libraries), "defaults": defaults})}
 
 
 def why_unofficial(config: Config) -> str | None:
