@@ -21,7 +21,7 @@ from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
-from worldmodels.training.config import TrainerConfig
+from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
 from worldmodels.transfer.budgets import loaded_parts, memory_steps
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
@@ -199,9 +199,9 @@ def check_parts(config: Config) -> None:
         for name, declaration in declared(type(node)).items():
             if isinstance(declaration.setting, Part) and getattr(node, name) is not None:
                 parts.complete(declaration.setting, getattr(node, name), f"{node.node}.{name}")
-    for key in ("logger", "callbacks"):
+    for key, part in (("logger", LOGGER), ("callbacks", CALLBACK)):
         for name, value in getattr(config, key).items():
-            parts.find(Part("A class."), value, f"{key}.{name}")
+            parts.find(part, value, f"{key}.{name}")
 
 
 def plain(config: Any) -> Any:

@@ -106,10 +106,12 @@ class Setting:
 @dataclass(frozen=True)
 class Part(Setting):
     """A setting whose value is a class, chosen by ``_target_``, with settings of its own. ``names``: short names of
-    the classes that come with the package. See `worldmodels.utils.parts`.
+    the classes that come with the package. ``fits``: dotted path of the base, or of the protocol, of every class that
+    may be chosen without being asked for (`worldmodels.utils.parts.find`). See `worldmodels.utils.parts`.
     """
 
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fits: str = ""
 
     @property
     def allowed(self) -> str:

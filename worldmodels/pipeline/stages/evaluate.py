@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
@@ -133,7 +132,8 @@ def why_unofficial(config: Config) -> str | None:
     reasons = []
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
-    env, shipped = config.env, _shipped(config.env.name)
+    env = config.env
+    shipped = env.shipped or task_file(env.name)
     if env.id != shipped.get("id", env.id):
         reasons.append(f"env.id={env.id}")
     kwargs = shipped.get("kwargs", {})
@@ -145,15 +145,11 @@ def why_unofficial(config: Config) -> str | None:
     return ", ".join(reasons) or None
 
 
-def _shipped(name: str) -> dict[str, Any]:
-    """The task's own YAML file: ours, or that of the folder which ``--config-dir`` added. Without one, no arguments of
-    `gymnasium.make` are the task's own.
+def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
+    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
+    no arguments of `gymnasium.make` are the task's own.
     """
-    folders = [conf_dir()]
-    if HydraConfig.initialized():
-        sources = HydraConfig.get().runtime.config_sources
-        folders += [Path(source.path) for source in sources if source.schema == "file"]
-    for folder in folders:
+    for folder in (conf_dir(), *folders):
         if (path := folder / "env" / f"{name}.yaml").is_file():
             settings = OmegaConf.load(path)
             return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
