@@ -97,7 +97,7 @@ def test_the_page_has_everything_and_says_what_to_use(outputs):
         in reader.text
     )
     assert "M learns the latents of another V: freeze2" in reader.text
-    assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 16 × 2" in reader.text
+    assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 24 × 2" in reader.text
     assert "34,400" in reader.text
     assert "Left out" not in reader.text
 
@@ -163,7 +163,7 @@ def test_the_page_of_one_run_begins_with_its_score_and_its_film(tmp_path, compos
     folder = write_run(tmp_path, compose("vae.epochs=2"))
     Image.new("RGB", (8, 8)).save(folder / "episode.gif")
     page = written(tmp_path)
-    assert "300.0 ± 1.0, 95 % [297.5, 302.5], 3 episodes; random -30.0" in checked(page).text
+    assert "300.0 ± 1.0, 95 % if returns are near normal [297.5, 302.5], 3 episodes; random -30.0" in checked(page).text
     assert page.read_text().count("data:image/gif") == 1
 
 

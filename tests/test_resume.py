@@ -55,7 +55,7 @@ def test_killed_in_every_stage_and_started_again(tmp_path: Path, warm: Warm) -> 
     assert sum("going on after" in output for output in outputs) == 4  # V, M, C and the score, each after its kill
     assert any("kept" in output for output in outputs)
     assert contents(disturbed.outputs) == contents(undisturbed.outputs)
-    assert len(contents(undisturbed.outputs)) == 11  # six stages, and what V and M are judged by
+    assert len(contents(undisturbed.outputs)) == 12  # six stages, and what V and M are judged by
     resumed, whole = disturbed.results()[-1], undisturbed.results()[-1]
     for result in (resumed, whole):
         for table in (result["vision"]["epochs"], result["memory"]["steps"], result["controller"]["generations"]):

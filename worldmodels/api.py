@@ -147,20 +147,20 @@ class Run:
         """C, as the search left it."""
         from safetensors.numpy import load_file
 
+        from worldmodels.controller.policy import agent_parameters
+
         weights = load_file(self.finished.controller.weights)
-        return Controller(weights["mean"], weights["best"], list(self.config.controller.inputs))
+        return Controller(agent_parameters(weights), weights["mean"], weights["best"], self.config.controller.reads)
 
     def agent(self) -> "Agent":
-        """V, M and C together, for one episode at a time. C is the mean of the search's distribution, the one that is
-        scored.
-        """
+        """V, M and C together, for one episode at a time. C is the one that is scored."""
         from worldmodels.controller import agent
         from worldmodels.envs import task_spec
 
         controller = self.finished.controller  # the very V and M that it was searched with
         memory = controller.parent("memory").weights if agent.remembers(self.config) else None
         vision, spec = controller.parent("vision").weights, task_spec(self.config.env)
-        return Agent(agent.Agent(self.config, spec, vision, memory), self.controller.mean)
+        return Agent(agent.Agent(self.config, spec, vision, memory), self.controller.agent)
 
     def dream(self, temperature: float = 1.0, **settings: Any) -> "DreamEnv":
         """M in the task's place, a Gymnasium environment; ``settings`` as of `worldmodels.dreams.env.DreamEnv`, for
@@ -212,10 +212,11 @@ class Vision:
 
 @dataclass(frozen=True)
 class Controller:
-    """C's parameters, W (A, D) row by row and then b (A,): the ``mean`` of the search's distribution, and the ``best``
-    individual. ``inputs`` names what C reads, of z, h and c.
+    """C's parameters, W (A, D) row by row and then b (A,): of the ``agent``, which is scored, of the search's ``mean``
+    and of its ``best`` individual. ``inputs`` names what C reads, of z, h and c.
     """
 
+    agent: "np.ndarray"
     mean: "np.ndarray"
     best: "np.ndarray"
     inputs: list[str]

@@ -64,6 +64,7 @@ def dream(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from safetensors.numpy import load_file
 
+    from worldmodels.controller.policy import agent_parameters
     from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
     from worldmodels.dreams.returns import dream_returns
@@ -126,7 +127,7 @@ def dream(composed: DictConfig) -> None:
     facts = {"run": str(run.folder.resolve()), "env": config.env.name, "seed": request.seed}
     figures: dict[str, Any] = {**facts, "horizons": HORIZONS, "latent_error": lines}
     if "controller" in run.results["stages"] and heads_of(memory).reward is not None:
-        model, controllers = DreamModel.of(run), load_file(run.controller.weights)["mean"][None]
+        model, controllers = DreamModel.of(run), agent_parameters(load_file(run.controller.weights))[None]
         seeds = range(request.seed, request.seed + SCORED)
         console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")
         figures["returns"] = {}

@@ -5,20 +5,32 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtri
 
 from worldmodels.reports.tidy import write_csv
-from worldmodels.utils.comparing import interquartile_mean, probability_of_improvement
-from worldmodels.utils.statistics import ratios, resampled_ratios, t_interval
+from worldmodels.utils.comparing import MANY, interquartile_mean, probability_of_improvement
+from worldmodels.utils.statistics import (
+    average_precision,
+    estimate,
+    ratios,
+    resampled_counts,
+    resampled_ratios,
+    t_interval,
+)
 
 STUDY = Path(__file__).parent
 COUNTS = (2, 3, 5, 10, 16, 30, 100)
 DRAWS = 40_000
-SLOW_DRAWS = 1_000  # of an interval that resamples, or is computed one by one
+SINGLE_DRAWS = 10_000  # of an interval that is computed one by one
+SLOW_DRAWS = 1_000  # of one that resamples
+PROBABILITIES = (0.5, 0.76, 0.86, 0.92, 0.96)  # of improvement
+CORRELATIONS = (0.0, 0.7)  # of seeds
+RESAMPLES = 200  # of an interval of their standard error
 Draw = Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
 
 
@@ -92,17 +104,68 @@ def percentile(case: Case, count: int, seed: int = 0) -> dict[str, Any]:
     return _share_inside(np.stack([low, high], axis=1), case.truth)
 
 
-def many(kind: str, count: int, seed: int = 0) -> dict[str, Any]:
-    """Of an interquartile mean of returns, or of the probability of improvement between two normal samples."""
+def interquartile(distribution: str, count: int, draws: int = SINGLE_DRAWS, seed: int = 0) -> dict[str, Any]:
+    """Of an interquartile mean; the truth is that of four million values."""
     rng = np.random.default_rng([seed, count])
-    if kind == "interquartile mean":
-        truth = float(interquartile_mean(returns(rng, (1, 4_000_000))[0])["value"])
-        intervals = [interquartile_mean(returns(rng, (1, count))[0])["interval"] for _ in range(SLOW_DRAWS)]
-    else:
-        truth = float(ndtr(0.5 / np.sqrt(2)))
-        pairs = (rng.normal(size=(2, count)) for _ in range(SLOW_DRAWS))
-        intervals = [probability_of_improvement(one + 0.5, other)["interval"] for one, other in pairs]
-    return _share_inside(np.array([bounds for bounds in intervals if bounds is not None]), truth)
+    (case,) = [case for case in CASES if (case.kind, case.distribution) == ("mean", distribution)]
+    truth = float(interquartile_mean(case.draw(rng, (1, 4_000_000))[0][0])["value"])
+    values = case.draw(rng, (draws, count))[0]
+    return _share_inside(np.array([interquartile_mean(row)["interval"] for row in values]), truth)
+
+
+def improvement(
+    truth: float, correlation: float, count: int, draws: int = SINGLE_DRAWS, seed: int = 0
+) -> dict[str, Any]:
+    """Of the probability of improvement between two normal samples, whose seeds are correlated; of the draws that have
+    an interval.
+    """
+    rng = np.random.default_rng([seed, count])
+    noise = rng.normal(size=(draws, 2, count))
+    better = noise[:, 0] + np.sqrt(2) * ndtri(truth)
+    other = correlation * noise[:, 0] + np.sqrt(1 - correlation**2) * noise[:, 1]
+    found = [probability_of_improvement(one, two)["interval"] for one, two in zip(better, other, strict=True)]
+    return _share_inside(np.array([bounds for bounds in found if bounds is not None]), truth)
+
+
+def calibration_error(count: int, draws: int = SLOW_DRAWS, seed: int = 0) -> dict[str, Any]:
+    """Of the mean distance of shares from their levels over rollouts of 100 frames, by `estimate`."""
+    rng = np.random.default_rng([seed, count])
+    shares = np.array([0.16, 0.12, 0.09, 0.07, 0.06, 0.06, 0.07, 0.09, 0.12, 0.16])
+    found = []
+    for _ in range(draws):
+        tenths = rng.multinomial(100, rng.dirichlet(20 * shares, count))
+        totals = np.concatenate([weights @ tenths for weights in resampled_counts(count, RESAMPLES, len(found))])
+        found.append(estimate(float(_distance(tenths.sum(0))), _distance(totals), count)["interval"])
+    return _share_inside(np.array(found), float(_distance(shares)))
+
+
+def _distance(tenths: np.ndarray) -> np.ndarray:
+    levels = np.arange(1, 10) / 10
+    return np.abs((tenths / tenths.sum(-1, keepdims=True)).cumsum(-1)[..., :-1] - levels).mean(-1)
+
+
+def average_precisions(count: int, draws: int = SLOW_DRAWS // 2, seed: int = 0) -> dict[str, Any]:
+    """Of the average precision of scores for the last frame of each rollout, by `estimate`; the truth is that of 20,000
+    rollouts.
+    """
+    rng = np.random.default_rng([seed, count])
+    found = []
+    for _ in range(draws):
+        scores, last, rollout = _ends(rng, count)
+        weights = np.concatenate(list(resampled_counts(count, RESAMPLES, len(found))))[:, rollout]
+        value = float(average_precision(scores, last))
+        found.append(estimate(value, average_precision(scores, last, weights), count)["interval"])
+    return _share_inside(np.array(found), float(average_precision(*_ends(rng, 20_000)[:2])))
+
+
+def _ends(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of frames, which frame is the last, and whose: some rollouts' ends are told better than others'."""
+    lengths = _lengths(rng, (count, 1))[:, 0].astype(int)
+    rollout = np.repeat(np.arange(count), lengths)
+    last = np.zeros(len(rollout), dtype=bool)
+    last[lengths.cumsum() - 1] = True
+    told = rng.normal(2.5, 1.0, count)[rollout]
+    return rng.normal(size=len(rollout)) + told * last, last, rollout
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -110,9 +173,19 @@ def rows() -> Iterator[dict[str, Any]]:
         for count in COUNTS:
             row = {"kind": case.kind, "distribution": case.distribution, "n": count, **coverage(case, count)}
             yield row | {f"percentile_{key}": value for key, value in percentile(case, count).items()}
-    for kind, distribution in (("interquartile mean", "returns"), ("probability of improvement", "normal")):
-        for count in (count for count in COUNTS if count >= 10):
-            yield {"kind": kind, "distribution": distribution, "n": count, **many(kind, count)}
+    many = [count for count in COUNTS if count >= MANY]
+    for distribution in ("normal", "exponential", "lognormal", "returns"):
+        for count in many:
+            found = interquartile(distribution, count)
+            yield {"kind": "interquartile mean", "distribution": distribution, "n": count, **found}
+    for truth, correlation in product(PROBABILITIES, CORRELATIONS):
+        for count in many:
+            distribution = f"{truth:g}; seeds correlated by {correlation:g}"
+            found = improvement(truth, correlation, count)
+            yield {"kind": "probability of improvement", "distribution": distribution, "n": count, **found}
+    for kind, of_kind in (("calibration error", calibration_error), ("average precision", average_precisions)):
+        for count in COUNTS[1:]:
+            yield {"kind": kind, "distribution": "rollouts", "n": count, **of_kind(count)}
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from worldmodels.controller.cma_es import CMAES
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
-from worldmodels.controller.phases import PhasedSearch, phase_at
+from worldmodels.controller.phases import PhasedSearch, phase_at, phase_table
+from worldmodels.controller.policy import LinearControllers, agent_parameters
 from worldmodels.controller.scaling import Scaling
 from worldmodels.utils.errors import ConfigError
 
@@ -99,5 +100,62 @@ def test_it_gets_better_in_both_phases():
 def test_a_phase_opens_inputs_of_the_controller_only():
     with pytest.raises(ConfigError, match=r"controller.phases: inputs=\['z', 'c'\] from generation 3 on"):
         config(PhaseConfig(3, inputs=["z", "c"]))
+    with pytest.raises(ConfigError, match=r"inputs=\['z'\] from generation 3 on close what is open, \['z', 'h'\]"):
+        config(PhaseConfig(1, inputs=["z", "h"]), PhaseConfig(3, inputs=["z"]))
+    with pytest.raises(ConfigError, match=r"search=\{'diagonal': True\} from generation 3 on changes nothing"):
+        config(PhaseConfig(1, inputs=["z"]), PhaseConfig(3, search={"diagonal": True}))
+    with pytest.raises(ConfigError, match=r"search\.sigma from generation 3 on is not used: expected opening_step"):
+        config(PhaseConfig(1, inputs=["z"]), PhaseConfig(3, inputs=["z", "h"], search={"sigma": 0.2}))
+    with pytest.raises(ConfigError, match=r"begin at generations \[3, 3\]"):
+        config(PhaseConfig(3, rollouts=2), PhaseConfig(3, rollouts=4))
     with pytest.raises(ConfigError, match=r"controller\.target=5"):
         config(target=5.0)
+
+
+def test_what_is_played_is_what_is_returned_whatever_the_search_starts_from():
+    """A source's weights of closed inputs are dropped: C of all inputs and C of the open ones act the same."""
+    rng = np.random.default_rng(2)
+    scaling = Scaling(rng.normal(size=8), rng.uniform(0.5, 2, 8), ACTIONS)
+    search = PhasedSearch(TWO, SIZES, ACTIONS, scaling, seed=0, start=rng.normal(size=SIZE))
+    x = rng.normal(size=8)
+    for _ in range(5):
+        generation = search.ask()
+        for parameters in (*generation, search.mean):
+            read = x[: 3 if search.inputs == ["z"] else 8]
+            whole, narrow = LinearControllers(1, 8, ACTIONS), LinearControllers(1, len(read), ACTIONS)
+            whole.set(0, parameters)
+            narrow.set(0, search.narrow(parameters))
+            np.testing.assert_allclose(narrow([0], read[None]), whole([0], x[None]), rtol=1e-9, atol=1e-12)
+        search.tell((-((generation - GOAL) ** 2).sum(1)).tolist())
+
+
+def test_the_best_individual_is_of_comparable_returns():
+    """Five episodes each from generation 4 on: a lucky return of fewer counts no more."""
+    search = make(TWO)
+    for generation in range(4):
+        asked = search.ask()
+        returns = np.arange(8.0) + (100 if generation < 3 else 0)
+        search.tell(returns.tolist())
+    np.testing.assert_array_equal(search.best, asked[7])
+
+
+def test_what_c_reads_is_what_opens_in_time():
+    phases = [PhaseConfig(1, inputs=["z"]), PhaseConfig(4, inputs=["z", "h"])]
+    assert config(*phases, generations=3).reads == ["z"]
+    assert config(*phases, generations=4).reads == ["z", "h"]
+    assert config(*phases, generations=9, inputs=["z"]).reads == ["z"]
+    assert config().reads == ["z", "h"]
+
+
+def test_phases_that_change_nothing_change_no_key():
+    wanted = phase_table(config(generations=9))
+    assert len(wanted) == 1
+    assert phase_table(config(PhaseConfig(10, rollouts=7), generations=9)) == wanted
+    assert phase_table(config(PhaseConfig(3, rollouts=2), PhaseConfig(5, inputs=["z", "h"]), generations=9)) == wanted
+    assert [row["generation"] for row in phase_table(TWO)] == [1, 4]
+
+
+def test_the_agent_is_the_mean_that_validated_best_or_of_old_searches_the_mean():
+    mean, agent = np.zeros(3), np.ones(3)
+    assert agent_parameters({"mean": mean, "best": mean, "agent": agent}) is agent
+    assert agent_parameters({"mean": mean, "best": agent}) is mean

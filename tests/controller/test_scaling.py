@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from worldmodels.controller.policy import LinearControllers
-from worldmodels.controller.scaling import LEAST, Scaling, input_moments, moments
+from worldmodels.controller.scaling import Scaling, input_moments, moments
 from worldmodels.memory.network import MDNLSTM, State
 
 RNG = np.random.default_rng(0)
@@ -33,9 +33,9 @@ def test_without_scaling_the_coordinates_are_the_controllers_own():
 
 def test_what_hardly_moves_is_not_blown_up():
     values = np.stack([RNG.normal(0, 2, 1000), RNG.normal(1, 1e-6, 1000)], axis=1)
-    mean, std = moments(values)
+    mean, std = moments(values, 0.3)
     np.testing.assert_allclose(mean, values.mean(0))
-    np.testing.assert_allclose(std, [values[:, 0].std(), LEAST * values[:, 0].std()])
+    np.testing.assert_allclose(std, [values[:, 0].std(), 0.3 * values[:, 0].std()])
 
 
 def test_moments_of_h_are_those_that_an_agent_meets():
@@ -43,7 +43,7 @@ def test_moments_of_h_are_those_that_an_agent_meets():
     memory = MDNLSTM(3, 2, hidden_size=4, mixtures=2).eval()
     mu = [RNG.normal(size=(n, 3)).astype(np.float32) for n in (6, 9)]
     actions = [RNG.normal(size=(len(z), 2)).astype(np.float32) for z in mu]
-    mean, std = input_moments(["z", "h", "c"], memory, mu, actions)
+    mean, std = input_moments(["z", "h", "c"], memory, mu, actions, 0.3)
     hidden, cells = [], []
     for z, taken in zip(mu, actions, strict=True):
         h, _ = memory.unroll(torch.from_numpy(z)[None], torch.from_numpy(taken)[None])
@@ -55,5 +55,5 @@ def test_moments_of_h_are_those_that_an_agent_meets():
     expected = [np.concatenate(mu), np.concatenate(hidden), np.stack(cells)]
     np.testing.assert_allclose(mean, np.concatenate([part.mean(0) for part in expected]), atol=1e-6)
     stds = [part.std(0) for part in expected]
-    floored = [np.maximum(part, LEAST * part.max()) for part in stds]
+    floored = [np.maximum(part, 0.3 * part.max()) for part in stds]
     np.testing.assert_allclose(std, np.concatenate(floored), atol=1e-6)

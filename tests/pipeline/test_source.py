@@ -139,11 +139,11 @@ def test_an_objective_of_the_run_is_none_of_the_sources(composed):
             ["has no effect: transfer.source_run is taken as it is"],
         ),
         (
-            ("env.max_steps=900",),
+            ("env.max_steps=900", "controller.max_steps=400"),
             ["collect.max_steps=400, heldout.max_steps=200, controller.max_steps=400: set these, or null"],
         ),
         (("env.max_steps=900", "collect.max_steps=null"), []),
-        (("env.max_steps=900", "controller.max_steps=null"), []),
+        (("env.max_steps=900",), []),
         (("env.max_steps=900", "controller.max_steps=null", "stage=memory"), ["env.max_steps=900 has no effect"]),
         (("env.max_steps=900", "scale=paper"), []),
     ],

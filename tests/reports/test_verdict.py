@@ -11,7 +11,7 @@ from worldmodels.reports.groups import differences, group_runs, labels
 from worldmodels.reports.judgement import matrix, verdicts
 from worldmodels.reports.sections import heldout_table, measure_table, probe_table, run_table
 from worldmodels.reports.tidy import find_runs
-from worldmodels.reports.verdict import comparison_rows, comparisons, decision, ranked
+from worldmodels.reports.verdict import comparison_rows, comparisons, decision, margin_of, ranked
 from worldmodels.training.hardware import resolve_precision
 
 
@@ -167,6 +167,36 @@ def test_the_random_agent_is_the_floor_of_the_ratio(tree):
     found = compared(tree, "controller")["pretrained"]
     areas = [20 * 3.5 + seed + 30 for seed in range(3)]
     assert found["transfer_ratio"]["value"] == pytest.approx(15 / sum(areas))
+
+
+def test_runs_that_play_alike_are_identical_and_no_comparison(tmp_path, compose):
+    """As two agents do whose C reads z alone, on the same V, and whose M's differ."""
+    for seed in range(3):
+        for transfer in ("scratch", "freeze_lstm"):
+            write_run(tmp_path, compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0"))
+    (group,) = grouped(tmp_path, "evaluate")[0]
+    (found,) = comparisons(group)
+    assert decision(found) == "identical"
+    assert (found["judgement"].p, found["judgement"].p_similar) == (None, None)
+    page, table = (make([(group, [found])], {group.settings: ""}) for make in (verdicts, matrix))
+    assert "nothing to choose: freeze_lstm identical." in page
+    assert "freeze_lstm from bipedal_walker: identical, gain 0 [0, 0] return, 3 seeds</li>" in page
+    assert "= 0 [0, 0]" in table
+
+
+def test_a_margin_has_its_own_interval(tree):
+    """Scratch scores 300, 301 and 302, a random agent -30: a tenth of the lead, and of its interval."""
+    limits = [0.1 * limit for limit in t_limits([330, 331, 332])]
+    (group,) = [group for group in grouped(tree, "evaluate")[0] if group.env == "car_racing"]
+    found = comparisons(group)
+    margin = margin_of(next(each for each in found if each["label"] == "freeze2"))
+    assert margin["value"] == pytest.approx(33.1) and margin["interval"] == pytest.approx(limits)
+    text = verdicts([(group, found)], {group.settings: ""})
+    assert f"margin 33.1 [{limits[0]:.3g}, {limits[1]:.3g}])" in text
+    assert "its error is no part of the test" in text
+    assert "Holm within one task and settings; differences and equivalences each at 5 %." in text
+    vision = margin_of(compared(tree, "vision")["freeze2"])
+    assert vision["interval"] == pytest.approx([20 / 3, 20 / 3])  # 100 / x, at 1 and 3
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

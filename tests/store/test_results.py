@@ -16,6 +16,7 @@ from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS, Store
 from worldmodels.store.results import (
+    NEAR_NORMAL,
     assemble,
     print_measures,
     print_parameters,
@@ -261,6 +262,13 @@ def test_a_table_that_is_piped_is_as_wide_as_it_needs(results, capsys):
 def test_the_score_of_one_episode_has_no_interval():
     score = {**describe([5.0]), "official": True, "random": describe([-1.0, -2.0])}
     assert score_line(score) == "5.0 ± 0.0, 95 % [–, –], 1 episode; random -1.5"
+
+
+@pytest.mark.parametrize(("episodes", "called"), [(2, NEAR_NORMAL), (9, NEAR_NORMAL), (10, "95 %"), (100, "95 %")])
+def test_the_interval_of_few_episodes_has_a_reservation(episodes, called):
+    score = {**describe([5.0, 6.0] * (episodes // 2) + [5.0] * (episodes % 2)), "official": True}
+    line = score_line({**score, "random": describe([-1.0, -2.0])})
+    assert f", {called} [" in line and f"{episodes} episodes" in line
 
 
 def test_without_transfer_there_is_no_source(compose):

@@ -58,6 +58,26 @@ def test_intervals_hold_the_truth_as_often_as_told(study: Any, case: tuple[str, 
         assert found == pytest.approx([95] * 5, abs=2)
 
 
+IQM = {"normal": (94.5, 94.5), "exponential": (92.5, 94), "lognormal": (92.5, 94), "returns": (95.5, 95.5)}
+
+
+@pytest.mark.parametrize("distribution", IQM)
+def test_interquartile_means_hold_the_truth_as_often_as_told(study: Any, distribution: str) -> None:
+    found = [100 * study.interquartile(distribution, n, draws=4000)["coverage"] for n in (10, 30)]
+    assert found == pytest.approx(IQM[distribution], abs=1.5)
+
+
+@pytest.mark.parametrize("truth", [0.5, 0.96])
+def test_probabilities_of_improvement_hold_the_truth_as_often_as_told(study: Any, truth: float) -> None:
+    found = [100 * study.improvement(truth, 0.7, n, draws=2000)["coverage"] for n in (10, 30)]
+    assert found == pytest.approx([97, 95], abs=2.5)
+
+
+def test_figures_of_resamples_hold_the_truth_as_often_as_told(study: Any) -> None:
+    assert 100 * study.calibration_error(10, draws=400)["coverage"] == pytest.approx(95, abs=4)
+    assert 100 * study.average_precisions(10, draws=200)["coverage"] == pytest.approx(94, abs=5)
+
+
 @pytest.mark.parametrize(("level", "quantile"), [(0.95, 1.959964), (0.8, 1.281552)])
 def test_interval_is_the_normal_one_on_a_large_sample(level: float, quantile: float) -> None:
     values = skewed(20_000)

@@ -24,7 +24,7 @@ from worldmodels.rollouts.executor import SerialExecutor, one_thread
 from worldmodels.training.hardware import device, resolve_precision
 from worldmodels.utils.cores import usable_cores
 
-SCALES = ("smoke", "sweep", "quick", "laptop", "paper")
+SCALES = ("smoke", "sweep", "quick", "hour", "laptop", "paper")
 FAST_GOALS = {"car_racing": 20.0, "lunar_lander": 10.0, "bipedal_walker": 10.0}
 EXACT_GOALS = {"car_racing": 1.5}
 

@@ -28,7 +28,7 @@ ROWS = 16  # of a batch of V and M; part of what a return depends on, to float r
 
 
 def controller_size(config: Config, outputs: int) -> int:
-    """Parameters of C for the inputs that ``controller.inputs`` names."""
+    """Parameters of C for the inputs that it reads."""
     return parameter_count(input_size(config), outputs)
 
 
@@ -42,12 +42,12 @@ def input_sizes(config: Config) -> dict[str, int]:
     sizes = {"z": config.vae.latent_size}
     if remembers(config):
         sizes |= dict.fromkeys("hc", config.memory.hidden_size)
-    return {name: sizes[name] for name in config.controller.inputs}
+    return {name: sizes[name] for name in config.controller.reads}
 
 
 def remembers(config: Config) -> bool:
     """Whether C reads h or c, so that M matters to the agent."""
-    return list(config.controller.inputs) != ["z"]
+    return config.controller.reads != ["z"]
 
 
 def agent_models(config: Config) -> dict[str, str]:
@@ -75,7 +75,7 @@ def controller_input(names: Sequence[str], z: torch.Tensor, state: State | None)
 
 def check_inputs(config: Config, memory: Memory) -> None:
     """Raise `ConfigError` where C is to read what M's state does not have."""
-    state, names = memory.initial_state(1), config.controller.inputs
+    state, names = memory.initial_state(1), config.controller.reads
     missing = [name for name in names if name != "z" and not hasattr(state, name)]
     require(
         not missing,
@@ -95,7 +95,7 @@ class Agent:
         self.vision = make_vision(config, vision).eval()
         self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval() if remembers(config) else None
-        self.inputs = list(config.controller.inputs)
+        self.inputs = config.controller.reads
         self.controllers = LinearControllers(slots, input_size(config), spec.outputs)
         self.actions = spec.actions
         if self.memory is not None:

@@ -68,9 +68,19 @@ class ControllerConfig(Settings):
     standardise: Annotated[
         bool,
         Setting(
-            "Search in coordinates in which every input has mean 0 and deviation 1 over the training rollouts.",
+            "Search in coordinates in which every input has mean 0 and deviation 1 over the encoded rollouts; what "
+            "hardly moves has less (controller.least_deviation).",
         ),
     ] = True
+    least_deviation: Annotated[
+        float,
+        Setting(
+            "An input's number counts as moving by at least this share of what the input's liveliest number does.",
+            above=0,
+            at_most=1,
+            when=lambda search: search.standardise,
+        ),
+    ] = 0.3
     phases: Annotated[
         list[PhaseConfig],
         Setting("Changes from a generation on: inputs that open, more or longer episodes.", counts="unless default"),
@@ -94,6 +104,17 @@ class ControllerConfig(Settings):
         Setting("Stop with the generation in which the search has taken so long.", above=0, counts="unless default"),
     ] = None
 
+    def open_inputs(self, generation: int) -> list[str]:
+        """Those of ``inputs`` that are open in a generation, counted from 1."""
+        opened = [phase for phase in self.phases if phase.inputs is not None and phase.generation <= generation]
+        last = max(opened, key=lambda phase: phase.generation).inputs if opened else self.inputs
+        return [name for name in self.inputs if name in (last or [])]
+
+    @property
+    def reads(self) -> list[str]:
+        """What C reads at the end of the search: those of ``inputs`` that open within its generations."""
+        return self.open_inputs(self.generations)
+
     def check(self) -> None:
         allowed = (["z"], ["z", "h"], ["z", "h", "c"])
         require(
@@ -106,6 +127,30 @@ class ControllerConfig(Settings):
                 f"controller.phases: inputs={phase.inputs} from generation {phase.generation} on is unknown: expected "
                 "[z], [z,h] or [z,h,c]",
             )
+        ordered = sorted(self.phases, key=lambda phase: phase.generation)
+        require(
+            len({phase.generation for phase in ordered}) == len(ordered),
+            f"controller.phases begin at generations {[phase.generation for phase in ordered]}: expected each once",
+        )
+        before: list[str] | None = None
+        for phase in ordered:
+            opens = self.open_inputs(phase.generation)
+            require(
+                before is None or opens[: len(before)] == before,
+                f"controller.phases: inputs={phase.inputs} from generation {phase.generation} on close what is open, "
+                f"{before}: expected inputs that are only opened",
+            )
+            require(
+                phase.search is None or opens != before,
+                f"controller.phases: search={phase.search} from generation {phase.generation} on changes nothing, "
+                "because the search goes on there: expected it in a phase that opens inputs",
+            )
+            require(
+                before is None or "sigma" not in (phase.search or {}),
+                f"controller.phases: search.sigma from generation {phase.generation} on is not used: expected "
+                "opening_step, the first step of what is opened as a share of the others'",
+            )
+            before = opens
         require(
             self.target is None or self.validate_every is not None,
             f"controller.target={self.target} is about validation scores: expected controller.validate_every, for "

@@ -1,7 +1,7 @@
 """A search in phases: C's inputs are opened one after the other, and episodes grow, as the search gets somewhere.
 
 The search sees C in coordinates of one scale (`worldmodels.controller.scaling`), and only the columns of the inputs
-that are open; the others stay at zero.
+that are open; the others stay at zero, also where the search starts from a source's C.
 """
 
 import dataclasses
@@ -24,8 +24,17 @@ def phase_at(config: ControllerConfig, generation: int) -> PhaseConfig:
         if change.generation <= generation:
             changed = {name: value for name, value in vars(change).items() if value is not None}
             phase = dataclasses.replace(phase, **changed)
-    read = [name for name in config.inputs if name in (phase.inputs or [])]
-    return dataclasses.replace(phase, inputs=read)
+    return dataclasses.replace(phase, inputs=config.open_inputs(generation))
+
+
+def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
+    """What holds from which generation on, for a key: the search's own settings first, without what changes nothing."""
+    table: list[dict[str, Any]] = []
+    for generation in sorted({1, *(phase.generation for phase in config.phases)}):
+        row = {name: value for name, value in vars(phase_at(config, generation)).items() if name != "generation"}
+        if generation <= config.generations and (not table or row != table[-1]["settings"]):
+            table.append({"generation": generation, "settings": row})
+    return table
 
 
 class PhasedSearch:
@@ -51,6 +60,7 @@ class PhasedSearch:
         self._open: list[str] = []
         self._search: Search | None = None
         self._individuals = Individuals(scaling.to_controller(self._all))
+        self._measure: tuple[Any, ...] = ()
         self.generation = 0
 
     @property
@@ -60,7 +70,9 @@ class PhasedSearch:
 
     @property
     def best(self) -> np.ndarray:
-        """The individual with the highest return so far, as C's parameters: (size,)."""
+        """The individual with the highest return, as C's parameters: (size,). Of the generations whose returns are of
+        the same episodes' number and length as the last, and of the same inputs: others are not comparable.
+        """
         return self._individuals.best
 
     @property
@@ -87,6 +99,10 @@ class PhasedSearch:
         """The next generation, as C's parameters: (population, size)."""
         if phase_at(self._config, self.generation + 1).inputs != self._open:
             self._begin()
+        phase = phase_at(self._config, self.generation + 1)
+        measure = (phase.inputs, phase.rollouts, phase.max_steps, phase.patience)
+        if measure != self._measure:
+            self._measure, self._individuals = measure, Individuals(self.mean)
         assert self._search is not None
         generation = [self._scaling.to_controller(self._full(individual)) for individual in self._search.ask()]
         return self._individuals.proposed(np.stack(generation))
@@ -106,6 +122,10 @@ class PhasedSearch:
             self._deviations = self._next_deviations(phase)
         self._open = list(phase.inputs or [])
         columns = self._columns()
+        if not columns.all():  # a source's weights of what is closed
+            controller = self._scaling.to_controller(self._all)
+            controller[~columns] = 0
+            self._all = self._scaling.to_search(controller)
         facts: dict[str, Any] = {"start": self._all[columns]}
         if self._deviations is not None:
             facts["deviations"] = self._deviations[columns]
@@ -141,6 +161,7 @@ class PhasedSearch:
 def check_phases(config: ControllerConfig, sizes: Mapping[str, int], outputs: int, seed: int) -> None:
     """Raise `ConfigError` where the search of a phase cannot be made."""
     first = PhasedSearch(config, sizes, outputs, Scaling.none(sum(sizes.values()), outputs), seed)
-    for generation in (1, *(phase.generation for phase in config.phases)):
+    for row in phase_table(config):
+        generation = row["generation"]
         first.generation = generation - 1
         first.begins()

@@ -1,6 +1,6 @@
 """The linear controller (Ha & Schmidhuber 2018, eq. 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,6 +8,13 @@ import numpy as np
 def parameter_count(input_size: int, outputs: int) -> int:
     """Of W and b."""
     return outputs * (input_size + 1)
+
+
+def agent_parameters(weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """C's parameters in the agent that is scored: the mean that validated best, or the last one; of searches of before
+    the last one.
+    """
+    return weights.get("agent", weights["mean"])
 
 
 class LinearControllers:

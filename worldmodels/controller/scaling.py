@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-LEAST = 0.3  # of the largest deviation among the same input's numbers: what hardly moves is not blown up
 ROLLOUTS = 64  # at most, evenly spaced
 
 
@@ -44,17 +43,25 @@ class Scaling:
         return parameters[: -self.outputs].reshape(self.outputs, -1), bias
 
 
-def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of an input's numbers, the deviation at least `LEAST` of the largest: (N, D) -> (D,) twice."""
+def moments(values: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of an input's numbers, (N, D) -> (D,) twice. A deviation is at least ``least`` of the largest:
+    what hardly moves is not blown up.
+    """
     std = values.std(axis=0, dtype=np.float64)
-    return values.mean(axis=0, dtype=np.float64), np.maximum(std, max(LEAST * std.max(), 1e-6))
+    return values.mean(axis=0, dtype=np.float64), np.maximum(std, max(least * std.max(), 1e-6))
 
 
 @torch.inference_mode()
 def input_moments(
-    inputs: Sequence[str], memory: nn.Module | None, mu: Sequence[np.ndarray], actions: Sequence[np.ndarray]
+    inputs: Sequence[str],
+    memory: nn.Module | None,
+    mu: Sequence[np.ndarray],
+    actions: Sequence[np.ndarray],
+    least: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of what C reads on encoded rollouts: μ (T, Z) and actions (T, A) of each -> (D,) twice."""
+    """Mean and deviation of what C reads on encoded rollouts: μ (T, Z) and actions (T, A) of each -> (D,) twice.
+    ``least`` as of `moments`.
+    """
     inputs_by_name: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
     for z, rollout_actions in zip(mu, actions, strict=True):
         inputs_by_name["z"].append(z)
@@ -62,7 +69,7 @@ def input_moments(
             for name, values in _states(memory, torch.from_numpy(z), torch.from_numpy(rollout_actions)).items():
                 if name in inputs_by_name:
                     inputs_by_name[name].append(values)
-    by_input = [moments(np.concatenate(inputs_by_name[name])) for name in inputs]
+    by_input = [moments(np.concatenate(inputs_by_name[name]), least) for name in inputs]
     mean, std = (np.concatenate(column) for column in zip(*by_input, strict=True))
     return mean, std
 

@@ -45,7 +45,7 @@ def dream_returns(
     dreams.begin(range(count), [seeding.np_random(seed)[0] for _ in controllers for seed in seeds])
     returns, active = np.zeros(count), np.arange(count)
     while active.size:
-        x = controller_input(config.controller.inputs, dreams.z, dreams.state)[active]
+        x = controller_input(config.controller.reads, dreams.z, dreams.state)[active]
         outcome = dreams.step(active, spec.actions.decide(linear(active.tolist(), x.numpy().astype(np.float64))))
         returns[active] += outcome.rewards
         active = active[~(outcome.terminated | outcome.truncated)]

@@ -1,6 +1,5 @@
 """The stages in their order. Each declares what it needs and depends on: `worldmodels.pipeline.stages`."""
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -14,7 +13,7 @@ from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.source import describe_source, other_time_scale
-from worldmodels.pipeline.stage import Stage, Work
+from worldmodels.pipeline.stage import Stage, Work, libraries_of
 from worldmodels.pipeline.stages import (
     collect,
     controller,
@@ -77,7 +76,7 @@ class Pipeline:
         self._check()
         # Now, with the imported code: files may be edited while the run goes on.
         self._code = {
-            name: fingerprint(self._modules(stage), self._libraries(stage)) for name, stage in DECLARED.items()
+            name: fingerprint(self._modules(stage), libraries_of(stage, config)) for name, stage in DECLARED.items()
         }
 
     def run(self) -> Iterator[str]:
@@ -173,13 +172,6 @@ class Pipeline:
         """The modules that the code of a stage starts from."""
         yield stage.build.__module__
         yield from (path.rpartition(".")[0] for path in stage.parts(self.config))
-
-    def _libraries(self, stage: Stage) -> Iterator[str]:
-        """The packages whose versions count: the stage's, and those that its chosen classes name."""
-        yield from stage.libraries
-        for path in stage.parts(self.config):
-            module, _, name = path.rpartition(".")
-            yield from getattr(getattr(importlib.import_module(module), name), "libraries", ())
 
     def _check(self) -> None:
         """The checks that need the task, the networks and the source, before any work. Raises `ConfigError`."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from worldmodels.reports import page, plotting, sections, tidy
 from worldmodels.reports.figures import save
 from worldmodels.reports.groups import JUDGED_PARTS, Group, artifact, differences, group_runs, labels
-from worldmodels.reports.judgement import matrix, settings_note, verdicts
+from worldmodels.reports.judgement import FAMILY, matrix, settings_note, verdicts
 from worldmodels.reports.page import Html
 from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
@@ -112,7 +112,7 @@ class Report:
     def _gains(self) -> Html:
         caption = (
             "◆ mean, with the 95 % interval of one comparison by itself; circles: seeds. Hollow: neither better nor "
-            "worse, over all comparisons. All at equal budget."
+            f"worse, by Holm {FAMILY}. All at equal budget."
         )
         figures = "".join(
             self._figure(f"{self._file_name(group)}-gains", plotting.gains_figure(group, compared), caption)

@@ -6,11 +6,11 @@ from typing import Any
 
 from worldmodels.reports.groups import Group
 from worldmodels.reports.page import Html, estimate, folded, listing, number, paragraph, table
-from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, ranked
+from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, margin_of, ranked
 from worldmodels.utils.comparing import FEWEST, Judgement
 
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
-MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "undecided": "·"}
+MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "identical": "=", "undecided": "·"}
 COLUMNS = {  # metric: what its column is called
     "heldout": "held-out",
     "jump_start": "jump-start",
@@ -21,15 +21,18 @@ COLUMNS = {  # metric: what its column is called
 }
 Judged = Sequence[tuple[Group, Sequence[Comparison]]]
 
+FAMILY = "within one task and settings; differences and equivalences each at 5 %"
 HOW = (
     "A gain is the paired difference to scratch with the same task, settings and seeds; above 0, transfer helps, "
-    "whether more is better or less. Brackets: 95 % interval over seeds (Student's t; of ten seeds or more corrected "
-    "for skewness). V and M are judged after training on the held-out rollouts that all seeds share; where a run has "
-    "no such figure, by the asymptote of validation, whose rollouts are others for each seed (the line says so). "
-    "Better or worse: the mean is not 0, at 5 % by Holm over all comparisons of a part's table. "
-    f"Similar: it lies within ± {MARGIN:.0%} of what scratch itself has learnt, by validation (of a score: of its lead "
-    "over a random agent), by two one-sided tests, Holm as well. All else is undecided, and so is everything of fewer "
-    f"than {FEWEST} seeds: that is no finding of no difference."
+    "whether more is better or less. Brackets: 95 % interval over seeds, if gains are near normal (Student's t; of ten "
+    "seeds or more corrected for skewness). V and M are judged after training on the held-out rollouts that all seeds "
+    "share; where a run has no such figure, by the asymptote of validation, whose rollouts are others for each seed "
+    f"(the line says so). Better or worse: the mean is not 0, by Holm {FAMILY}. Similar: it lies within ± {MARGIN:.0%} "
+    "of what scratch itself has learnt, by validation (of a score: of its lead over a random agent), by two one-sided "
+    "tests, Holm as well. That margin is estimated from the same seeds: its own interval stands beside it, and its "
+    "error is no part of the test. Identical: every paired difference is exactly 0, which is no comparison, and is not "
+    f"tested. All else is undecided, and so is everything of fewer than {FEWEST} seeds: that is no finding of no "
+    "difference."
 )
 METHOD = (
     "Metrics of Taylor & Stone 2009 (JMLR 10:1633–1685) on V's validation reconstruction, M's validation NLL and C's "
@@ -44,7 +47,7 @@ METHOD = (
 )
 KEY = (
     f"{MARKS['better']} better than scratch, {MARKS['worse']} worse, {MARKS['similar']} similar, "
-    f"{MARKS['undecided']} undecided; (in brackets): "
+    f"{MARKS['identical']} identical, {MARKS['undecided']} undecided; (in brackets): "
     "not comparable, see below."
 )
 
@@ -98,7 +101,7 @@ def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
         source = f" from {comparison['source_env']}" if comparison["source_env"] else ""
         items.append(
             f"{comparison['label']}{source}: {_verdict_of(comparison)}, gain {estimate(gain, sign=True)} "
-            f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison['judgement'])}{_probability(comparison)}"
+            f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison)}{_probability(comparison)}"
             f"{_by_validation(comparison)}"
         )
     return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True)
@@ -108,10 +111,11 @@ def _verdict_of(comparison: Comparison) -> str:
     return decision(comparison) + (", by less than the margin" if comparison["judgement"].negligible else "")
 
 
-def _tested(judgement: Judgement) -> str:
+def _tested(comparison: Comparison) -> str:
+    judgement: Judgement = comparison["judgement"]
     p_values = [("p", judgement.p), ("p of similar", judgement.p_similar)]
     texts = [f"{name} {number(p, 2)}" for name, p in p_values if p is not None]
-    margin = f", margin {number(judgement.margin)}" if judgement.margin and texts else ""
+    margin = f", margin {estimate(margin_of(comparison))}" if judgement.margin and texts else ""
     return f" ({', '.join(texts)}{margin})" if texts else ""
 
 
@@ -138,12 +142,14 @@ def _advice(fair: Sequence[Comparison]) -> str:
     if decided["better"]:
         best, *others = decided["better"]
         return f"use {best}{' (or ' * bool(others)}{', '.join(others)}{')' * bool(others)}: better than {reference}."
-    rest = "".join(f"; {', '.join(decided[kind])} {kind}" for kind in ("similar", "worse") if decided[kind])
+    kinds = ("similar", "identical", "worse")
+    rest = "".join(f"; {', '.join(decided[kind])} {kind}" for kind in kinds if decided[kind])
     if decided["undecided"]:
         return f"undecided between {reference} and {', '.join(decided['undecided'])}{rest}."
     if decided["similar"]:
-        worse = f"; {', '.join(decided['worse'])} worse" if decided["worse"] else ""
-        return f"use {reference}: {', '.join(decided['similar'])} similar{worse}."
+        return f"use {reference}{rest.replace(';', ':', 1)}."
+    if decided["identical"]:
+        return f"nothing to choose{rest.replace(';', ':', 1)}."
     return f"use {reference}: every strategy tried is worse."
 
 

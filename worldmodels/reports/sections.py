@@ -8,13 +8,14 @@ from worldmodels.reports import tidy
 from worldmodels.reports.groups import differing_settings, labels, strategy, written_at
 from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
 from worldmodels.store.heldout import OF_VALIDATION, PATHS
-from worldmodels.store.results import score_line
+from worldmodels.store.results import name_of_interval, score_line
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
 from worldmodels.utils.comparing import MANY, interquartile_mean
-from worldmodels.utils.statistics import seed_estimate
+from worldmodels.utils.statistics import SKEWED_FROM, seed_estimate
 
 Row = tidy.Row
 LARGEST_FILM = 4_000_000  # bytes
+FEW = f"{name_of_interval(SKEWED_FROM)}, of fewer than {SKEWED_FROM} {name_of_interval(2)}"
 COMMON_COLUMNS = ("task", "strategy", "source", "settings")
 
 
@@ -46,8 +47,8 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
         )
     note = paragraph(
         "V and M: on the held-out rollouts that all seeds share; (val): on their validation rollouts, where a run was "
-        "not measured there. Score: mean return with the 95 % interval over episodes; (cut): episodes were cut, no "
-        "score.",
+        f"not measured there. Score: mean return with its interval over episodes, {FEW}; (cut): episodes were cut, "
+        "no score.",
         "note",
     )
     return Html(table([*columns, *figures, "files"], rows, ["seed", *figures]) + note)
@@ -122,9 +123,9 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
         "the agent's, seed: mean [over episodes]",
     )
     note = (
-        "Means of the seeds' scores, with their 95 % interval over seeds; a single seed has none; IQM: their "
-        "interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. (cut): episodes were "
-        "cut, no score."
+        f"Means of the seeds' scores, with their interval over seeds, and of each seed over episodes: {FEW}; a single "
+        "one has none; IQM: their interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. "
+        "(cut): episodes were cut, no score."
     )
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 

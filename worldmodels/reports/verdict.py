@@ -8,6 +8,7 @@ import numpy as np
 from worldmodels.reports.groups import Group, Strategy, artifact, heldout_settings, labels
 from worldmodels.transfer.metrics import METRICS, compare, compare_values
 from worldmodels.utils.comparing import MANY, Judgement, judge, probability_of_improvement
+from worldmodels.utils.statistics import Figure, seed_estimate
 
 MARGIN = 0.1  # of what scratch has learnt itself; a smaller gain is none
 JUDGED = {  # measure, whether higher is better, what it is called
@@ -36,6 +37,7 @@ def comparisons(group: Group) -> list[Comparison]:
     fair ones judged as one family (``judgement``). Of M's trainings from scratch on one V a shorter one is the
     beginning of a longer one, which stands for both.
     """
+    # A margin is a share of an estimate, from the same seeds: `judge` takes it as known, `margin_of` tells how well.
     pairs = list(_pairs(group))
     fair = [pair for pair in pairs if not pair["unfair"]]
     gains = [pair[pair["deciding"]]["per_seed"] for pair in fair]
@@ -93,8 +95,11 @@ def _compared(group: Group, strategy: Strategy, reference: Strategy) -> dict[str
             scores = [{seed: run.results["evaluation"][measure] for seed, run in runs.items()} for runs in members]
             gains = compare_values(scores[0], scores[1], higher)
             seeds = gains.pop("seeds")
-            above = float(np.mean([scores[1][seed] for seed in seeds])) - _random_return(group)
+            random = _random_return(group)
+            above = float(np.mean([scores[1][seed] for seed in seeds])) - random
             figures = {"score": gains, "deciding": "score", "learnt": above if above > 0 else None}
+            lead = seed_estimate([scores[1][seed] - random for seed in seeds])
+            figures["learnt_interval"] = lead["interval"] if above > 0 else None
             if len(seeds) >= MANY:
                 values = [[side[seed] for seed in seeds] for side in scores]
                 figures["probability"] = probability_of_improvement(values[0], values[1])
@@ -169,8 +174,18 @@ def _budget_text(budgets: Sequence[float]) -> str:
     return "/".join(f"{budget:g}" for budget in (budgets if len(set(budgets)) > 1 else budgets[:1]))
 
 
+def margin_of(comparison: Comparison) -> Figure:
+    """The margin of a comparison with its 95 % interval, that of what the reference has learnt; its error is no part of
+    the test of similarity.
+    """
+    margin, limits = comparison["judgement"].margin, comparison["learnt_interval"]
+    return {"value": margin, "interval": None if margin is None or limits is None else [MARGIN * x for x in limits]}
+
+
 def decision(comparison: Mapping[str, Any]) -> str:
-    """``better`` or ``worse`` than scratch, ``similar``, or ``undecided``; see `worldmodels.utils.comparing.judge`."""
+    """``better`` or ``worse`` than scratch, ``similar``, ``identical`` or ``undecided``: of
+    `worldmodels.utils.comparing.judge`.
+    """
     judgement: Judgement | None = comparison.get("judgement")
     return judgement.verdict if judgement else "undecided"
 

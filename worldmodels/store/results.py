@@ -13,11 +13,17 @@ from rich.table import Table
 from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
 from worldmodels.store.heldout import heldout_figures
+from worldmodels.utils.statistics import SKEWED_FROM
 
 CHANGES_RESULTS = False
 
 log = logging.getLogger(__name__)
-PER_STAGE = {"vision": ("epochs",), "memory": ("steps", "persistence_nll"), "controller": ("generations", "parameters")}
+NEAR_NORMAL = "95 % if returns are near normal"
+PER_STAGE = {
+    "vision": ("epochs",),
+    "memory": ("steps", "persistence_nll"),
+    "controller": ("generations", "parameters", "ended_by"),
+}
 
 
 def assemble(
@@ -61,7 +67,7 @@ def assemble(
         results["collect"] = summaries["collect"]
     for stage, keys in PER_STAGE.items():
         if stage in summaries:
-            results[stage] = {key: summaries[stage][key] for key in keys}
+            results[stage] = {key: summaries[stage][key] for key in keys if key in summaries[stage]}
             if stage in results.get("measures", {}):
                 results[stage] |= heldout_figures(stage, results["measures"][stage])
     if "evaluate" in summaries:
@@ -220,6 +226,13 @@ def score_line(score: Mapping[str, Any]) -> str:
     note = "" if score["official"] else f" (not the official task: {why})"
     episodes = f"{score['episodes']} episode{'' if score['episodes'] == 1 else 's'}"
     return (
-        f"{score['mean']:.1f} ± {score['std']:.1f}, 95 % [{low}, {high}], {episodes}; "
+        f"{score['mean']:.1f} ± {score['std']:.1f}, {name_of_interval(score['episodes'])} [{low}, {high}], {episodes}; "
         f"random {score['random']['mean']:.1f}{note}"
     )
+
+
+def name_of_interval(episodes: int) -> str:
+    """What an interval of a score is called: of few episodes with the reservation that of skewed and bounded returns it
+    holds the mean less often (exponential ones in 88 % to 91 %, a success in nine of ten in 28 % to 61 %).
+    """
+    return NEAR_NORMAL if 1 < episodes < SKEWED_FROM else "95 %"

@@ -93,8 +93,12 @@ def learnt(curves: Curves, higher: bool, last: float = LAST) -> float | None:
     """How much better the mean `end` is than the mean `start`: above 0, or None. A share of it is the margin within
     which two settings count as similar.
     """
-    way = (1 if higher else -1) * float((end(curves, last) - start(curves)).mean())
+    way = float(_learnt_by_seed(curves, higher, last).mean())
     return way if way > 0 else None
+
+
+def _learnt_by_seed(curves: Curves, higher: bool, last: float) -> np.ndarray:
+    return (1 if higher else -1) * (end(curves, last) - start(curves))
 
 
 def describe_curves(curves: Curves, higher: bool, threshold: float | None = None, last: float = LAST) -> Figures:
@@ -169,7 +173,8 @@ def compare(
     * transfer ratio: σ Σ_s (A_s - A⁰_s) / Σ_s (A⁰_s - floor). It has a meaning only where A⁰ lies above ``floor`` (of
       returns, say, a random agent's) for every seed; else there is no figure.
 
-    ``learnt`` is the reference's own, from its start to its end. Raises `ValueError` where there is nothing to pair.
+    ``learnt`` is the reference's own, from its start to its end, and ``learnt_interval`` its 95 %. Raises
+    `ValueError` where there is nothing to pair.
     """
     transfer, reference = paired(transfer, reference)
     sign = 1 if higher else -1
@@ -178,6 +183,7 @@ def compare(
         "seeds": list(transfer.seeds),
         "x": [float(reference.x[0]), float(reference.x[-1])],
         "learnt": learnt(reference, higher, last),
+        "learnt_interval": seed_estimate(_learnt_by_seed(reference, higher, last))["interval"],
         "jump_start": _gain(sign * (start(transfer) - start(reference))),
         "asymptote": _gain(sign * (end(transfer, last) - end(reference, last))),
         "area": _gain(areas),

@@ -18,8 +18,8 @@ Figure = dict[str, Any]  # {"value": …, "interval": [low, high] or None}
 
 
 def describe(returns: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard deviation (n - 1), 95 % interval of the mean (None of a single return), and the returns
-    themselves.
+    """Mean, standard deviation (n - 1), 95 % interval of the mean (None of a single return; of few, close to its
+    name only where returns are near normal), and the returns themselves.
     """
     values = np.asarray(returns, dtype=np.float64)
     std = float(values.std(ddof=1)) if len(values) > 1 else 0.0

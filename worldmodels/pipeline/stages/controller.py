@@ -22,7 +22,8 @@ from worldmodels.controller.agent import (
     remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig
-from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at
+from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
+from worldmodels.controller.policy import agent_parameters
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments
 from worldmodels.envs import task_spec
 from worldmodels.envs.registry import task_parts
@@ -64,14 +65,14 @@ def run(
 ) -> dict[str, Any]:
     """Write ``weights.safetensors`` with the search's ``mean``, its ``best`` individual, and the ``agent``: the mean
     that validated best, or the last one. A row of the journal is a finished generation; its ``fitness`` restores the
-    search. ``source``: whose mean the search starts from. ``encoded``: training rollouts as V sees them, to standardise
-    C's inputs.
+    search. ``source``: whose agent the search starts from. ``encoded``: rollouts as V sees them, to standardise C's
+    inputs.
     """
     settings, sizes = config.controller, input_sizes(config)
     start = None
     if source:
-        source_mean = load_file(source.weights)["mean"]
-        start = warm_start(source_mean, source.outputs, input_size(config), outputs)
+        source_agent = agent_parameters(load_file(source.weights))
+        start = warm_start(source_agent, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
     scaling = _scaling(config, outputs, memory, encoded, folder)
     search = PhasedSearch(settings, sizes, outputs, scaling, config.seed, start)
@@ -85,7 +86,15 @@ def run(
     if finished:
         log.info("  going on after %d of %d generations", len(finished), settings.generations)
     spent = sum(row["seconds"] for row in finished)
-    while not _over(settings, search.generation, spent, incumbent.score):
+    if config.controller.reads != list(config.controller.inputs):
+        names = [name for name in settings.inputs if name not in settings.reads]
+        log.info(
+            "  C reads %s: %s would open after generation %d, the last",
+            ", ".join(settings.reads),
+            ", ".join(names),
+            settings.generations,
+        )
+    while _end(settings, search.generation, spent, incumbent.score) is None:
         generation, started = search.generation + 1, time.perf_counter()
         if announcement := search.begins():
             log.info("  %s", announcement)
@@ -122,7 +131,8 @@ def run(
         )
     agent = search.mean if incumbent.score is None else incumbent.parameters
     save_file({"mean": search.mean, "best": search.best, "agent": agent}, folder / WEIGHTS)
-    return {"parameters": len(search.mean), "generations": journal.rows("generations")}
+    ended = _end(settings, search.generation, spent, incumbent.score)
+    return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
 
 
 def check(config: Config, outputs: int) -> None:
@@ -142,12 +152,13 @@ class Incumbent:
             self.parameters, self.score = parameters, score
 
 
-def _over(settings: ControllerConfig, generation: int, spent: float, score: float | None) -> bool:
-    return (
-        generation >= settings.generations
-        or (settings.max_minutes is not None and spent >= 60 * settings.max_minutes)
-        or (settings.target is not None and score is not None and score >= settings.target)
-    )
+def _end(settings: ControllerConfig, generation: int, spent: float, score: float | None) -> str | None:
+    """The setting that ends the search after this generation and ``spent`` seconds; None where it goes on."""
+    if generation >= settings.generations:
+        return "generations"
+    if settings.target is not None and score is not None and score >= settings.target:
+        return "target"
+    return "max_minutes" if settings.max_minutes is not None and spent >= 60 * settings.max_minutes else None
 
 
 def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | None, folder: Path) -> Scaling:
@@ -164,7 +175,7 @@ def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | 
         if network is not None:
             check_inputs(config, network)
         with one_thread():
-            mean, std = input_moments(config.controller.inputs, network, mu, actions)
+            mean, std = input_moments(config.controller.reads, network, mu, actions, config.controller.least_deviation)
         partial = path.with_suffix(".partial")
         save_file({"mean": mean, "std": std}, partial)
         partial.replace(path)
@@ -176,7 +187,7 @@ def _episodes(
     config: Config, inputs: list[str], vision: Path, memory: Path | None, max_steps: int, patience: int | None
 ) -> AgentEpisodes:
     """Work for C's that read these inputs only: without an open input from M, M does not run."""
-    config = dataclasses.replace(config, controller=dataclasses.replace(config.controller, inputs=inputs))
+    config = dataclasses.replace(config, controller=dataclasses.replace(config.controller, inputs=inputs, phases=[]))
     memory = memory if remembers(config) else None
     return AgentEpisodes(config_to_json(config), vision, memory, max_steps, config.executor.slots, patience)
 
@@ -206,7 +217,9 @@ def _inputs(config: Config) -> dict[str, Any]:
     return {
         "env": counted(config.env, "controller"),
         "controller": {
-            **counted(search),
+            **{name: value for name, value in counted(search).items() if name != "phases"},
+            "inputs": search.reads,
+            **({"phases": table} if len(table := phase_table(search)) > 1 else {}),
             "max_steps": search.max_steps or config.env.max_steps,
             "patience": search.patience or config.env.patience,
         },

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,10 @@ from safetensors.numpy import load_file
 
 from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
+from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
-from worldmodels.pipeline.stage import Stage, Work, strategy
+from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
@@ -66,7 +67,7 @@ class RandomEpisodes:
 def run(
     config: Config, vision: Path, memory: Path | None, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
-    """Score ``mean`` (the result), ``best`` and a random agent. Returns the summary.
+    """Score the agent, called ``mean`` (the result), ``best`` and a random agent. Returns the summary.
 
     A row of the journal is a finished episode; one that is there is not played again.
     """
@@ -124,7 +125,7 @@ def episodes_of(config: Config) -> dict[str, Any]:
     with implied_defaults() as defaults:
         settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
     modules = [__name__, *(path.rpartition(".")[0] for path in STAGE.parts(config))]
-    return {**settings, "code": digest({**fingerprint(modules, STAGE.libraries), "defaults": defaults})}
+    return {**settings, "code": digest({**fingerprint(modules, libraries_of(STAGE, config)), "defaults": defaults})}
 
 
 def why_unofficial(config: Config) -> str | None:
@@ -154,11 +155,6 @@ def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
             settings = OmegaConf.load(path)
             return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
     return {}
-
-
-def agent_parameters(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """C's parameters in the agent that is scored: of old searches the mean."""
-    return weights.get("agent", weights["mean"])
 
 
 def _official(config: Config) -> Config:
@@ -240,6 +236,6 @@ STAGE = Stage(
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
     parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
-    libraries=("torch", "gymnasium", "box2d"),
+    libraries=("torch", "gymnasium", "box2d", "numpy", "opencv-python-headless", "pygame-ce"),
     finish=_finish,
 )

@@ -100,12 +100,12 @@ def _all(folder: Path, name: str) -> list[np.ndarray]:
     return [store.read(rollout, name) for rollout in range(len(store))]
 
 
-def _show(found: dict[str, Any], journal: Journal, axis: str, step: int) -> None:
+def _show(probed: dict[str, Any], journal: Journal, axis: str, step: int) -> None:
     row: dict[str, Any] = {axis: step}
     for inputs in ("z", "zh"):
-        for target, figures in found.get(inputs, {}).items():
+        for target, figures in probed.get(inputs, {}).items():
             row |= {f"{target}_{inputs}_{kind}": figures[kind]["r2"] for kind in ("linear", "mlp")}
-    row |= {f"{name}_recall": figures["recall"] for name, figures in found.get("objects", {}).items()}
+    row |= {f"{name}_recall": figures["recall"] for name, figures in probed.get("objects", {}).items()}
     journal.rewind(**{TABLE: 0})
     journal.row(TABLE, axis, row)
     measured = {name: value for name, value in row.items() if name != axis and value is not None}
