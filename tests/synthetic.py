@@ -13,6 +13,7 @@ from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.store.artifacts import RECORD, Artifact
 from worldmodels.store.results import assemble
 from worldmodels.store.runs import RESULTS, path_from
+from worldmodels.transfer.budgets import budget_of, epochs_of
 from worldmodels.utils import media
 from worldmodels.utils.statistics import describe
 
@@ -37,7 +38,7 @@ def summaries(config: Config, gain: float) -> dict[str, dict[str, Any]]:
     """Every stage's summary: all curves are ``gain`` better than those of 0, at every point; seeds differ by 1."""
     seed, transfer = config.seed, config.transfer
     loaded = {part: part in transfer.load for part in ("vision", "memory")}
-    steps = round(config.memory.steps * transfer.budget_of("memory") / config.memory.validate_every)
+    steps = epochs_of(config, "memory")
     epochs = [
         {"epoch": x, "reconstruction": y, "kl": 17.0 + x, "val_reconstruction": y + 2, "val_kl": 18.0 + x, "seconds": 9}
         for x, y in ((x, 100 / x + seed - gain) for x in range(1, config.vae.epochs + 1))
@@ -128,7 +129,7 @@ def write_run(
             return DECLARED[stage].label(config)
         whole = "scratch" if transfer.budget == 1 or not scratch else label
         if stage in ("vision", "encode"):
-            return label if "vision" in transfer.load else "scratch" if transfer.budget_of("vision") == 1 else whole
+            return label if "vision" in transfer.load else "scratch" if budget_of(transfer, "vision") == 1 else whole
         return whole if scratch else label
 
     found = summaries(config, gain)

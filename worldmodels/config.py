@@ -21,7 +21,8 @@ from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
-from worldmodels.training.config import TrainerConfig
+from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
+from worldmodels.transfer.budgets import loaded_parts, memory_steps
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
@@ -123,7 +124,7 @@ class Config(Settings):
                 f"env.action_repeat={self.env.action_repeat} leaves one frame of {node.node}.max_steps={limit}: "
                 f"expected a smaller number; set env.action_repeat below {limit}",
             )
-        steps = self.memory.steps * self.transfer.budget_of("memory")
+        steps = memory_steps(self)
         require(
             STAGES.index(self.last_stage) < STAGES.index("memory")
             or (steps >= 1 and round(steps, 6) % self.memory.validate_every == 0),
@@ -149,13 +150,7 @@ class Config(Settings):
     @property
     def loaded(self) -> list[str]:
         """Parts that take something from a source in the stages this run goes through."""
-        return [part for part in self.transfer.parts if STAGES.index(part) <= STAGES.index(self.last_stage)]
-
-    @property
-    def epochs(self) -> dict[str, int]:
-        """Epochs that V and M train for; an epoch of M is ``memory.validate_every`` steps."""
-        steps = self.memory.steps * self.transfer.budget_of("memory")
-        return {"vision": self.vae.epochs, "memory": round(steps / self.memory.validate_every)}
+        return [part for part in loaded_parts(self.transfer) if STAGES.index(part) <= STAGES.index(self.last_stage)]
 
     @property
     def collect_seed(self) -> int:
@@ -204,9 +199,9 @@ def check_parts(config: Config) -> None:
         for name, declaration in declared(type(node)).items():
             if isinstance(declaration.setting, Part) and getattr(node, name) is not None:
                 parts.complete(declaration.setting, getattr(node, name), f"{node.node}.{name}")
-    for key in ("logger", "callbacks"):
+    for key, part in (("logger", LOGGER), ("callbacks", CALLBACK)):
         for name, value in getattr(config, key).items():
-            parts.find(Part("A class."), value, f"{key}.{name}")
+            parts.find(part, value, f"{key}.{name}")
 
 
 def plain(config: Any) -> Any:

@@ -8,6 +8,7 @@ import torch
 
 from worldmodels.config import STAGES, Config
 from worldmodels.memory.config import NETWORK as MEMORY
+from worldmodels.transfer.budgets import mixes
 from worldmodels.transfer.weights import load_weights, shapes
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
@@ -54,7 +55,7 @@ def _adapter_width(config: Config, file: Path | None, usual: int) -> int:
 
 def _make(part: Part, key: str, value: Any, config: Config, stage: str, weights: Path | None, **facts: int) -> Any:
     # A source of the same seed began with the part's own stream: weights that are mixed with it need another one.
-    mixed = config.transfer.mixes(stage)
+    mixed = mixes(config.transfer, stage)
     keys = ("transfer", STAGES.index(stage)) if mixed else (stage, 3)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence(config.seed, *keys).generate_state(1)[0]))

@@ -17,6 +17,7 @@ from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.reports.tidy import write_csv
+from worldmodels.transfer.budgets import epochs_of, loaded_parts
 from worldmodels.transfer.weights import prepare, save_weights
 
 STUDY = Path(__file__).parent
@@ -45,8 +46,8 @@ def tables(config: Config, source: Config, folder: Path) -> Iterator[tuple[str, 
         save_weights(network, files[part])
     for part, network in networks(config, files["memory"]).items():
         columns = network.latent_size if part == "memory" and transfer.input_layer == "keep_latent" else 0
-        weights = files[part] if part in transfer.parts else None
-        counts = prepare(network, part, weights, transfer, config.epochs[part], columns)
+        weights = files[part] if part in loaded_parts(transfer) else None
+        counts = prepare(network, part, weights, transfer, epochs_of(config, part), columns)
         facts = {"env": config.env.name, "transfer": transfer.name, "part": part}
         kinds = ("total", "copied", "fresh", "frozen", "trainable")
         for group, values in {"": counts, **counts["groups"]}.items():

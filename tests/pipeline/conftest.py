@@ -24,13 +24,13 @@ class Keys:
     """
 
     def __init__(self) -> None:
-        self.inputs, self.labels, self.parents, self.keys = {}, {}, {}, {}
+        self.inputs, self.labels, self.parents, self.keys, self.codes = {}, {}, {}, {}, {}
 
     def build(self, stage, label, inputs, parents, work, facts, code, reuse, length=None):
         origin = {"inputs": dict(inputs), "parents": {role: parent.content for role, parent in parents.items()}}
         key = hashlib.sha256(json.dumps({"stage": stage, **origin}, sort_keys=True).encode()).hexdigest()
         self.inputs[stage], self.labels[stage], self.keys[stage] = inputs, label, key[:10]
-        self.parents[stage] = set(parents)
+        self.parents[stage], self.codes[stage] = set(parents), code
         return Artifact(Path("nowhere") / stage / key, {"content": key, "stage": stage}, cached=False)
 
 

@@ -1,8 +1,10 @@
 """The code counts: what an artifact was made with, and what of a change is told."""
 
+import ast
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,10 +103,44 @@ def test_imports_in_functions_count_and_those_for_types_do_not(package):
     assert set(of("theirs.loss")["files"]) == {"theirs", "theirs.loss", "theirs.other"}
 
 
-def test_a_statement_after_a_docstring_counts():
-    assert normalised('def f(): "doc"; return 7\n') != normalised('def f(): "doc"; return 8\n')
-    assert normalised('def f():\n    "doc"\n    return 7\n') == normalised("def f():\n    return 7\n")
-    assert normalised('X = "no # comment"\n') == 'X = "no # comment"'
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('def f(): "doc"; return 7\n', 'def f(): "doc"; return 8\n'),
+        ('X = """a\n\nb"""\n', 'X = """a\nb"""\n'),
+        ('X = """a\n  \nb"""\n', 'X = """a\n\nb"""\n'),
+        ('X = """a \nb"""\n', 'X = """a\nb"""\n'),
+        ('X = """a\x0cb  # one"""\n', 'X = """a\x0cb  # two"""\n'),
+        ("X = 1\n", "X = 1.0\n"),
+        ("X = None\n", "X = ...\n"),
+        ("X = [a, b]\n", "X = [[a, b]]\n"),
+        ("f(a, [b])\n", "f([a, b])\n"),
+        ("def f(a, *, b): pass\n", "def f(a, b): pass\n"),
+        ("def f(*, a, b=1): pass\n", "def f(*, a=1, b): pass\n"),
+        ("{**a, 1: 2}\n", "{1: 2, **a}\n"),
+        ('def f():\n    X = 1\n    "text"\n', 'def f():\n    "text"\n'),
+    ],
+)
+def test_code_that_runs_otherwise_counts(one, other):
+    assert normalised(ast.parse(one)) != normalised(ast.parse(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('def f():\n    "doc"\n    return 7\n', "def f():\n    return 7\n"),
+        ("x = 1\n\x0c\ny = 2  # two\n", "x = 1\ny = 2\n"),
+        ("x = f(a,\n      b)\n", "x = f(a, b)\n"),
+        ("if a:\n\tb = 1\n", "if a:\n    b = 1\n"),
+    ],
+)
+def test_layout_does_not_count(one, other):
+    assert normalised(ast.parse(one)) == normalised(ast.parse(other))
+
+
+def test_a_mark_within_a_text_marks_nothing(package):
+    package("loss", lambda text: f"X = '''\nCHANGES_RESULTS = False\n'''\n{text}")
+    assert "theirs.loss" in of("theirs.loss")["files"]
 
 
 def test_versions_count_and_are_told(package, monkeypatch):
@@ -153,6 +189,43 @@ def test_an_artifact_is_made_anew_or_taken_all_the_same(package, tmp_path, caplo
     assert f"vision: made anew, because of what changed since {first.name}: theirs.loss (reuse=any takes" in caplog.text
     package("loss", lambda text: text)
     assert build().path == first.path, "the code of before finds what it made"
+
+
+PACKAGE = Path(module.__file__).parents[1]
+
+
+def defined(name):
+    """Modules of the package that define a function of this name, wherever in it."""
+    return {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == name for node in ast.walk(ast.parse(path.read_text()))
+        )
+    }
+
+
+@pytest.mark.parametrize("stage", ["vision", "memory"])
+@pytest.mark.parametrize("function", ["epochs_of", "budget_of", "loaded_parts", "of_part", "mixes"])
+def test_what_says_how_long_a_part_trains_counts(stage, function):
+    root = f"worldmodels.pipeline.stages.{stage}"
+    at = {name for name in defined(function) if ".reports." not in name}
+    assert at and at <= set(fingerprint([root], [])["files"])
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("config.py")), ids=lambda path: path.parent.name)
+def test_the_declarations_of_settings_compute_nothing_that_a_build_goes_by(path):
+    """They do not count. `check` refuses, and changes nothing."""
+    signs = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    computing = {
+        function.name
+        for function in functions
+        for node in ast.walk(function)
+        if (isinstance(node, ast.BinOp) and isinstance(node.op, signs))
+        or (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("round", "min", "max", "sum"))
+    }
+    assert computing <= {"check", "conf_dir"}
 
 
 LOSSES = {name: f"worldmodels.vision.losses.{name}" for name in ("mse", "salient", "gan", "perceptual")}

@@ -1,14 +1,22 @@
 """A finished run's folder."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 
-from worldmodels.config import plain
+from worldmodels.config import Config, check_parts, plain
+from worldmodels.controller.config import SEARCH
+from worldmodels.envs import task_class
+from worldmodels.factory import make_memory, make_vision
+from worldmodels.memory.heads import REWARD_HEAD
 from worldmodels.store.artifacts import Store
 from worldmodels.store.runs import FinishedRun, path_from
+from worldmodels.training.config import CALLBACK, LOGGER
+from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.settings import Part, Settings, declared
 
 
 def weights(folder):
@@ -112,6 +120,66 @@ def test_our_own_classes_and_those_of_lightning_need_no_permission(run):
     named(run, "vae.loss", {"_target_": "worldmodels.vision.losses.gan.Adversarial"})
     named(run, "env.kwargs", {"logger": {"_target_": "lightning.pytorch.loggers.CSVLogger"}})
     assert FinishedRun(run).config.env.kwargs["logger"]
+
+
+CALLED = {"_target_": "worldmodels.envs.registry.load_env_creator", "name": "evilmod:X"}
+LOADED = {"_target_": "worldmodels.store.artifacts.load_artifact", "path": "evilmod"}
+NESTED = {"_target_": "worldmodels.memory.network.MDNLSTM"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("vae.network", CALLED),
+        ("vae.network", "worldmodels.envs.registry.importlib"),
+        ("vae.network", {"_target_": "worldmodels.rollouts.executor.contextlib.closing"}),
+        ("vae.network", {"_target_": "worldmodels.store.runs.FinishedRun", "folder": "."}),  # a class that does not fit
+        ("vae.network", {"_target_": "worldmodels.vision.losses.mse.MSE"}),
+        ("vae.network", {"_target_": "worldmodels.store.fingerprint.Path"}),  # not ours
+        ("vae.network", {"_target_": "lightning.pytorch.callbacks.LambdaCallback"}),
+        ("vae.network", {"_target_": "lightning.pytorch.callbacks.lambda_function.Any"}),
+        ("vae.loss", LOADED),
+        ("memory.network", CALLED),
+        ("memory.network", {**NESTED, "reward_head": CALLED}),
+        ("memory.network", {**NESTED, "reward_head": "worldmodels.memory.heads.symexp"}),
+        ("collect.policy", CALLED),
+        ("controller.search", CALLED),
+        ("executor.engine", CALLED),
+        ("env.task", CALLED),
+        ("callbacks.mine", CALLED),
+        ("callbacks.mine", {"_target_": "lightning.pytorch.callbacks.callback.Any"}),
+        ("callbacks.mine", {"_target_": "worldmodels.vision.network.ConvVAE"}),
+        ("logger.mine", CALLED),
+    ],
+)
+def test_nothing_but_a_class_that_fits_is_called_without_permission(run, key, value, tmp_path, monkeypatch):
+    (tmp_path / "evilmod.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nX = None\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    named(run, key, value)
+
+    def used():
+        config = FinishedRun(run).config
+        check_parts(config)
+        make_vision(config)
+        make_memory(config, 2)
+        task_class(config.env)
+
+    assert key in refusal(used)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_every_part_says_what_fits_it():
+    declarations = [
+        declared(field.type)[name].setting
+        for field in dataclasses.fields(Config)
+        if isinstance(field.type, type) and issubclass(field.type, Settings)
+        for name in declared(field.type)
+    ]
+    chosen = [setting for setting in declarations if isinstance(setting, Part) and setting is not SEARCH]  # any class
+    assert len(chosen) >= 7 and all(part.fits for part in [*chosen, REWARD_HEAD, LOGGER, CALLBACK])
+    for part in chosen:
+        for path in part.names.values():
+            assert parts.find(dataclasses.replace(part, names={}), path, "part"), "as its path"
 
 
 def test_what_a_run_allowed_itself_does_not_count(run):

@@ -223,7 +223,7 @@ def test_a_loss_without_training_frames_is_ready() -> None:
 
 @pytest.mark.parametrize("target", ["antigravity.fly", "os.system", "worldmodels.utils.parts.find"])
 def test_a_checkpoint_runs_no_code_that_the_program_has_not_chosen(target: str) -> None:
-    with pytest.raises(ConfigError, match=r"^the checkpoint names vae\.network=.*: expected"):
+    with pytest.raises(ConfigError, match=r"vae\.network=.*: expected"):
         VisionModule(config={"network": {"_target_": target}})
 
 

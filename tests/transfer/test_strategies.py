@@ -9,6 +9,7 @@ import torch
 
 from worldmodels.config import Config, plain
 from worldmodels.factory import make_memory
+from worldmodels.transfer.budgets import budget_of, epochs_of
 from worldmodels.transfer.config import strategy_label
 from worldmodels.transfer.weights import prepare, save_weights
 
@@ -71,8 +72,8 @@ def test_a_budget_holds_for_what_is_loaded_or_where_nothing_is(
     compose: Compose, overrides: list[str], epochs: dict[str, int]
 ) -> None:
     config = compose("scale=smoke", *overrides)
-    assert config.epochs == epochs  # of V a budget takes data, of M steps
-    assert config.transfer.budget_of("vision") == (0.5 if overrides else 1.0)
+    assert {part: epochs_of(config, part) for part in epochs} == epochs  # of V a budget takes data, of M steps
+    assert budget_of(config.transfer, "vision") == (0.5 if overrides else 1.0)
 
 
 @pytest.mark.parametrize(

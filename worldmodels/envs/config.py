@@ -20,6 +20,7 @@ TASK = Part(
     "that env.name, or one that tells nothing.",
     names=TASKS,
     when=lambda env: env.task is not None,
+    fits=ANY_TASK,
 )
 AGENTS = ("controller", "evaluate")  # stages in which an agent acts
 
@@ -110,6 +111,14 @@ class EnvConfig(Settings):
     heuristic_threshold: Annotated[
         float, Setting("Gas and brake up to here are not used.", stages=AGENTS, when=_heuristic)
     ] = 0.1
+    shipped: Annotated[
+        dict[str, Any],
+        Setting(
+            "What the task's own file says of id and kwargs, noted when a run begins: a score of another task is not "
+            "official. Not to be set.",
+            counts="never",
+        ),
+    ] = field(default_factory=dict)
     default_source: Annotated[
         str | None, Setting("The task that transfer takes weights from unless told otherwise.", counts="never")
     ] = None

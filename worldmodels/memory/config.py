@@ -8,7 +8,7 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
-NETWORK = Part("M's network.")
+NETWORK = Part("M's network.", fits="worldmodels.memory.interface.Memory")
 
 
 @dataclass

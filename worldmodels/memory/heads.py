@@ -148,4 +148,5 @@ REWARD_HEAD = Part(
         "gaussian": f"{__name__}.GaussianReward",
         "categorical": f"{__name__}.CategoricalReward",
     },
+    fits="torch.nn.Module",
 )

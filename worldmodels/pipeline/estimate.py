@@ -10,6 +10,7 @@ from worldmodels.diagnostics.measures import HORIZONS
 from worldmodels.diagnostics.open_loop import STRIDE
 from worldmodels.rollouts.config import RolloutsConfig
 from worldmodels.training.hardware import resolve_precision
+from worldmodels.transfer.budgets import budget_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     heldout_frames = collected(config.heldout) if config.probe.enabled or config.measure.enabled else 0.0
     search_steps = min(search.max_steps or env.max_steps, 2 * random_episode)
     evaluation_steps = evaluation.episodes * min(evaluation.max_steps or 1000, 1000)
-    budget = {part: transfer.budget_of(part) for part in ("vision", "memory")}
+    budget = {part: budget_of(transfer, part) for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     episodes = search.population * search.rollouts
     searched = episodes * search.generations * search_steps * step_seconds(env.renderer, episodes)

@@ -1,6 +1,5 @@
 """The stages in their order. Each declares what it needs and depends on: `worldmodels.pipeline.stages`."""
 
-import importlib
 import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -14,7 +13,7 @@ from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.source import describe_source, other_time_scale
-from worldmodels.pipeline.stage import Stage, Work
+from worldmodels.pipeline.stage import Stage, Work, libraries_of
 from worldmodels.pipeline.stages import (
     collect,
     controller,
@@ -33,9 +32,11 @@ from worldmodels.store.journal import Journal
 from worldmodels.store.loggers import Loggers
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import device, require_hardware
+from worldmodels.transfer.budgets import epochs_of, loaded_parts
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
 from worldmodels.utils import interrupts
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.settings import implied_defaults
 
 log = logging.getLogger(__name__)
 FORMAT = 2  # raise it with a change that makes old artifacts differ from new ones of the same config and code
@@ -75,7 +76,7 @@ class Pipeline:
         self._check()
         # Now, with the imported code: files may be edited while the run goes on.
         self._code = {
-            name: fingerprint(self._modules(stage), self._libraries(stage)) for name, stage in DECLARED.items()
+            name: fingerprint(self._modules(stage), libraries_of(stage, config)) for name, stage in DECLARED.items()
         }
 
     def run(self) -> Iterator[str]:
@@ -133,17 +134,19 @@ class Pipeline:
         config = self.config
         parents = {role: self.artifact(name) for role, name in stage.parents(config).items()}
         source_outputs = None
-        if stage.loads in config.transfer.parts:
+        if stage.loads in loaded_parts(config.transfer):
             parents["source"] = self.source.artifact(stage.loads)
             if stage.loads == "controller":
                 source_outputs = task_spec(self.source.config.env).outputs
         parents |= stage.extra(config)
 
         self._parents[stage.name] = parents, source_outputs
+        with implied_defaults() as defaults:
+            inputs = {"format": FORMAT, **stage.inputs(config)}
         artifact = self.store.build(
             stage.name,
             f"{config.env.name}-{stage.label(config)}-{config.scale}-seed{stage.seed(config)}",
-            {"format": FORMAT, **stage.inputs(config)},
+            inputs,
             parents,
             lambda folder: stage.build(self._work(stage, folder)),
             {
@@ -152,7 +155,7 @@ class Pipeline:
                 "device": str(device(config.trainer)),
                 "threads": torch.get_num_threads(),
             },
-            code=self._code[stage.name],
+            code={**self._code[stage.name], "defaults": defaults},
             reuse=config.reuse,
             length=stage.length(config),
         )
@@ -169,13 +172,6 @@ class Pipeline:
         """The modules that the code of a stage starts from."""
         yield stage.build.__module__
         yield from (path.rpartition(".")[0] for path in stage.parts(self.config))
-
-    def _libraries(self, stage: Stage) -> Iterator[str]:
-        """The packages whose versions count: the stage's, and those that its chosen classes name."""
-        yield from stage.libraries
-        for path in stage.parts(self.config):
-            module, _, name = path.rpartition(".")
-            yield from getattr(getattr(importlib.import_module(module), name), "libraries", ())
 
     def _check(self) -> None:
         """The checks that need the task, the networks and the source, before any work. Raises `ConfigError`."""
@@ -194,7 +190,7 @@ class Pipeline:
             check_inputs(self.config, networks["memory"])
         for part in (part for part in networks if STAGES.index(part) <= last):
             prefixes = loaded_prefixes(networks[part], part, transfer)
-            freeze_all(networks[part], part, transfer, self.config.epochs[part])
+            freeze_all(networks[part], part, transfer, epochs_of(self.config, part))
             if part in source_weights and (
                 problems := mismatches(networks[part], shapes(source_weights[part], networks[part]), prefixes)
             ):

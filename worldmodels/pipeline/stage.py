@@ -1,7 +1,10 @@
 """What a stage declares, so that the pipeline has to know nothing but their order."""
 
+import functools
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +12,8 @@ from worldmodels.config import Config
 from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact, Length
 from worldmodels.store.journal import Journal
 from worldmodels.training.config import callbacks_of
-from worldmodels.transfer.config import of_part, strategy_label
+from worldmodels.transfer.budgets import of_part
+from worldmodels.transfer.config import strategy_label
 from worldmodels.utils.settings import counted
 
 if TYPE_CHECKING:
@@ -66,6 +70,24 @@ class Stage:
     extra: Callable[[Config], Mapping[str, Artifact]] = lambda config: {}
     finish: Callable[[Work], None] | None = None
     length: Callable[[Config], Length | None] = lambda config: None
+
+
+def libraries_of(stage: Stage, config: Config) -> list[str]:
+    """The packages whose versions count: the stage's, those that its chosen classes name, and those that these classes
+    come from, such as the one that registers a task.
+    """
+    names = [*stage.libraries]
+    for path in stage.parts(config):
+        module, _, name = path.rpartition(".")
+        names += getattr(getattr(importlib.import_module(module), name), "libraries", ())
+        top = path.partition(".")[0]
+        names += _distributions().get(top, ()) if top != __name__.partition(".")[0] else ()
+    return list(dict.fromkeys(names))
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def label_of(part: str) -> Callable[[Config], str]:

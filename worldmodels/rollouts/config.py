@@ -30,8 +30,8 @@ def _recorded(source: str) -> str:
     return digest(source)
 
 
-POLICY = Part("The random policy.", names=POLICIES, when=_random)
-ENGINE = Part("What runs the rollouts.", names=ENGINES, counts="never")
+POLICY = Part("The random policy.", names=POLICIES, when=_random, fits="worldmodels.rollouts.policies.base.Policy")
+ENGINE = Part("What runs the rollouts.", names=ENGINES, counts="never", fits="worldmodels.rollouts.executor.Executor")
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Which code, and which versions of which libraries, an artifact was made with.
 
 The code of a stage is its own module, the modules of the classes that the config chooses for it, and what these import,
-as far as it belongs to the same packages. Comments, docstrings and blank lines do not count. A module that says
+as far as it belongs to the same packages. Comments, docstrings and layout do not count. A module that says
 ``CHANGES_RESULTS = False`` is left out, and what only it imports: nothing in it can change a result.
 
 What counts is the code that runs. Python reads a module once, and so does this: a module that is edited after a run has
@@ -12,11 +12,8 @@ import ast
 import functools
 import hashlib
 import importlib.util
-import io
 import logging
-import re
 import sys
-import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -25,8 +22,11 @@ from typing import Any, NamedTuple
 log = logging.getLogger(__name__)
 CHANGES_RESULTS = False
 DIGITS = 8  # of a file's digest
-MARK = re.compile(r"^CHANGES_RESULTS = False\b", re.MULTILINE)
-Code = dict[str, dict[str, str]]  # {"files": {module: digest}, "versions": {library: version}}
+MARK = ast.dump(ast.parse("CHANGES_RESULTS = False").body[0])
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+# {"files": {module: digest}, "versions": {library: version}, "defaults": {setting: value}}; the last as a stage adds
+# them: the defaults that its key does not name.
+Code = dict[str, dict[str, Any]]
 
 
 def fingerprint(modules: Iterable[str], libraries: Iterable[str]) -> Code:
@@ -40,17 +40,23 @@ def digest(code: Code) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
-def changes(old: Mapping[str, Mapping[str, str]] | None, new: Code) -> list[str]:
-    """What differs, for people: files that changed, came or went, and versions."""
+def changes(old: Mapping[str, Mapping[str, Any]] | None, new: Code) -> list[str]:
+    """What differs, for people: files that changed, came or went, versions, and defaults."""
     if not old:
         return ["an earlier version of worldmodels, which kept no record of its code"]
     files, versions = old["files"], old["versions"]
     changed = [name for name in new["files"] if files.get(name) != new["files"][name]]
     changed += [f"{name} (no longer used)" for name in files if name not in new["files"]]
-    return changed + [
+    changed += [
         f"{name} {versions.get(name, 'none')} → {version}"
         for name, version in new["versions"].items()
         if versions.get(name) != version
+    ]
+    defaults = old.get("defaults", {})  # of an earlier version there are none, and its files differ
+    return changed + [
+        f"{name} by default {defaults[name]} → {value}"
+        for name, value in new.get("defaults", {}).items()
+        if name in defaults and defaults[name] != value
     ]
 
 
@@ -116,11 +122,11 @@ def _read(name: str, path: Path) -> _Source:
         log.warning("%s was edited after it was imported: it is used as it was; restart Python for the new one", name)
         _sources[name] = cached._replace(modified=modified)  # said once
         return _sources[name]
-    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(path.read_bytes())
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    counts = not MARK.search(text)
-    digest = hashlib.sha256(normalised(text).encode()).hexdigest()[:DIGITS] if counts else None
-    imports = tuple(dict.fromkeys(_imports(ast.parse(text), package))) if counts else ()
+    counts = not any(isinstance(line, ast.Assign) and ast.dump(line) == MARK for line in tree.body)
+    digest = hashlib.sha256(normalised(tree).encode()).hexdigest()[:DIGITS] if counts else None
+    imports = tuple(dict.fromkeys(_imports(tree, package))) if counts else ()
     _sources[name] = _Source(loaded, modified, digest, imports)
     return _sources[name]
 
@@ -140,26 +146,30 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             yield from _imports(node, package)
 
 
-def normalised(source: str) -> str:
-    """Source without comments, docstrings, blank lines and trailing white space."""
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first: Any = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str:
-                _cut(lines, first)
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+def normalised(node: Any) -> str:
+    """A syntax tree in words, without docstrings. What is empty is left out, so that every version of Python gives the
+    same.
+    """
+    if isinstance(node, list):
+        return ",".join(map(normalised, node))
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    words = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if name == "body" and isinstance(node, DOCUMENTED) and value and _is_text(value[0]):
+            value = value[1:]
+        if value is not None and value != [] and name != "ctx":
+            words.append(f"{name}={normalised(value)}")
+    return f"{type(node).__name__}({';'.join(words)})"
 
 
-def _cut(lines: list[str], node: Any) -> None:
-    """Take a statement out of the lines that it lies on. Columns are counted in bytes."""
-    top, bottom = node.lineno - 1, node.end_lineno - 1
-    before, after = lines[top].encode()[: node.col_offset], lines[bottom].encode()[node.end_col_offset :]
-    lines[top : bottom + 1] = [(before + after).decode(), *[""] * (bottom - top)]
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and type(statement.value.value) is str
+    )
 
 
 @functools.cache

@@ -13,22 +13,22 @@ from typing import Any
 import hydra
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from worldmodels.training.config import LOGGER
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import Part
 
 CHANGES_RESULTS = False
-LOGGER = Part("A logger.")
 EXTRAS = {"wandb": "wandb", "mlflow": "mlflow"}  # modules, and the extras of this package that install them
 TENSORBOARD = {"_target_": "lightning.pytorch.loggers.TensorBoardLogger", "name": "", "version": ""}
 
 
-def instantiate(value: Mapping[str, Any], key: str, **facts: Any) -> Any:
-    """The object that ``_target_`` names, with its settings and those of the ``facts`` that its constructor takes.
-    Raises `ConfigError` where it cannot be made.
+def instantiate(part: Part, value: Mapping[str, Any], key: str, **facts: Any) -> Any:
+    """The object that ``_target_`` of ``value`` names, with its settings and those of the ``facts`` that its
+    constructor takes. Raises `ConfigError` where it cannot be made.
     """
-    parameters = inspect.signature(parts.find(LOGGER, value, key)).parameters
+    parameters = inspect.signature(parts.find(part, value, key)).parameters
     passed_facts = {name: fact for name, fact in facts.items() if name in parameters and name not in value}
     try:
         return hydra.utils.instantiate(dict(value), **passed_facts)
@@ -94,7 +94,7 @@ def make_loggers(chosen: Mapping[str, Any], folder: Path) -> Loggers:
             _require_utf8(folder)
     label = f"{folder.parent.name}/{folder.name}"
     facts = {"save_dir": str(folder), "name": label, "run_name": label}
-    loggers = [instantiate(value, f"logger.{name}", **facts) for name, value in chosen.items()]
+    loggers = [instantiate(LOGGER, value, f"logger.{name}", **facts) for name, value in chosen.items()]
     return Loggers(loggers, folder)
 
 

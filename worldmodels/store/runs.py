@@ -12,11 +12,11 @@ from worldmodels.store.artifacts import Artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.overrides import part_keys
+from worldmodels.utils.parts import OURS
 
 CHANGES_RESULTS = False
 
 RESULTS = "results.json"
-OURS = ("worldmodels.", "ale_py.", "lightning.pytorch.loggers.", "lightning.pytorch.callbacks.")
 
 
 class FinishedRun:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from worldmodels.utils.checks import require
-from worldmodels.utils.settings import Setting, Settings
+from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # the resolved precision, and the flags that change results, count in the keys of artifacts
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 STRATEGIES = ("auto", "ddp_spawn", "ddp_fork")
 PROFILERS = ("simple", "advanced", "pytorch")
+LOGGER = Part("A logger of Lightning's.", counts="never", fits="lightning.pytorch.loggers.Logger")
+CALLBACK = Part("A callback of Lightning's.", fits="lightning.pytorch.Callback")
 TIME = re.compile(r"(\d+:)?\d\d?:\d\d:\d\d")
 ELSEWHERE = {  # Lightning's flags that this project sets by settings of its own
     "max_epochs": "vae.epochs and memory.steps",

@@ -19,7 +19,7 @@ from worldmodels.store.artifacts import CHECKPOINT
 from worldmodels.store.loggers import instantiate
 from worldmodels.training.bar import TrainingBar
 from worldmodels.training.callbacks import Recorder, StopAfter, StopWhenDiverged
-from worldmodels.training.config import TrainerConfig, callbacks_of
+from worldmodels.training.config import CALLBACK, TrainerConfig, callbacks_of
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.training.loading import ResumableData
 from worldmodels.training.progress import KEY, Progress, WholeFiles
@@ -76,7 +76,7 @@ def make_trainer(
 
 def make_callbacks(chosen: Mapping[str, Any], stage: str) -> list[lightning.Callback]:
     """The callbacks that the config names for a stage's training (vision, memory). Raises `ConfigError`."""
-    return [instantiate(value, f"callbacks.{name}") for name, value in callbacks_of(chosen, stage).items()]
+    return [instantiate(CALLBACK, value, f"callbacks.{name}") for name, value in callbacks_of(chosen, stage).items()]
 
 
 def fit(

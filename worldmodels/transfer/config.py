@@ -1,23 +1,18 @@
 """The schema of ``transfer``: a strategy in module paths."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from worldmodels.transfer.budgets import PARTS, budget_of, of_part
 from worldmodels.utils.checks import require, require_one_of
 from worldmodels.utils.settings import Setting, Settings
 from worldmodels.vision.config import FRAMES
 
 CHANGES_RESULTS = False  # `TransferConfig.choices` counts in the keys of artifacts
 
-PARTS = ("vision", "memory", "controller")
 NETWORKS = ("vision", "memory")
 INPUT_LAYERS = ("reinit", "keep_latent", "adapter")
-
-
-def of_part(paths: Iterable[str], part: str) -> list[str]:
-    """The module paths that lie in ``part``, in their order."""
-    return [path for path in paths if path.split(".")[0] == part]
 
 
 def contains(outer: str, inner: str) -> bool:
@@ -134,27 +129,13 @@ class TransferConfig(Settings):
             others = [*self.freeze, *self.unfreeze[:position]]
             _require_disjoint("unfreeze", [path], others, "is frozen already: expected modules apart from each other")
 
-    @property
-    def parts(self) -> list[str]:
-        """The parts that take something from a source."""
-        return [part for part in PARTS if of_part(self.load, part)]
-
-    def mixes(self, part: str) -> bool:
-        """Whether a source's weights and fresh ones meet in ``part`` by choice, not only in M's input layer."""
-        loaded = of_part(self.load, part)
-        return bool(loaded) and (self.fraction is not None or loaded != [part])
-
-    def budget_of(self, part: str) -> float:
-        """Share of the data (V) or steps (M) that ``part`` trains on. A part beside a loaded one has all of it."""
-        return self.budget if part in (self.parts if self.load else self.budgeted) else 1.0
-
     def choices(self, part: str) -> dict[str, Any]:
         """What the training of V or M depends on of this; nothing where ``part`` is trained as from scratch.
 
         A key stands only where it makes a difference, so that artifacts outlive new options.
         """
         loaded, random = of_part(self.load, part), sorted(of_part(self.freeze_random, part))
-        budget, unfreeze = self.budget_of(part), of_part(self.unfreeze, part)
+        budget, unfreeze = budget_of(self, part), of_part(self.unfreeze, part)
         choices: dict[str, Any] = {}
         if loaded or budget != 1:
             choices |= {"freeze": sorted(of_part(self.freeze, part)), "budget": budget}

@@ -9,7 +9,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor, nn
 
-from worldmodels.transfer.config import TransferConfig, of_part
+from worldmodels.transfer.budgets import of_part
+from worldmodels.transfer.config import TransferConfig
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 

@@ -20,6 +20,8 @@ from worldmodels.utils.settings import Declared, Part, Setting, argument_types, 
 
 CHANGES_RESULTS = False  # which class is chosen, with which settings, counts in the keys of artifacts
 TARGET = "_target_"
+# Packages that a finished run may name without permission; of these only classes that fit the part are called.
+OURS = ("worldmodels.", "ale_py.", "lightning.pytorch.loggers.", "lightning.pytorch.callbacks.")
 
 
 def target(part: Part, value: Any, key: str = "") -> str:
@@ -54,7 +56,9 @@ def name(part: Part, value: Any) -> str:
 
 
 def find(part: Part, value: Any, key: str) -> Any:
-    """The chosen class. Raises `ConfigError` where there is none."""
+    """The chosen class. Raises `ConfigError` where there is none, and for what lies in `OURS` and is no class of that
+    package that fits the part: it needs no permission, so it may be nothing else that can be called.
+    """
     path = target(part, value, key)
     module, _, name = path.rpartition(".")
     if not module:
@@ -79,7 +83,25 @@ def find(part: Part, value: Any, key: str) -> Any:
             f"{key}={path} is not there: {module} has no {name}; expected the dotted path of a class"
         ) from None
     require(callable(chosen), f"{key}={path} is no class, but {chosen!r:.60}: expected the dotted path of a class")
+    require(
+        not path.startswith(OURS) or path in part.names.values() or _fits(part, chosen, path.partition(".")[0]),
+        f"{key}={path} does not fit: expected {part.allowed}, or of {path.partition('.')[0]} a class"
+        f"{f' as {part.fits} says' if part.fits else ''}",
+    )
     return chosen
+
+
+def _fits(part: Part, chosen: Any, package: str) -> bool:
+    """Whether it is a class that ``package`` defines itself, of the kind that the part asks for."""
+    if not isinstance(chosen, type) or chosen.__module__.partition(".")[0] != package:
+        return False
+    if not part.fits:
+        return True
+    module, _, name = part.fits.rpartition(".")
+    base = getattr(importlib.import_module(module), name)
+    if getattr(base, "_is_protocol", False):
+        return all(hasattr(chosen, member) for member in vars(base) if not member.startswith("_"))
+    return issubclass(chosen, base)
 
 
 def declared_settings(chosen: Any) -> Mapping[str, Declared]:

@@ -12,11 +12,13 @@ A setting is an annotated field of a config dataclass, or an annotated argument 
 of ``--help``.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -104,10 +106,12 @@ class Setting:
 @dataclass(frozen=True)
 class Part(Setting):
     """A setting whose value is a class, chosen by ``_target_``, with settings of its own. ``names``: short names of
-    the classes that come with the package. See `worldmodels.utils.parts`.
+    the classes that come with the package. ``fits``: dotted path of the base, or of the protocol, of every class that
+    may be chosen without being asked for (`worldmodels.utils.parts.find`). See `worldmodels.utils.parts`.
     """
 
     names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fits: str = ""
 
     @property
     def allowed(self) -> str:
@@ -228,6 +232,21 @@ class Settings:
         """Raise `ConfigError` where settings do not go together. That of a base class is called as well."""
 
 
+_implied: ContextVar[dict[str, Any] | None] = ContextVar("implied", default=None)
+
+
+@contextlib.contextmanager
+def implied_defaults() -> Iterator[dict[str, Any]]:
+    """The defaults that keys made in this context do not name (``unless default``), by setting, as plain values: a key
+    stays the same when such a default changes, and results do not. Those of a chosen class are in its code.
+    """
+    token = _implied.set(found := {})
+    try:
+        yield found
+    finally:
+        _implied.reset(token)
+
+
 def counted(config: Any, stage: str = "") -> dict[str, Any]:
     """The settings of a config dataclass that a result of ``stage`` depends on, as plain values, by their names in
     keys.
@@ -235,17 +254,19 @@ def counted(config: Any, stage: str = "") -> dict[str, Any]:
     from worldmodels.utils import parts
 
     result: dict[str, Any] = {}
+    implied = _implied.get()
     for name, declaration in declared(type(config)).items():
         setting, value = declaration.setting, getattr(config, name)
         if setting.stages is not None and stage not in setting.stages:
             continue
-        if not setting.applies(value, declaration.default, config):
-            continue
         key = setting.key or name
-        if isinstance(setting, Part):
-            result |= parts.counted_part(key, setting, value, declaration.default)
-        else:
-            result[key] = setting.counting(value)
+        if setting.applies(value, declaration.default, config):
+            if isinstance(setting, Part):
+                result |= parts.counted_part(key, setting, value, declaration.default)
+            else:
+                result[key] = setting.counting(value)
+        if implied is not None and setting.counts == "unless default" and key not in result:
+            implied[f"{config.node}.{name}"] = plain_value(declaration.default)
     return result
 
 

@@ -16,8 +16,8 @@ LOSSES = {
     "perceptual": "worldmodels.vision.losses.perceptual.Perceptual",
     "gan": "worldmodels.vision.losses.gan.Adversarial",
 }
-NETWORK = Part("V's network.")
-LOSS = Part("What V's training minimises.", names=LOSSES)
+NETWORK = Part("V's network.", fits="worldmodels.vision.interface.Vision")
+LOSS = Part("What V's training minimises.", names=LOSSES, fits="worldmodels.vision.losses.base.Loss")
 
 
 @dataclass

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import json
+import shutil
 
 import cv2
 import gymnasium
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from worldmodels.config import config_to_json
+from worldmodels.config import config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, controller_size
 from worldmodels.envs import PixelEnv, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.job import _with_task_file
 from worldmodels.pipeline.stages import evaluate
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor
@@ -197,6 +199,24 @@ def test_no_arguments_are_the_own_ones_of_a_task_without_a_file(composed):
     assert evaluate.why_unofficial(config) is None
     config.env.kwargs = {"speed": 2}
     assert evaluate.why_unofficial(config) == "env.kwargs.speed=2"
+
+
+def test_whether_a_score_is_official_depends_on_the_run_and_not_on_the_call(composed, tmp_path):
+    """A task with arguments of its own, from a folder that only the run's start knew."""
+    (tmp_path / "own" / "env").mkdir(parents=True)
+    (tmp_path / "own" / "env" / "mine.yaml").write_text("name: mine\nid: Mine-v0\nkwargs: {speed: 2}\n")
+    (tmp_path / "run" / ".hydra").mkdir(parents=True)
+    source = f"runtime: {{config_sources: [{{path: {tmp_path / 'own'}, schema: file, provider: command-line}}]}}"
+    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(source)
+    config = composed("evaluate.max_steps=null")
+    config.env = dataclasses.replace(config.env, name="mine", id="Mine-v0", kwargs={"speed": 2})
+    noted = _with_task_file(config, tmp_path / "run")
+    shutil.rmtree(tmp_path)
+    kept = config_from_json(config_to_json(noted))
+    assert evaluate.why_unofficial(kept) is None
+    kept.env.kwargs = {"speed": 3}
+    assert evaluate.why_unofficial(kept) == "env.kwargs.speed=3"
+    assert evaluate.STAGE.inputs(noted) == evaluate.STAGE.inputs(config)
 
 
 def test_what_is_not_official_is_said_in_the_summary_and_its_line(composed, files, journal):

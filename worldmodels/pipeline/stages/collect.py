@@ -189,7 +189,7 @@ def _stage(node: str) -> Stage:
         build=lambda work: _build(work, node),
         label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
         parts=code_parts,
-        libraries=("gymnasium", "box2d"),
+        libraries=("gymnasium", "box2d", "numpy", "opencv-python-headless"),
         seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
@@ -19,7 +19,7 @@ from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, age
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
-from worldmodels.pipeline.stage import Stage, Work, strategy
+from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
@@ -32,7 +32,7 @@ from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import Failure
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
-from worldmodels.utils.settings import counted
+from worldmodels.utils.settings import counted, implied_defaults
 from worldmodels.utils.statistics import describe
 from worldmodels.vision.scaling import to_pixels
 
@@ -122,9 +122,10 @@ def run(
 
 def episodes_of(config: Config) -> dict[str, Any]:
     """What the return of an episode depends on besides the weights and its number, for JSON."""
-    settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+    with implied_defaults() as defaults:
+        settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
     modules = [__name__, *(path.rpartition(".")[0] for path in STAGE.parts(config))]
-    return {**settings, "code": digest(fingerprint(modules, STAGE.libraries))}
+    return {**settings, "code": digest({**fingerprint(modules, libraries_of(STAGE, config)), "defaults": defaults})}
 
 
 def why_unofficial(config: Config) -> str | None:
@@ -132,7 +133,8 @@ def why_unofficial(config: Config) -> str | None:
     reasons = []
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
-    env, shipped = config.env, _shipped(config.env.name)
+    env = config.env
+    shipped = env.shipped or task_file(env.name)
     if env.id != shipped.get("id", env.id):
         reasons.append(f"env.id={env.id}")
     kwargs = shipped.get("kwargs", {})
@@ -144,15 +146,11 @@ def why_unofficial(config: Config) -> str | None:
     return ", ".join(reasons) or None
 
 
-def _shipped(name: str) -> dict[str, Any]:
-    """The task's own YAML file: ours, or that of the folder which ``--config-dir`` added. Without one, no arguments of
-    `gymnasium.make` are the task's own.
+def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
+    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
+    no arguments of `gymnasium.make` are the task's own.
     """
-    folders = [conf_dir()]
-    if HydraConfig.initialized():
-        sources = HydraConfig.get().runtime.config_sources
-        folders += [Path(source.path) for source in sources if source.schema == "file"]
-    for folder in folders:
+    for folder in (conf_dir(), *folders):
         if (path := folder / "env" / f"{name}.yaml").is_file():
             settings = OmegaConf.load(path)
             return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
@@ -238,6 +236,6 @@ STAGE = Stage(
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
     parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
-    libraries=("torch", "gymnasium", "box2d"),
+    libraries=("torch", "gymnasium", "box2d", "numpy", "opencv-python-headless", "pygame-ce"),
     finish=_finish,
 )

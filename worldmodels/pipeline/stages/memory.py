@@ -22,6 +22,7 @@ from worldmodels.training.checkpoints import HYPER_PARAMETERS
 from worldmodels.training.config import callback_targets
 from worldmodels.training.fit import fit, make_callbacks
 from worldmodels.training.hardware import resolve_precision
+from worldmodels.transfer.budgets import epochs_of
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.utils import media, parts
@@ -40,7 +41,7 @@ def run(
     from.
     """
     network = make_memory(config, action_size, source=source)
-    transfer, epochs = config.transfer, config.epochs["memory"]
+    transfer, epochs = config.transfer, epochs_of(config, "memory")
     columns = network.latent_size if transfer.input_layer == "keep_latent" else 0
     parameters = prepare(network, "memory", source, transfer, epochs, columns)
     trainer = config.trainer

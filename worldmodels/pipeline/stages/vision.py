@@ -15,6 +15,7 @@ from worldmodels.training.checkpoints import HYPER_PARAMETERS
 from worldmodels.training.config import callback_targets
 from worldmodels.training.fit import fit, make_callbacks
 from worldmodels.training.hardware import resolve_precision
+from worldmodels.transfer.budgets import budget_of, epochs_of
 from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.utils import parts
@@ -37,11 +38,11 @@ def run(
     compares with. Returns the summary.
     """
     network = make_vision(config)
-    transfer, epochs = config.transfer, config.epochs["vision"]
+    transfer, epochs = config.transfer, epochs_of(config, "vision")
     store = frame_store(dataset, config.vae.frames, config.seed)
     trainer = config.trainer
     reading = trainer.num_workers, trainer.overfit_batches
-    data = FrameDataModule(store, config.vae, config.seed, transfer.budget_of("vision"), *reading)
+    data = FrameDataModule(store, config.vae, config.seed, budget_of(transfer, "vision"), *reading)
     parameters = prepare(network, "vision", source, transfer, epochs)
     if hasattr(network, "prepare"):
         network.prepare(data.training_rollouts())
