@@ -35,7 +35,6 @@ from worldmodels.utils.settings import declared
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 INTERRUPTED = 130
-OPEN = ("env.kwargs", "transfer.source_settings")  # settings of others, to which keys may be added
 
 
 def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: str, schema: type) -> NoReturn:
@@ -162,8 +161,6 @@ def one_line(error: BaseException) -> str:
         return f"{old} is called {RENAMED[old]} now: expected the new name; write {RENAMED[old]}=…"
     if flag := re.search(r"Key '(\w+)' (?:is not in|not in) 'TrainerConfig'", f"{error} {error.__cause__}"):
         return _unknown_flag(flag[1])
-    if new := _new_key(error):
-        return f"{new} is not there yet: expected a + before what is added; write +{new}=…"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)
@@ -178,17 +175,6 @@ def _unknown_flag(name: str) -> str:
         return f"trainer.{name} is set elsewhere here: expected {ELSEWHERE[name]}"
     flags = ", ".join(declared(TrainerConfig))
     return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {flags}"
-
-
-def _new_key(error: BaseException) -> str | None:
-    """The key that a command line adds to open settings without the + that Hydra asks for."""
-    match = re.search(rf"Could not override '({'|'.join(map(re.escape, OPEN))})(\.[\w.]+)?'", str(error))
-    if match is None:
-        return None
-    if match[2]:
-        return match[1] + match[2]
-    key = re.search(r"Key '(\w+)' is not in struct", " ".join(map(str, chain(error))))
-    return f"{match[1]}.{key[1]}" if key else None
 
 
 def prepare_process(threads: int | None = None) -> int:

@@ -25,7 +25,7 @@ from worldmodels.training.config import TrainerConfig
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.overrides import part_keys, parts_keys
+from worldmodels.utils.overrides import open_keys
 from worldmodels.utils.settings import Part, Parts, Setting, Settings, declared
 from worldmodels.vision.config import VisionConfig
 
@@ -176,9 +176,9 @@ OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # con
 def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
     schema = OmegaConf.structured(node)
-    for key in (*part_keys(node), *parts_keys(node)):
+    for key in open_keys(node):
         if (chosen := OmegaConf.select(schema, key)) is not None:
-            chosen._set_flag("struct", False)  # takes whatever settings the chosen class has
+            chosen._set_flag("struct", False)  # takes whatever settings the chosen class has, and a dict any key
     ConfigStore.instance().store(name=name, node=schema)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from worldmodels.api import compose
 from worldmodels.config import Config
 from worldmodels.report import ReportCommand
 from worldmodels.utils.overrides import flags_first, spelled_out
@@ -35,3 +36,18 @@ def test_a_path_that_looks_like_a_number_stays_as_it_was_written(key, schema, va
 def test_numbers_stay_numbers():
     given = ["seed=1", "vae.learning_rate=1E-3", "-m", "transfer.source_run=null", "collect.scatter=true"]
     assert spelled_out(given, Config) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "node", "expected"),
+    [
+        ("transfer.source_settings={action_repeat: 1}", "transfer", {"action_repeat": 1}),
+        ("transfer.source_settings.action_repeat=1", "transfer", {"action_repeat": 1}),
+        ("+transfer.source_settings.action_repeat=1", "transfer", {"action_repeat": 1}),
+        ("env.kwargs={gravity: -9.0}", "env", {"gravity": -9.0}),
+        ("env.kwargs.gravity=-9.0", "env", {"gravity": -9.0}),
+    ],
+)
+def test_a_dict_takes_new_keys_in_any_form(given, node, expected):
+    config = getattr(compose("transfer=pretrained", given), node)
+    assert expected.items() <= (config.kwargs if node == "env" else config.source_settings).items()
