@@ -19,7 +19,7 @@ from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
-from worldmodels.objective import require_reached
+from worldmodels.objective import direction_of, require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
 from worldmodels.training.config import TrainerConfig
 from worldmodels.transfer.config import TransferConfig, strategy_label
@@ -170,6 +170,7 @@ def _folder(path: str) -> str:
 
 
 OmegaConf.register_new_resolver("folder", _folder, replace=True)
+OmegaConf.register_new_resolver("direction", direction_of, replace=True)  # worldmodels.utils.overrides writes it
 OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by it
 
 

@@ -1,11 +1,12 @@
 """What people write on the command line, as Hydra needs it."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from worldmodels.api import compose
 from worldmodels.config import Config
 from worldmodels.report import ReportCommand
-from worldmodels.utils.overrides import flags_first, spelled_out
+from worldmodels.utils.overrides import DIRECTION, OPTUNA, flags_first, spelled_out
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,20 @@ def test_numbers_stay_numbers():
 def test_a_dict_takes_new_keys_in_any_form(given, node, expected):
     config = getattr(compose("transfer=pretrained", given), node)
     assert expected.items() <= (config.kwargs if node == "env" else config.source_settings).items()
+
+
+@pytest.mark.parametrize(
+    ("given", "direction"),
+    [
+        ((), "maximize"),
+        (("objective=vision.heldout_kl",), "minimize"),
+        (("objective=vision.heldout_kl", "hydra.sweeper.direction=minimize"), "minimize"),
+        (("objective=controller.parameters", "hydra.sweeper.direction=maximize"), "maximize"),
+    ],
+)
+def test_optuna_gets_the_direction_of_the_objective(given, direction):
+    (override,) = [each for each in spelled_out([OPTUNA, *given], Config) if each.startswith(f"{DIRECTION}=")]
+    objective = next((each.partition("=")[2] for each in given if each.startswith("objective=")), None)
+    config = OmegaConf.create({"objective": objective, "direction": override.partition("=")[2].strip("'")})
+    assert config.direction == direction
+    assert OPTUNA in spelled_out([OPTUNA], Config) and spelled_out(["seed=1,2"], Config) == ["seed=1,2"]

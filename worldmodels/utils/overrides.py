@@ -12,6 +12,7 @@ from worldmodels.utils.settings import Part, Setting, declared
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
 CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
+OPTUNA, DIRECTION = "hydra/sweeper=optuna", "hydra.sweeper.direction"
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
 
 
@@ -24,6 +25,8 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
       config file has chosen; Hydra would merge the two.
     * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config yet, nor a class under a new name,
       ``callbacks.mine={_target_: …}``, nor a key of a dict, ``env.kwargs.gravity=-9``.
+    * The direction of Optuna's sweeper is that of the objective (`worldmodels.objective.direction_of`), for which Hydra
+      asks by the resolver ``direction``.
     """
     texts = {*_texts(schema), *PATHS}
     parts, growing = set(part_keys(schema)), set(open_keys(schema))
@@ -39,8 +42,12 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
             result += [f"{key}={choice[2]}", override]
         elif equals and any(key.startswith(f"{node}.") for node in growing):
             result.append(f"++{override}")
+        elif plain and key == DIRECTION:
+            result.append(f"{key}='${{direction:${{objective}},{plain[2]}}}'")
         else:
             result.append(override)
+    if OPTUNA in overrides and not any(override.partition("=")[0] == DIRECTION for override in overrides):
+        result.append(f"{DIRECTION}='${{direction:${{objective}}}}'")
     return result
 
 
