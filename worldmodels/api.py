@@ -25,6 +25,7 @@ from worldmodels.pipeline.source import check_source
 from worldmodels.store.runs import FinishedRun, foreign_code
 from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
+from worldmodels.utils.disk import no_folder, trouble
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.overrides import spelled_out
 
@@ -69,6 +70,12 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
     from worldmodels.pipeline.job import run_job  # only now, as it takes long to import
 
     folder = Path(hydra_config.run.dir).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if trouble(error):
+            raise
+        raise ConfigError(no_folder(f"paths.outputs={config.paths.outputs}", error)) from error
     try:
         with _logged(folder / f"{hydra_config.job.name}.log"), interrupts.caught(), _restored_threads():
             for name, part in (("config", _without_hydra(composed)), ("hydra", hydra_config)):

@@ -24,8 +24,9 @@ from worldmodels.config import conf_dir, register_schema
 from worldmodels.migrations import RENAMED
 from worldmodels.training.config import ELSEWHERE, TrainerConfig
 from worldmodels.utils import interrupts, streams
+from worldmodels.utils.composing import in_our_words
 from worldmodels.utils.cores import usable_cores
-from worldmodels.utils.disk import explained, trouble
+from worldmodels.utils.disk import explained, no_folder, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import settings_help
 from worldmodels.utils.orphans import leave_with_parent
@@ -46,7 +47,9 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
     logging.raiseExceptions = False  # a log that cannot be written, say to a full disk, fails nothing by itself
     threading.excepthook = _thread_failed
     register_schema(schema_name, schema)
-    OmegaConf.register_new_resolver("settings", lambda indent: settings_help(schema, int(indent)), replace=True)
+    OmegaConf.register_new_resolver(
+        "settings", lambda indent, *, _root_: settings_help(schema, int(indent), _root_), replace=True
+    )
     sys.argv[1:] = flags_first(spelled_out(sys.argv[1:], schema))
     interrupts.install()
     started: list[bool] = []
@@ -144,11 +147,23 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
         log.debug("failed", exc_info=error)
         print(f"error: {job}{' '.join(str(failure).split())}", file=sys.stderr)
         return 1
+    if composing and not usage and isinstance(error, OSError) and HydraConfig.initialized():
+        error = ConfigError(no_folder(_folder_setting(error), error))
     if composing or usage:
         print(f"error: {job}{one_line(error)}", file=sys.stderr)
         return 2
     log.critical("%sfailed", job, exc_info=error)
     return 1
+
+
+def _folder_setting(error: OSError) -> str:
+    """What the user wrote that chose the folder of a run; the folder itself where it is the default."""
+    overrides = HydraConfig.get().overrides
+    for key in ("hydra.sweep.dir", "hydra.run.dir", "paths.outputs"):
+        for override in (*overrides.hydra, *overrides.task):
+            if override.startswith(f"{key}="):
+                return override.replace("'", "")
+    return str(error.filename)
 
 
 def one_line(error: BaseException) -> str:
@@ -161,6 +176,8 @@ def one_line(error: BaseException) -> str:
         return f"{old} is called {RENAMED[old]} now: expected the new name; write {RENAMED[old]}=…"
     if flag := re.search(r"Key '(\w+)' (?:is not in|not in) 'TrainerConfig'", f"{error} {error.__cause__}"):
         return _unknown_flag(flag[1])
+    if line := in_our_words(error):
+        return line
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)

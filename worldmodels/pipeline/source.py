@@ -14,6 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from worldmodels.config import STAGES, Config
@@ -21,6 +22,8 @@ from worldmodels.envs.config import EnvConfig
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.config import TransferConfig
 from worldmodels.utils.checks import require
+from worldmodels.utils.composing import unknown_option
+from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import declared, typed
 
 CHANGES_RESULTS = False
@@ -64,7 +67,12 @@ def check_source(config: Config, compose: Compose = compose_of_application) -> C
 def source_config(config: Config, compose: Compose) -> Config:
     """The config of the source task: ``config`` itself, from scratch, on the task ``source_env`` (see above)."""
     transfer = config.transfer
-    task = OmegaConf.to_object(compose([f"env={transfer.source_env}"])["env"])
+    try:
+        task = OmegaConf.to_object(compose([f"env={transfer.source_env}"])["env"])
+    except (HydraException, ConfigError) as error:
+        if line := unknown_option(error, "transfer.source_env"):
+            raise ConfigError(line) from None
+        raise
     shared = {name: getattr(config.env, name) for name in SHARED}
     settings = _source_settings(transfer.source_settings)
     recorded: dict[str, Any] = dict.fromkeys(("recorded", "recorded_key"))  # of the target's task
