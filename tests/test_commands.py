@@ -137,6 +137,12 @@ def test_a_folder_that_can_be_none_is_refused_in_a_line(tmp_path):
     assert (done.returncode, done.stderr.decode()) == (2, f"error: {told}\n")
 
 
+def test_an_interruption_among_the_first_imports_is_a_line(tmp_path):
+    (tmp_path / "gymnasium.py").write_text("raise KeyboardInterrupt")
+    done = python("worldmodels.train", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert (done.returncode, done.stderr) == (130, b"interrupted\n")
+
+
 def test_help_is_shown_in_any_encoding():
     shown = python("worldmodels.train", "--help", PYTHONIOENCODING="ascii")
     assert (shown.returncode, shown.stderr) == (0, b"")
