@@ -147,7 +147,7 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
         log.debug("failed", exc_info=error)
         print(f"error: {job}{' '.join(str(failure).split())}", file=sys.stderr)
         return 1
-    if composing and not usage and isinstance(error, OSError) and HydraConfig.initialized():
+    if composing and not usage and isinstance(error, OSError) and error.filename:
         error = ConfigError(no_folder(_folder_setting(error), error))
     if composing or usage:
         print(f"error: {job}{one_line(error)}", file=sys.stderr)
@@ -158,9 +158,8 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
 
 def _folder_setting(error: OSError) -> str:
     """What the user wrote that chose the folder of a run; the folder itself where it is the default."""
-    overrides = HydraConfig.get().overrides
     for key in ("hydra.sweep.dir", "hydra.run.dir", "paths.outputs"):
-        for override in (*overrides.hydra, *overrides.task):
+        for override in sys.argv[1:]:  # Hydra has forgotten the rest
             if override.startswith(f"{key}="):
                 return override.replace("'", "")
     return str(error.filename)

@@ -117,9 +117,9 @@ def test_help_lists_every_key():
 
 
 def test_help_shows_the_values_of_the_composed_config():
-    values = OmegaConf.create(plain(compose("scale=smoke", "env=lunar_lander", "controller=z_first")))
+    values = OmegaConf.create(plain(compose("env=lunar_lander", "controller=z_first")))
     shown = {line.split()[0] for line in settings_help(Config, 0, values).splitlines() if line and line[0] != " "}
-    assert {"scale=smoke", "env.name=lunar_lander", f"vae.epochs={values.vae.epochs}"} <= shown
+    assert {"scale=quick", "env.name=lunar_lander", f"vae.epochs={values.vae.epochs}"} <= shown
     assert {"vae.loss=salient", f"vae.loss.weight={values.vae.loss.weight}", "vae.loss.weight=0.5"} <= shown
     assert "logger={tensorboard:" in shown and "controller.phases=[{generation:" in shown
     assert "collect.rollouts=10000" not in shown
