@@ -138,6 +138,13 @@ def test_latents_that_v_cannot_show_are_refused(run):
             run.vision.decode(z)
 
 
+def test_what_are_no_numbers_is_refused(run):
+    with pytest.raises(wm.ConfigError, match=r"z is 'x': expected numbers, \(N, 32\)"):
+        run.vision.decode("x")
+    with pytest.raises(wm.ConfigError, match=r"frames are \['x'\]: expected numbers"):
+        run.vision.encode(["x"])
+
+
 def test_an_agent_plays_as_it_was_scored(run):
     """Bit for bit: the returns are those of the evaluation."""
     scored = run.results["evaluation"]
@@ -170,6 +177,8 @@ def test_a_dream_is_an_environment(run):
     assert observation.shape == (64, 64, 3)
     assert dream.step(dream.action_space.sample())[0].dtype == np.uint8
     assert run.dream().model is dream.model, "V and M are read once"
+    with pytest.raises(wm.ConfigError, match="temperature=x is no number: expected one"):
+        run.dream(temperature="x")
     with pytest.raises(wm.ConfigError, match="temperature=0 is too small"):
         run.dream(temperature=0)
 
@@ -213,7 +222,7 @@ def test_a_task_by_its_name_or_a_config():
     assert wm.make_env(config).spec == wm.make_env(config.env).spec
     with pytest.raises(wm.ConfigError, match="expected the name of a task"):
         wm.make_env(config, "env.action_repeat=2")
-    with pytest.raises(wm.ConfigError, match="breakout"):
+    with pytest.raises(wm.ConfigError, match=r"^env=breakout is unknown: expected one of bipedal_walker"):
         wm.make_env("breakout")
 
 

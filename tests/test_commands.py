@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+from worldmodels.api import train
+from worldmodels.utils.errors import ConfigError
+
 HEAVY = ("torch", "lightning", "numba", "cv2", "h5py", "matplotlib")
 # A fork for each case, of an interpreter that has what all commands load before they have looked at the request.
 RUN = f"""
@@ -32,14 +35,16 @@ for number, (module, *arguments) in enumerate(json.loads(sys.argv[1])):
 """
 REFUSED = [
     ("train vae.epoch=3", "vae.epoch"),
-    ("train transfer=frozen", "frozen"),
+    ("train transfer=frozen", "transfer=frozen is unknown: expected one of aligned"),
     ("train vae.epochs=0", "vae.epochs=0 is too small"),
     ("train memory.steps=7 memory.validate_every=3", "a divisor of 7"),
-    ("train transfer=pretrained transfer.source_env=breakout", "env/breakout"),
+    (
+        "train transfer=pretrained transfer.source_env=breakout",
+        "transfer.source_env=breakout is unknown: expected one of bipedal_walker",
+    ),
     ("train transfer=pretrained transfer.source_run=nowhere", "nowhere is no run"),
     ("train paths.outputs=", "paths.outputs is empty: expected a folder"),
-    ("train env.kwargs.gravity=-9.0", "write +env.kwargs.gravity=…"),
-    ("train env.kwargs={continuous:true,gravity:-9.0}", "write +env.kwargs.gravity=…"),
+    ("train transfer=pretrained transfer.source_settings={foo:1}", "transfer.source_settings.foo is unknown: expected"),
     ("evaluate run=nowhere", "nowhere is no run"),
     ("evaluate run=nowhere episodes=0", "episodes=0 is too small"),
     ("dream run=nowhere", "nowhere is no run"),
@@ -104,7 +109,7 @@ def test_a_value_of_the_wrong_type_ends_a_sweep_before_any_job_runs(tmp_path):
     done = python("worldmodels.train", "-m", *sweep, "seed=0,1", "collect.rollouts=2,abc,3")
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("error: ") and "collect.rollouts=abc" in line and "'str' could not be converted" in line
+    assert line.startswith("error: ") and "collect.rollouts=abc is no int: expected one" in line
     assert not list(tmp_path.glob("sweep/*/")) and not (tmp_path / "artifacts").exists()
 
 
@@ -119,6 +124,23 @@ def test_an_unset_variable_makes_no_folder_in_the_root(tmp_path):
     assert done.returncode == 2
     assert done.stderr.decode() == "error: paths.outputs is empty: expected a folder; set paths.outputs=outputs\n"
     assert not Path("/runs").exists() and list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_can_be_none_is_refused_in_a_line(tmp_path):
+    (tmp_path / "file").touch()
+    outputs = tmp_path / "file" / "outputs"
+    told = f"paths.outputs={outputs} cannot be written (Not a directory): expected a folder one may write to"
+    with pytest.raises(ConfigError) as caught:
+        train(f"paths.outputs={outputs}")
+    assert str(caught.value) == told
+    done = python("worldmodels.train", f"paths.outputs={outputs}")
+    assert (done.returncode, done.stderr.decode()) == (2, f"error: {told}\n")
+
+
+def test_an_interruption_among_the_first_imports_is_a_line(tmp_path):
+    (tmp_path / "gymnasium.py").write_text("raise KeyboardInterrupt")
+    done = python("worldmodels.train", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert (done.returncode, done.stderr) == (130, b"interrupted\n")
 
 
 def test_help_is_shown_in_any_encoding():

@@ -404,6 +404,34 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
         compose_in_python(f"{old}=1")
 
 
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("vae=cave", "vae=cave is unknown: expected one of cvae, foveal, vae_gan"),
+        ("logger=foo", "logger=foo is unknown: expected one of csv, mlflow, none, tensorboard, wandb"),
+        ("experiment=foo", "experiment=foo is unknown: expected one of dream_score, "),
+        ("debug=foo", "debug=foo is unknown: expected one of limit, overfit, profiler"),
+        ("vae.epochs=abc", "vae.epochs=abc is no int: expected one, for example vae.epochs=32"),
+        ("vae.learning_rate=fast", "vae.learning_rate=fast is no float: expected one, for example "),
+        ("env.heuristic=perhaps", "env.heuristic=perhaps is no bool: expected one, for example env.heuristic=true"),
+        ("memory.steps=null", "memory.steps=null is no int: expected one, for example memory.steps=32"),
+        ("controller.phases=3", "controller.phases=3 is no list: expected one"),
+        ("controller.phases=[{generation: x}]", "controller.phases: generation=x is no int: expected one"),
+        (
+            "controller.phases=[{from: 3}]",
+            "controller.phases: from is unknown: expected generation, inputs, rollouts, max_steps, patience, "
+            "opening_step, search",
+        ),
+        ("vae.epoch=3", "vae.epoch is unknown: expected network, loss, "),
+        ("+sed=1", "sed is unknown: expected env, collect, "),
+    ],
+)
+def test_what_hydra_refuses_is_said_in_our_words(override, told):
+    with pytest.raises(ConfigError) as caught:
+        compose_in_python(override)
+    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+
+
 def test_a_folder_for_outputs_has_a_name():
     with pytest.raises(ConfigError, match=r"paths\.outputs is empty: expected a folder"):
         compose_in_python("paths.outputs=''")

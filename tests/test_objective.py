@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from worldmodels.config import Config
-from worldmodels.objective import value_of
+from worldmodels.objective import direction_of, value_of
 from worldmodels.utils.errors import ConfigError
 
 RESULTS = {
@@ -43,7 +43,7 @@ def test_without_a_key_and_without_a_score_there_is_none() -> None:
     [
         ("vision.val_nothing", "results.json has no val_nothing at vision: expected one of epoch, val_kl"),
         ("vision.epochs.7.val_kl", "no 7 at vision.epochs: expected one of 2 rows"),
-        ("probes.vision", "has no probes at probes: expected one of env, vision"),
+        ("probes.vision", "results.json has no probes: expected one of env, vision"),
         ("env", "objective=env is car_racing: expected the key of a number"),
         ("evaluation.official", "expected the key of a number"),
         ("evaluation.interval", "expected the key of a number"),
@@ -63,3 +63,37 @@ def test_an_objective_that_the_run_does_not_reach_is_refused_before_it(compose: 
         with pytest.raises(ConfigError, match=rf"objective={key} is of the stage .*expected a figure"):
             compose(f"stage={stage}", f"objective={key}")
     assert compose("stage=vision", "objective=vision.val_reconstruction").objective == "vision.val_reconstruction"
+
+
+@pytest.mark.parametrize("key", ["foo.bar", "vision", "env", "scale.mean"])
+def test_what_can_be_no_number_is_refused_before_the_run(compose: Callable[..., Config], key: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"objective={key} is no number of results.json: expected a key in evaluation"
+    ):
+        compose(f"objective={key}")
+
+
+@pytest.mark.parametrize(
+    ("key", "direction"),
+    [
+        (None, "maximize"),
+        ("evaluation.mean", "maximize"),
+        ("controller.validation", "maximize"),
+        ("controller.generations.-1.mean", "maximize"),
+        ("vision.val_reconstruction", "minimize"),
+        ("vision.heldout_kl", "minimize"),
+        ("vision.epochs.0.val_loss", "minimize"),
+        ("memory.heldout_nll", "minimize"),
+    ],
+)
+def test_a_sweepers_direction_is_the_objectives(key: str | None, direction: str) -> None:
+    assert direction_of(key) == direction_of(key, direction) == direction
+    other = {"maximize": "minimize", "minimize": "maximize"}[direction]
+    with pytest.raises(ConfigError, match=rf"is better when .*: expected hydra.sweeper.direction={direction}, got"):
+        direction_of(key, other)
+
+
+def test_a_direction_that_is_not_known_has_to_be_given() -> None:
+    assert direction_of("controller.parameters", "minimize") == "minimize"
+    with pytest.raises(ConfigError, match=r"expected hydra\.sweeper\.direction=maximize or"):
+        direction_of("controller.parameters")

@@ -13,9 +13,26 @@ From Python::
 See `worldmodels.api`. Nothing heavy is imported before it is used.
 """
 
+import os
+import sys
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
+
+def _interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A Ctrl-C while a command's imports are under way, before `worldmodels.utils.interrupts` can take it."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print("interrupted", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+if sys.argv[:1] == ["-m"] and any(argument.startswith("worldmodels.") for argument in sys.orig_argv):
+    # Python is looking for the module of python -m worldmodels.…: this is nobody else's program.
+    sys.excepthook = _interrupted
+
+import gymnasium  # noqa: E402
 
 if TYPE_CHECKING:
     from worldmodels.api import Run, compose, load, make_env, train

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from worldmodels.pipeline.source import check_source
 from worldmodels.store.runs import FinishedRun, foreign_code
 from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
+from worldmodels.utils.disk import no_folder, trouble
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.overrides import spelled_out
 
@@ -69,6 +71,12 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
     from worldmodels.pipeline.job import run_job  # only now, as it takes long to import
 
     folder = Path(hydra_config.run.dir).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if trouble(error):
+            raise
+        raise ConfigError(no_folder(f"paths.outputs={config.paths.outputs}", error)) from error
     try:
         with _logged(folder / f"{hydra_config.job.name}.log"), interrupts.caught(), _restored_threads():
             for name, part in (("config", _without_hydra(composed)), ("hydra", hydra_config)):
@@ -168,6 +176,10 @@ class Run:
         """
         from worldmodels.dreams.env import DreamEnv
 
+        require(
+            isinstance(temperature, Real) and not isinstance(temperature, bool),
+            f"temperature={temperature} is no number: expected one, for example temperature=1.15",
+        )
         return DreamEnv(self._dream_model, temperature, **settings)
 
     @cached_property
@@ -201,7 +213,8 @@ class Vision:
 
         from worldmodels.vision.scaling import to_pixels
 
-        latents, size = torch.as_tensor(z, dtype=torch.float32), int(self.network.latent_size)
+        size = int(self.network.latent_size)
+        latents = _tensor(z, f"z is {z!r:.40}: expected numbers, (N, {size})").float()
         require(
             latents.ndim == 2 and latents.shape[1] == size,
             f"z is {tuple(latents.shape)}: expected (N, {size}); of a single one, pass z[None]",
@@ -254,7 +267,7 @@ def _unit_frames(frames: Any) -> "torch.Tensor":
 
     from worldmodels.vision.scaling import to_unit
 
-    frames = torch.as_tensor(frames)
+    frames = _tensor(frames, f"frames are {frames!r:.40}: expected numbers, (N, 64, 64, 3)")
     channels_last = tuple(frames.shape[1:]) == FRAME
     require(
         frames.ndim == 4 and len(frames) > 0 and (channels_last or tuple(frames.shape[1:]) == (3, 64, 64)),
@@ -270,6 +283,16 @@ def _unit_frames(frames: Any) -> "torch.Tensor":
         "0 to 1; divide by 255, or convert to uint8",
     )
     return frames.movedim(-1, 1).float()
+
+
+def _tensor(values: Any, otherwise: str) -> "torch.Tensor":
+    """``values`` as torch has them. Raises `ConfigError`, saying ``otherwise``, where they are no numbers."""
+    import torch
+
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(otherwise) from error
 
 
 def _composed(overrides: list[str], config_dir: str | Path | None = None) -> DictConfig:

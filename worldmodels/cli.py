@@ -24,8 +24,9 @@ from worldmodels.config import conf_dir, register_schema
 from worldmodels.migrations import RENAMED
 from worldmodels.training.config import ELSEWHERE, TrainerConfig
 from worldmodels.utils import interrupts, streams
+from worldmodels.utils.composing import in_our_words
 from worldmodels.utils.cores import usable_cores
-from worldmodels.utils.disk import explained, trouble
+from worldmodels.utils.disk import explained, no_folder, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import settings_help
 from worldmodels.utils.orphans import leave_with_parent
@@ -35,7 +36,6 @@ from worldmodels.utils.settings import declared
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 INTERRUPTED = 130
-OPEN = ("env.kwargs", "transfer.source_settings")  # settings of others, to which keys may be added
 
 
 def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: str, schema: type) -> NoReturn:
@@ -47,7 +47,9 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
     logging.raiseExceptions = False  # a log that cannot be written, say to a full disk, fails nothing by itself
     threading.excepthook = _thread_failed
     register_schema(schema_name, schema)
-    OmegaConf.register_new_resolver("settings", lambda indent: settings_help(schema, int(indent)), replace=True)
+    OmegaConf.register_new_resolver(
+        "settings", lambda indent, *, _root_: settings_help(schema, int(indent), _root_), replace=True
+    )
     sys.argv[1:] = flags_first(spelled_out(sys.argv[1:], schema))
     interrupts.install()
     started: list[bool] = []
@@ -145,11 +147,22 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
         log.debug("failed", exc_info=error)
         print(f"error: {job}{' '.join(str(failure).split())}", file=sys.stderr)
         return 1
+    if composing and not usage and isinstance(error, OSError) and error.filename:
+        error = ConfigError(no_folder(_folder_setting(error), error))
     if composing or usage:
         print(f"error: {job}{one_line(error)}", file=sys.stderr)
         return 2
     log.critical("%sfailed", job, exc_info=error)
     return 1
+
+
+def _folder_setting(error: OSError) -> str:
+    """What the user wrote that chose the folder of a run; the folder itself where it is the default."""
+    for key in ("hydra.sweep.dir", "hydra.run.dir", "paths.outputs"):
+        for override in sys.argv[1:]:  # Hydra has forgotten the rest
+            if override.startswith(f"{key}="):
+                return override.replace("'", "")
+    return str(error.filename)
 
 
 def one_line(error: BaseException) -> str:
@@ -162,8 +175,8 @@ def one_line(error: BaseException) -> str:
         return f"{old} is called {RENAMED[old]} now: expected the new name; write {RENAMED[old]}=…"
     if flag := re.search(r"Key '(\w+)' (?:is not in|not in) 'TrainerConfig'", f"{error} {error.__cause__}"):
         return _unknown_flag(flag[1])
-    if new := _new_key(error):
-        return f"{new} is not there yet: expected a + before what is added; write +{new}=…"
+    if line := in_our_words(error):
+        return line
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)
@@ -178,17 +191,6 @@ def _unknown_flag(name: str) -> str:
         return f"trainer.{name} is set elsewhere here: expected {ELSEWHERE[name]}"
     flags = ", ".join(declared(TrainerConfig))
     return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {flags}"
-
-
-def _new_key(error: BaseException) -> str | None:
-    """The key that a command line adds to open settings without the + that Hydra asks for."""
-    match = re.search(rf"Could not override '({'|'.join(map(re.escape, OPEN))})(\.[\w.]+)?'", str(error))
-    if match is None:
-        return None
-    if match[2]:
-        return match[1] + match[2]
-    key = re.search(r"Key '(\w+)' is not in struct", " ".join(map(str, chain(error))))
-    return f"{match[1]}.{key[1]}" if key else None
 
 
 def prepare_process(threads: int | None = None) -> int:

@@ -19,14 +19,14 @@ from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
-from worldmodels.objective import require_reached
+from worldmodels.objective import direction_of, require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
 from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
 from worldmodels.transfer.budgets import loaded_parts, memory_steps
 from worldmodels.transfer.config import TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.overrides import part_keys, parts_keys
+from worldmodels.utils.overrides import open_keys
 from worldmodels.utils.settings import Part, Parts, Setting, Settings, declared
 from worldmodels.vision.config import VisionConfig
 
@@ -165,15 +165,16 @@ def _folder(path: str) -> str:
 
 
 OmegaConf.register_new_resolver("folder", _folder, replace=True)
+OmegaConf.register_new_resolver("direction", direction_of, replace=True)  # worldmodels.utils.overrides writes it
 OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by it
 
 
 def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
     schema = OmegaConf.structured(node)
-    for key in (*part_keys(node), *parts_keys(node)):
+    for key in open_keys(node):
         if (chosen := OmegaConf.select(schema, key)) is not None:
-            chosen._set_flag("struct", False)  # takes whatever settings the chosen class has
+            chosen._set_flag("struct", False)  # takes whatever settings the chosen class has, and a dict any key
     ConfigStore.instance().store(name=name, node=schema)
 
 

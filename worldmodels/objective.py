@@ -1,6 +1,7 @@
 """The number that a job gives a sweeper: a key of its ``results.json``."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,52 @@ STAGE = {
     "memory": "memory",
     "controller": "controller",
 }
+WITHOUT_STAGE = ("probes", "measures", "parameters", "stages", "source_stages")
 TABLES = {"vision": "epochs", "memory": "steps", "controller": "generations"}  # whose last row a short key means
+GREATER = re.compile(
+    r"(evaluation|evaluation\.best|controller(\.generations\.-?\d+)?)\.(mean|best|validation)|.*\.(r2|recall)(\..+)?"
+)
+SMALLER = re.compile(r".*(loss|total|error|nll|kl|reconstruction)")
+DIRECTIONS = ("minimize", "maximize")
+
+
+def greater_is_better(key: str | None) -> bool | None:
+    """Whether an objective is a score (True) or a loss or an error (False); None where that is not known."""
+    key = key or DEFAULT
+    return True if GREATER.fullmatch(key) else False if SMALLER.fullmatch(key) else None
+
+
+def direction_of(key: str | None, given: str | None = None) -> str:
+    """The direction of a sweeper, that of the objective. Raises `ConfigError` where another one is ``given``, or none
+    is and the objective's is not known.
+    """
+    greater = greater_is_better(key)
+    if greater is None:
+        require(
+            given is not None,
+            f"objective={key} may be better when greater or when smaller: expected "
+            "hydra.sweeper.direction=maximize or hydra.sweeper.direction=minimize",
+        )
+        return str(given)
+    expected = DIRECTIONS[greater]
+    require(
+        given in (None, expected),
+        f"objective={key or DEFAULT} is better when {'greater' if greater else 'smaller'}: expected "
+        f"hydra.sweeper.direction={expected}, got {given}",
+    )
+    return expected
 
 
 def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
-    """Raise `ConfigError` where the run ends before the stage of ``key``, or where ``key`` is a held-out figure and
-    nothing is ``measured`` on held-out rollouts.
+    """Raise `ConfigError` where ``key`` can be no number of the results, where the run ends before its stage, or where
+    it is a held-out figure and nothing is ``measured`` on held-out rollouts.
     """
+    part, dot, _ = (key or DEFAULT).partition(".")
+    require(
+        bool(dot) and part in (*STAGE, *WITHOUT_STAGE),
+        f"objective={key} is no number of results.json: expected a key in {', '.join((*STAGE, *WITHOUT_STAGE))}, for "
+        f"example {DEFAULT} or vision.val_reconstruction",
+    )
     require(
         measured or "heldout_" not in (key or ""),
         f"objective={key} is measured on held-out rollouts, and measure.enabled=false: expected measure.enabled=true, "
@@ -63,9 +103,9 @@ def value_of(results: Mapping[str, Any], key: str | None) -> float | None:
                 if isinstance(node, list)
                 else "a value"
             )
+            at = ".".join(path[:depth]) or (part if len(path) < len(key.split(".")) else "")
             raise ConfigError(
-                f"objective={key}: results.json has no {name} at {'.'.join(path[:depth]) or part}: "
-                f"expected one of {choices}"
+                f"objective={key}: results.json has no {name}{f' at {at}' if at else ''}: expected one of {choices}"
             ) from None
     if isinstance(node, bool) or not isinstance(node, int | float) or not math.isfinite(node):
         raise ConfigError(f"objective={key} is {str(node)[:60]}: expected the key of a number in results.json")

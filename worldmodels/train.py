@@ -7,10 +7,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from worldmodels.cli import command
 from worldmodels.config import Config, check_parts, to_config
+from worldmodels.objective import direction_of
 from worldmodels.pipeline.source import check_source
 
 
@@ -19,8 +20,12 @@ def train(composed: DictConfig) -> float | None:
     the request has been checked.
     """
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     config = to_config(composed)
+    direction = OmegaConf.select(HydraConfig.get().sweeper, "direction")
+    if HydraConfig.get().mode == RunMode.MULTIRUN and direction is not None:  # a file may have chosen the sweeper
+        direction_of(config.objective, getattr(direction, "name", direction))
     source = check_source(config)
     check_parts(config)
 

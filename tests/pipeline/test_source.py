@@ -110,8 +110,8 @@ def test_the_time_scale_of_a_source_can_be_another_and_is_told(asked):
     [
         ("+transfer.source_settings.action_repaet=1", "action_repaet is unknown: expected one of id, kwargs"),
         ("+transfer.source_settings.name=mine", "name is unknown: expected one of"),
-        ("+transfer.source_settings.action_repeat=0", "action_repeat=0 is too small"),
-        ("+transfer.source_settings.action_repeat=x", "action_repeat=x is no int"),
+        ("+transfer.source_settings.action_repeat=0", r"^transfer\.source_settings\.action_repeat=0 is too small"),
+        ("+transfer.source_settings.max_steps=abc", r"^transfer\.source_settings\.max_steps=abc is no int"),
     ],
 )
 def test_what_no_task_has_is_refused(composed, setting, told):

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from rich.console import Console
+from rich.table import Table
 from safetensors.torch import load_file
 from torch.nn.functional import conv2d, conv_transpose2d, linear
 
@@ -25,7 +26,7 @@ from worldmodels.store.results import (
 )
 from worldmodels.store.summary import print_results
 from worldmodels.utils import media
-from worldmodels.utils.console import make_console
+from worldmodels.utils.console import AS_IT_IS, make_console
 from worldmodels.utils.seeds import torch_generator
 from worldmodels.utils.statistics import describe
 
@@ -130,7 +131,7 @@ def test_the_probes(results, store):
     motions = {"velocity_x", "velocity_y", "angular_velocity"}
     assert set(results["probes"]["memory"]["z"]) == set(results["probes"]["memory"]["zh"]) == motions
     shown = io.StringIO()
-    print_probes(results["probes"], Console(file=shown, width=80))
+    print_probes(results["probes"], Console(file=shown, width=80, **AS_IT_IS))
     assert "angular_velocity (z, h)" in shown.getvalue()
     assert "still show the ship" in shown.getvalue()
     assert set(results["collect"]["coverage"]) == {"in_picture", "on_ground"}
@@ -143,7 +144,7 @@ def test_the_measures(results):
     training = results["collect"]["rollouts"] - 1  # the third is M's validation
     assert found["training"] == {"rollouts": training, "frames": 6 * training}
     shown = io.StringIO()
-    print_measures(results["measures"], Console(file=shown, width=80))
+    print_measures(results["measures"], Console(file=shown, width=80, **AS_IT_IS))
     error = found["open_loop"]["memory"][0]
     low, high = error["interval"]
     assert f"{error['value']:.3g} [{low:.3g}, {high:.3g}]" in shown.getvalue()
@@ -217,7 +218,7 @@ def test_stages_that_were_not_run_are_absent(store, compose):
 
 def printed(results, width, **options):
     file = io.StringIO()
-    print_results(results, Console(file=file, width=width), **options)
+    print_results(results, Console(file=file, width=width, **AS_IT_IS), **options)
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
@@ -327,3 +328,13 @@ def test_the_score_is_there_before_the_film_and_a_film_that_fails_is_a_warning(s
     made = (record / "episode.mp4").stat().st_mtime_ns
     list(Pipeline(pipeline.config, store, SerialExecutor(), None, no_source).run())
     assert (record / "episode.mp4").stat().st_mtime_ns == made
+
+
+def test_text_is_printed_as_it_is(capsys):
+    table = Table("[b]", title="of [a]")
+    table.add_row(":car: [c]")
+    console = make_console()
+    console.print("results: out[a]/:car:/[/b]", soft_wrap=True)
+    console.print(table)
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("out[a]/:car:/[/b]", "[b]", "of [a]", ":car: [c]"))

@@ -253,3 +253,9 @@ def test_more_steps_of_m_are_the_same_from_the_start(train_memory: Callable[...,
     got = train_memory(longer, name="grown", epochs=3)
     assert same_state(whole, longer) and not same_state(short, longer)
     assert [row["val_nll"] for row in got.rows("steps")] == [row["val_nll"] for row in expected.rows("steps")]
+
+
+@pytest.mark.parametrize("module", [VisionModule, MemoryModule])
+def test_a_checkpoint_that_is_not_there_is_refused_in_a_line(module: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^nope is not there: expected a checkpoint, a run's folder, or an artifact"):
+        module.load_from_checkpoint("nope")

@@ -1,10 +1,12 @@
 """What people write on the command line, as Hydra needs it."""
 
 import pytest
+from omegaconf import OmegaConf
 
+from worldmodels.api import compose
 from worldmodels.config import Config
 from worldmodels.report import ReportCommand
-from worldmodels.utils.overrides import flags_first, spelled_out
+from worldmodels.utils.overrides import DIRECTION, OPTUNA, flags_first, spelled_out
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,35 @@ def test_a_path_that_looks_like_a_number_stays_as_it_was_written(key, schema, va
 def test_numbers_stay_numbers():
     given = ["seed=1", "vae.learning_rate=1E-3", "-m", "transfer.source_run=null", "collect.scatter=true"]
     assert spelled_out(given, Config) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "node", "expected"),
+    [
+        ("transfer.source_settings={action_repeat: 1}", "transfer", {"action_repeat": 1}),
+        ("transfer.source_settings.action_repeat=1", "transfer", {"action_repeat": 1}),
+        ("+transfer.source_settings.action_repeat=1", "transfer", {"action_repeat": 1}),
+        ("env.kwargs={gravity: -9.0}", "env", {"gravity": -9.0}),
+        ("env.kwargs.gravity=-9.0", "env", {"gravity": -9.0}),
+    ],
+)
+def test_a_dict_takes_new_keys_in_any_form(given, node, expected):
+    config = getattr(compose("transfer=pretrained", given), node)
+    assert expected.items() <= (config.kwargs if node == "env" else config.source_settings).items()
+
+
+@pytest.mark.parametrize(
+    ("given", "direction"),
+    [
+        ((), "maximize"),
+        (("objective=vision.heldout_kl",), "minimize"),
+        (("objective=vision.heldout_kl", "hydra.sweeper.direction=minimize"), "minimize"),
+        (("objective=controller.parameters", "hydra.sweeper.direction=maximize"), "maximize"),
+    ],
+)
+def test_optuna_gets_the_direction_of_the_objective(given, direction):
+    (override,) = [each for each in spelled_out([OPTUNA, *given], Config) if each.startswith(f"{DIRECTION}=")]
+    objective = next((each.partition("=")[2] for each in given if each.startswith("objective=")), None)
+    config = OmegaConf.create({"objective": objective, "direction": override.partition("=")[2].strip("'")})
+    assert config.direction == direction
+    assert OPTUNA in spelled_out([OPTUNA], Config) and spelled_out(["seed=1,2"], Config) == ["seed=1,2"]

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, get_origin, get_type_hints
 
 import pytest
+from omegaconf import OmegaConf
 
-from worldmodels.config import Config
+from worldmodels.api import compose
+from worldmodels.config import Config, plain
 from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.help import describe, settings_help
@@ -109,8 +111,18 @@ def test_help_lists_every_key():
     assert {"vae.loss.weight", "collect.policy.persistence", "controller.search.sigma"} <= set(keys)
     described = {each.key: each for each in describe(Config)}
     assert all(each.meaning for each in described.values())
+    assert described["controller.phases[].generation"].meaning == "The first generation of the phase. [1 or more]"
     assert described["memory.steps"].meaning == "Training steps. [1 or more]"
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_help_shows_the_values_of_the_composed_config():
+    values = OmegaConf.create(plain(compose("env=lunar_lander", "controller=z_first")))
+    shown = {line.split()[0] for line in settings_help(Config, 0, values).splitlines() if line and line[0] != " "}
+    assert {"scale=quick", "env.name=lunar_lander", f"vae.epochs={values.vae.epochs}"} <= shown
+    assert {"vae.loss=salient", f"vae.loss.weight={values.vae.loss.weight}", "vae.loss.weight=0.5"} <= shown
+    assert "logger={tensorboard:" in shown and "controller.phases=[{generation:" in shown
+    assert "collect.rollouts=10000" not in shown
 
 
 @dataclass
@@ -160,7 +172,7 @@ def test_a_check_does_not_replace_that_of_its_base():
         ({"number": "one"}, "derived.number=one is no int: expected one, for example derived.number=32"),
         ({"number": 1.5}, "derived.number=1.5 is no int"),
         ({"number": True}, "derived.number=True is no int"),
-        ({"number": None}, "derived.number=None is no int"),
+        ({"number": None}, "derived.number=null is no int"),
         ({"share": "half"}, "derived.share=half is no float or null"),
         ({"names": "a"}, "derived.names=a is no list"),
         ({"names": [1]}, "derived.names=1 is no str"),

@@ -8,20 +8,23 @@ picture, actions) are the source task's own, from its file. ``transfer.source_se
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from worldmodels.config import STAGES, Config
 from worldmodels.envs.config import EnvConfig
 from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.config import TransferConfig
-from worldmodels.utils.checks import require, require_one_of
-from worldmodels.utils.settings import declared
+from worldmodels.utils.checks import require
+from worldmodels.utils.composing import unknown_option
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.settings import declared, typed
 
 CHANGES_RESULTS = False
 Compose = Callable[[list[str]], DictConfig]
@@ -64,20 +67,36 @@ def check_source(config: Config, compose: Compose = compose_of_application) -> C
 def source_config(config: Config, compose: Compose) -> Config:
     """The config of the source task: ``config`` itself, from scratch, on the task ``source_env`` (see above)."""
     transfer = config.transfer
-    task = OmegaConf.to_object(compose([f"env={transfer.source_env}"])["env"])
+    try:
+        task = OmegaConf.to_object(compose([f"env={transfer.source_env}"])["env"])
+    except (HydraException, ConfigError) as error:
+        if line := unknown_option(error, "transfer.source_env"):
+            raise ConfigError(line) from None
+        raise
     shared = {name: getattr(config.env, name) for name in SHARED}
-    for name in transfer.source_settings:
-        require_one_of("transfer.source_settings: the key", name, SETTABLE)
+    settings = _source_settings(transfer.source_settings)
     recorded: dict[str, Any] = dict.fromkeys(("recorded", "recorded_key"))  # of the target's task
     return dataclasses.replace(
         config,
-        env=dataclasses.replace(_env(task), **{**shared, **transfer.source_settings}),
+        env=dataclasses.replace(_env(task), **{**shared, **settings}),
         transfer=TransferConfig(),
         vae=dataclasses.replace(config.vae, frames=transfer.source_frames),
         collect=dataclasses.replace(config.collect, **recorded),
         stage=config.loaded[-1],
         objective=None,
     )
+
+
+def _source_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """``transfer.source_settings``, each checked under the name that the user wrote."""
+    settings = {}
+    for name, value in given.items():
+        key = f"transfer.source_settings.{name}"
+        require(name in SETTABLE, f"{key} is unknown: expected one of {', '.join(SETTABLE)}")
+        declaration = declared(EnvConfig)[name]
+        settings[name] = typed(key, declaration.type, value)
+        declaration.setting.check(key, settings[name])
+    return settings
 
 
 def _env(task: Any) -> EnvConfig:

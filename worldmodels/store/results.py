@@ -7,7 +7,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from worldmodels.config import Config, plain
@@ -188,7 +187,7 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 def _with_interval(figure: Mapping[str, Any], key: str, form: str = ".2f") -> str:
     low, high = (_number(limit, form) for limit in figure["interval"] or (None, None))
-    return escape(f"{_number(figure[key], form)} [{low}, {high}]")
+    return f"{_number(figure[key], form)} [{low}, {high}]"
 
 
 def headline(stage: str, results: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from worldmodels.store.results import headline, print_measures, print_parameters, print_probes
@@ -39,7 +38,7 @@ def print_summary(results: Mapping[str, Any], console: Console) -> None:
     for stage, facts in results["stages"].items():
         seconds = "reused" if facts["cached"] else f"{facts['seconds']:.1f} s"
         lines = [headline(stage, results), *_diagnostics(stage, results)]
-        table.add_row(f"  {stage}", escape("\n".join(lines)), seconds)
+        table.add_row(f"  {stage}", "\n".join(lines), seconds)
     console.print(table, highlight=False)
 
 

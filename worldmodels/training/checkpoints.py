@@ -30,11 +30,16 @@ HYPER_PARAMETERS = "hyper_parameters"  # in the summary of an artifact
 
 
 def as_checkpoint(path: Any, module: Any) -> Any:
-    """``path`` itself if it is a file; of the folder of an artifact, or of a run, a checkpoint in memory. ``module`` is
-    a LightningModule that names the stage that trains it. Raises `ConfigError` where the folder holds no such model.
+    """``path`` itself if it is a file or an address; of the folder of an artifact, or of a run, a checkpoint in memory.
+    ``module`` is a LightningModule that names the stage that trains it. Raises `ConfigError` where there is no such
+    model.
     """
-    if not isinstance(path, str | Path) or not Path(path).is_dir():
+    if not isinstance(path, str | Path) or "://" in str(path) or Path(path).is_file():
         return path
+    require(
+        Path(path).is_dir(),
+        f"{path} is not there: expected a checkpoint, a run's folder, or an artifact of {module.stage}",
+    )
     buffer = io.BytesIO()
     torch.save(_checkpoint(Path(path), module), buffer)
     buffer.seek(0)

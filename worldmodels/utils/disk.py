@@ -58,6 +58,14 @@ def explained(what: str, path: Path | str, reason: str) -> str:
     return f"{what} could not be written to {path}: {reason}{fix}"
 
 
+def no_folder(setting: str, error: OSError) -> str:
+    """The line for a folder that can be none, whoever asks, such as one in /proc or below a file. ``setting``: what
+    the user wrote.
+    """
+    reason = error.strerror or type(error).__name__
+    return f"{setting} cannot be written ({reason}): expected a folder one may write to"
+
+
 def _free(path: Path) -> int | None:
     """Bytes free where ``path`` is, or would be."""
     for folder in (path, *path.absolute().parents):

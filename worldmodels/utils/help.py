@@ -3,9 +3,9 @@
 import dataclasses
 import textwrap
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from worldmodels.utils import parts
 from worldmodels.utils.settings import Declared, Part, Settings, declared
@@ -23,42 +23,49 @@ class Described(NamedTuple):
     type: Any
 
 
-def describe(config: type[Any], node: str = "") -> Iterator[Described]:
+def describe(config: type[Any], node: str = "", values: Any = None) -> Iterator[Described]:
     """Every setting of a config dataclass, of the dataclasses in it, and of the parts that come with the package, in
-    their order.
+    their order. ``values``: a composed config, whose values stand in the place of the defaults.
     """
     hints = get_type_hints(config)
     for field in dataclasses.fields(config):
         kind, key = hints[field.name], f"{node}.{field.name}".lstrip(".")
         if isinstance(kind, type) and issubclass(kind, Settings):
-            yield from describe(kind, key)
+            yield from describe(kind, key, values)
         elif setting := declared(config).get(field.name):
-            yield _described(key, setting)
+            yield _described(key, setting, values)
             if isinstance(setting.setting, Part):
-                yield from _part(key, setting.setting)
+                yield from _part(key, setting.setting, values)
+            elif get_origin(kind) is list and issubclass(get_args(kind)[0], Settings):
+                yield from describe(get_args(kind)[0], f"{key}[]")
 
 
-def _part(key: str, part: Part) -> Iterator[Described]:
+def _part(key: str, part: Part, values: Any) -> Iterator[Described]:
+    chosen = OmegaConf.select(values, key) if values is not None else None
     for name, path in part.names.items():
         for setting in parts.declared_settings(parts.find(part, path, key)).values():
             if setting.setting.doc:
-                described = _described(f"{key}.{setting.name}", setting)
+                is_chosen = chosen is not None and parts.short_name(part, chosen) == name
+                described = _described(f"{key}.{setting.name}", setting, values if is_chosen else None)
                 yield described._replace(meaning=f"{name}: {described.meaning}")
 
 
-def _described(key: str, declaration: Declared) -> Described:
+def _described(key: str, declaration: Declared, values: Any) -> Described:
     setting, default = declaration.setting, declaration.default
-    if isinstance(default, Mapping):
-        default = default.get(parts.TARGET, default)
+    if values is not None and default != MISSING:
+        value = OmegaConf.select(values, key, default=default)
+        default = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    if isinstance(setting, Part) and isinstance(default, Mapping):
+        default = parts.short_name(setting, default) or parts.target(setting, default, key)
     notes = [note for note in (setting.unit, setting.allowed) if note]
     meaning = setting.doc + (f" [{'; '.join(notes)}]" if notes else "")
     return Described(key, default, meaning, declaration.type)
 
 
-def settings_help(schema: type[Settings], indent: int) -> str:
-    """A line or two for each setting: key, default, meaning, unit and range."""
+def settings_help(schema: type[Settings], indent: int, values: Any = None) -> str:
+    """A line or two for each setting: key, value (see `describe`), meaning, unit and range."""
     lines = []
-    for setting in describe(schema):
+    for setting in describe(schema, values=values):
         column = setting.key + ("" if setting.default == MISSING else f"={_formatted(setting.default)}")
         meaning = textwrap.wrap(setting.meaning, WIDTH - KEY - indent) or [""]
         if len(column) >= KEY:
@@ -74,4 +81,8 @@ def _formatted(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
         return f"{value:g}"
-    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+    if isinstance(value, Mapping):
+        given = {key: "…" if isinstance(item, Mapping) else item for key, item in value.items() if item is not None}
+        inner = (f"{key}: {_formatted(item)}" for key, item in given.items())
+        return f"{{{', '.join(inner)}}}"
+    return f"[{','.join(map(_formatted, value))}]" if isinstance(value, list) else str(value)

@@ -2,16 +2,17 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_origin, get_type_hints
 
 from hydra._internal.utils import get_args_parser
 
-from worldmodels.utils.settings import Part, Parts, Setting, declared
+from worldmodels.utils.settings import Part, Setting, declared
 
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
 CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
+OPTUNA, DIRECTION = "hydra/sweeper=optuna", "hydra.sweeper.direction"
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
 
 
@@ -23,10 +24,12 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
     * A chosen class, ``vae.loss=mse`` or ``vae.loss={_target_: mse, …}``, replaces all settings of the class that a
       config file has chosen; Hydra would merge the two.
     * A setting of a chosen class, ``vae.loss.weight=3``, need not be in the config yet, nor a class under a new name,
-      ``callbacks.mine={_target_: …}``.
+      ``callbacks.mine={_target_: …}``, nor a key of a dict, ``env.kwargs.gravity=-9``.
+    * The direction of Optuna's sweeper is that of the objective (`worldmodels.objective.direction_of`), for which Hydra
+      asks by the resolver ``direction``.
     """
     texts = {*_texts(schema), *PATHS}
-    parts, dicts = set(part_keys(schema)), set(parts_keys(schema))
+    parts, growing = set(part_keys(schema)), set(open_keys(schema))
     result: list[str] = []
     for override in overrides:
         key, equals, _ = override.partition("=")
@@ -37,10 +40,14 @@ def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
             result += [override, f"{key}={{_target_: {plain[2]}}}"]
         elif choice and key in parts:
             result += [f"{key}={choice[2]}", override]
-        elif equals and any(key.startswith(f"{part}.") for part in parts | dicts):
+        elif equals and any(key.startswith(f"{node}.") for node in growing):
             result.append(f"++{override}")
+        elif plain and key == DIRECTION:
+            result.append(f"{key}='${{direction:${{objective}},{plain[2]}}}'")
         else:
             result.append(override)
+    if OPTUNA in overrides and not any(override.partition("=")[0] == DIRECTION for override in overrides):
+        result.append(f"{DIRECTION}='${{direction:${{objective}}}}'")
     return result
 
 
@@ -53,22 +60,22 @@ def _texts(schema: Any, node: str = "") -> Iterator[str]:
             yield f"{node}{name}"
 
 
-def part_keys(schema: Any, node: str = "") -> Iterator[str]:
+def part_keys(schema: Any) -> Iterator[str]:
     """Keys of the settings whose value is a class."""
-    yield from _keys(schema, Part, node)
+    yield from _keys(schema, lambda _, setting: isinstance(setting, Part))
 
 
-def parts_keys(schema: Any) -> Iterator[str]:
-    """Keys of the settings whose value is a dict of classes."""
-    yield from _keys(schema, Parts, "")
+def open_keys(schema: Any) -> Iterator[str]:
+    """Keys of the settings that take keys which no schema knows: classes with their settings, and dicts."""
+    yield from _keys(schema, lambda kind, setting: isinstance(setting, Part) or get_origin(kind) is dict)
 
 
-def _keys(schema: Any, setting: type[Setting], node: str) -> Iterator[str]:
+def _keys(schema: Any, wanted: Callable[[Any, Setting], bool], node: str = "") -> Iterator[str]:
     settings = declared(schema)
     for name, kind in get_type_hints(schema).items():
         if dataclasses.is_dataclass(kind):
-            yield from _keys(kind, setting, f"{node}{name}.")
-        elif name in settings and isinstance(settings[name].setting, setting):
+            yield from _keys(kind, wanted, f"{node}{name}.")
+        elif name in settings and wanted(kind, settings[name].setting):
             yield f"{node}{name}"
 
 

@@ -59,7 +59,7 @@ class Progress:
         self._started = self._logged = time.perf_counter()
         if sys.stderr.isatty():
             columns = (
-                TextColumn("  {task.description}"),
+                TextColumn("  {task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 _Rate(),

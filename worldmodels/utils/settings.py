@@ -201,7 +201,8 @@ def typed(key: str, kind: Any, value: Any) -> Any:
         "list" if get_origin(option) is list else "null" if option is NoneType else option.__name__ for option in kinds
     ]
     example = EXAMPLES.get(kinds[0], "[…]")
-    raise ConfigError(f"{key}={value} is no {' or '.join(names)}: expected one, for example {key}={example}")
+    shown = "null" if value is None else value
+    raise ConfigError(f"{key}={shown} is no {' or '.join(names)}: expected one, for example {key}={example}")
 
 
 def _setting(hint: Any) -> Setting | None:

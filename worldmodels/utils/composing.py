@@ -1,0 +1,50 @@
+"""What Hydra and OmegaConf refuse, in our words: the key as it is written, what was got and what is expected."""
+
+import dataclasses
+
+from hydra.errors import MissingConfigException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
+
+from worldmodels.utils.errors import ConfigError, chain
+from worldmodels.utils.settings import Settings, declared, typed
+
+CHANGES_RESULTS = False  # shows what is done
+
+
+def in_our_words(error: BaseException) -> str | None:
+    """A line for an unknown option of a group, an unknown key, or a value of another type; None for other errors."""
+    for cause in chain(error):
+        if isinstance(cause, MissingConfigException):
+            return unknown_option(cause)
+        if isinstance(cause, OmegaConfBaseException) and (line := _of_setting(cause)):
+            return line
+    return None
+
+
+def unknown_option(error: BaseException, key: str | None = None) -> str | None:
+    """The line for an option that a group does not have; ``key``: what the user wrote, if it is not the group's name.
+    None for other errors.
+    """
+    missing = next((cause for cause in chain(error) if isinstance(cause, MissingConfigException)), None)
+    if missing is None or not missing.options or not missing.missing_cfg_file:
+        return None
+    group, _, option = missing.missing_cfg_file.rpartition("/")
+    return f"{key or group}={option} is unknown: expected one of {', '.join(missing.options)}"
+
+
+def _of_setting(error: OmegaConfBaseException) -> str | None:
+    schema, name = error.object_type, error.key
+    if not (isinstance(schema, type) and issubclass(schema, Settings)) or not isinstance(name, str):
+        return None
+    known = [field.name for field in dataclasses.fields(schema)]
+    in_list = bool(schema.node) and error.full_key == name  # OmegaConf does not say where an item of a list belongs
+    if name not in known:
+        key = f"{schema.node}: {name}" if in_list else error.full_key
+        return f"{key} is unknown: expected {', '.join(known)}"
+    if isinstance(error, ValidationError) and name in declared(schema):
+        key = f"{schema.node}: {name}" if in_list else str(error.full_key)
+        try:
+            typed(key, declared(schema)[name].type, error.value)  # type: ignore[attr-defined]
+        except ConfigError as refused:
+            return str(refused)
+    return None
