@@ -155,10 +155,13 @@ class Run:
         """C, as the search left it."""
         from safetensors.numpy import load_file
 
+        from worldmodels.controller.inputs import read_inputs
         from worldmodels.controller.policy import agent_parameters
 
         weights = load_file(self.finished.controller.weights)
-        return Controller(agent_parameters(weights), weights["mean"], weights["best"], self.config.controller.reads)
+        return Controller(
+            agent_parameters(weights), weights["mean"], weights["best"], read_inputs(self.config.controller)
+        )
 
     def agent(self) -> "Agent":
         """V, M and C together, for one episode at a time. C is the one that is scored."""

@@ -5,6 +5,7 @@ import pytest
 
 from worldmodels.controller.cma_es import CMAES
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
+from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.phases import PhasedSearch, phase_at, phase_table
 from worldmodels.controller.policy import LinearControllers, agent_parameters
 from worldmodels.controller.scaling import Scaling
@@ -141,10 +142,10 @@ def test_the_best_individual_is_of_comparable_returns():
 
 def test_what_c_reads_is_what_opens_in_time():
     phases = [PhaseConfig(1, inputs=["z"]), PhaseConfig(4, inputs=["z", "h"])]
-    assert config(*phases, generations=3).reads == ["z"]
-    assert config(*phases, generations=4).reads == ["z", "h"]
-    assert config(*phases, generations=9, inputs=["z"]).reads == ["z"]
-    assert config().reads == ["z", "h"]
+    assert read_inputs(config(*phases, generations=3)) == ["z"]
+    assert read_inputs(config(*phases, generations=4)) == ["z", "h"]
+    assert read_inputs(config(*phases, generations=9, inputs=["z"])) == ["z"]
+    assert read_inputs(config()) == ["z", "h"]
 
 
 def test_phases_that_change_nothing_change_no_key():

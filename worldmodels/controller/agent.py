@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from worldmodels.config import Config, config_from_json
+from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.policy import LinearControllers, parameter_count
 from worldmodels.envs import TaskSpec, make_env, task_spec
 from worldmodels.factory import make_memory, make_vision
@@ -42,12 +43,12 @@ def input_sizes(config: Config) -> dict[str, int]:
     sizes = {"z": config.vae.latent_size}
     if remembers(config):
         sizes |= dict.fromkeys("hc", config.memory.hidden_size)
-    return {name: sizes[name] for name in config.controller.reads}
+    return {name: sizes[name] for name in read_inputs(config.controller)}
 
 
 def remembers(config: Config) -> bool:
     """Whether C reads h or c, so that M matters to the agent."""
-    return config.controller.reads != ["z"]
+    return read_inputs(config.controller) != ["z"]
 
 
 def agent_models(config: Config) -> dict[str, str]:
@@ -75,7 +76,7 @@ def controller_input(names: Sequence[str], z: torch.Tensor, state: State | None)
 
 def check_inputs(config: Config, memory: Memory) -> None:
     """Raise `ConfigError` where C is to read what M's state does not have."""
-    state, names = memory.initial_state(1), config.controller.reads
+    state, names = memory.initial_state(1), read_inputs(config.controller)
     missing = [name for name in names if name != "z" and not hasattr(state, name)]
     require(
         not missing,
@@ -95,7 +96,7 @@ class Agent:
         self.vision = make_vision(config, vision).eval()
         self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval() if remembers(config) else None
-        self.inputs = config.controller.reads
+        self.inputs = read_inputs(config.controller)
         self.controllers = LinearControllers(slots, input_size(config), spec.outputs)
         self.actions = spec.actions
         if self.memory is not None:

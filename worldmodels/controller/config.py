@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from worldmodels.controller.inputs import open_inputs
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, Settings
 
@@ -104,17 +105,6 @@ class ControllerConfig(Settings):
         Setting("Stop with the generation in which the search has taken so long.", above=0, counts="unless default"),
     ] = None
 
-    def open_inputs(self, generation: int) -> list[str]:
-        """Those of ``inputs`` that are open in a generation, counted from 1."""
-        opened = [phase for phase in self.phases if phase.inputs is not None and phase.generation <= generation]
-        last = max(opened, key=lambda phase: phase.generation).inputs if opened else self.inputs
-        return [name for name in self.inputs if name in (last or [])]
-
-    @property
-    def reads(self) -> list[str]:
-        """What C reads at the end of the search: those of ``inputs`` that open within its generations."""
-        return self.open_inputs(self.generations)
-
     def check(self) -> None:
         allowed = (["z"], ["z", "h"], ["z", "h", "c"])
         require(
@@ -134,7 +124,7 @@ class ControllerConfig(Settings):
         )
         before: list[str] | None = None
         for phase in ordered:
-            opens = self.open_inputs(phase.generation)
+            opens = open_inputs(self, phase.generation)
             require(
                 before is None or opens[: len(before)] == before,
                 f"controller.phases: inputs={phase.inputs} from generation {phase.generation} on close what is open, "

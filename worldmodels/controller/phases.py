@@ -12,6 +12,7 @@ import numpy as np
 
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.individuals import Individuals
+from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.scaling import Scaling
 from worldmodels.controller.search import Search, describe, make_search
 from worldmodels.utils.seeds import sequence
@@ -24,7 +25,7 @@ def phase_at(config: ControllerConfig, generation: int) -> PhaseConfig:
         if change.generation <= generation:
             changed = {name: value for name, value in vars(change).items() if value is not None}
             phase = dataclasses.replace(phase, **changed)
-    return dataclasses.replace(phase, inputs=config.open_inputs(generation))
+    return dataclasses.replace(phase, inputs=open_inputs(config, generation))
 
 
 def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:

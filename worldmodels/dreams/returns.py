@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.utils import seeding
 
 from worldmodels.controller.agent import controller_input, controller_size
+from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel, Dreams
 from worldmodels.utils.checks import require
@@ -45,7 +46,7 @@ def dream_returns(
     dreams.begin(range(count), [seeding.np_random(seed)[0] for _ in controllers for seed in seeds])
     returns, active = np.zeros(count), np.arange(count)
     while active.size:
-        x = controller_input(config.controller.reads, dreams.z, dreams.state)[active]
+        x = controller_input(read_inputs(config.controller), dreams.z, dreams.state)[active]
         outcome = dreams.step(active, spec.actions.decide(linear(active.tolist(), x.numpy().astype(np.float64))))
         returns[active] += outcome.rewards
         active = active[~(outcome.terminated | outcome.truncated)]

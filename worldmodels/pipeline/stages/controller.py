@@ -22,6 +22,7 @@ from worldmodels.controller.agent import (
     remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig
+from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments
@@ -86,11 +87,11 @@ def run(
     if finished:
         log.info("  going on after %d of %d generations", len(finished), settings.generations)
     spent = sum(row["seconds"] for row in finished)
-    if config.controller.reads != list(config.controller.inputs):
-        names = [name for name in settings.inputs if name not in settings.reads]
+    if read_inputs(config.controller) != list(config.controller.inputs):
+        names = [name for name in settings.inputs if name not in read_inputs(settings)]
         log.info(
             "  C reads %s: %s would open after generation %d, the last",
-            ", ".join(settings.reads),
+            ", ".join(read_inputs(settings)),
             ", ".join(names),
             settings.generations,
         )
@@ -175,7 +176,9 @@ def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | 
         if network is not None:
             check_inputs(config, network)
         with one_thread():
-            mean, std = input_moments(config.controller.reads, network, mu, actions, config.controller.least_deviation)
+            mean, std = input_moments(
+                read_inputs(config.controller), network, mu, actions, config.controller.least_deviation
+            )
         partial = path.with_suffix(".partial")
         save_file({"mean": mean, "std": std}, partial)
         partial.replace(path)
@@ -218,7 +221,7 @@ def _inputs(config: Config) -> dict[str, Any]:
         "env": counted(config.env, "controller"),
         "controller": {
             **{name: value for name, value in counted(search).items() if name != "phases"},
-            "inputs": search.reads,
+            "inputs": read_inputs(search),
             **({"phases": table} if len(table := phase_table(search)) > 1 else {}),
             "max_steps": search.max_steps or config.env.max_steps,
             "patience": search.patience or config.env.patience,
