@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -73,7 +74,9 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
 def _with_task_file(config: Config, folder: Path) -> Config:
     """The config with what the task's own file says, from the folders of config files that Hydra notes in the run's."""
     path = folder / ".hydra" / "hydra.yaml"
-    sources = OmegaConf.load(path).runtime.config_sources if path.is_file() else []
-    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    noted: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    hydra = noted.get("hydra", noted)  # as Hydra writes it, or the Python API
+    sources = hydra.get("runtime", {}).get("config_sources", ())
+    folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
     shipped = task_file(config.env.name, folders)
     return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))

@@ -201,13 +201,14 @@ def test_no_arguments_are_the_own_ones_of_a_task_without_a_file(composed):
     assert evaluate.why_unofficial(config) == "env.kwargs.speed=2"
 
 
-def test_whether_a_score_is_official_depends_on_the_run_and_not_on_the_call(composed, tmp_path):
+@pytest.mark.parametrize("writer", ["hydra: {%s}", "%s"], ids=["command", "API"])
+def test_whether_a_score_is_official_depends_on_the_run_and_not_on_the_call(composed, tmp_path, writer):
     """A task with arguments of its own, from a folder that only the run's start knew."""
     (tmp_path / "own" / "env").mkdir(parents=True)
     (tmp_path / "own" / "env" / "mine.yaml").write_text("name: mine\nid: Mine-v0\nkwargs: {speed: 2}\n")
     (tmp_path / "run" / ".hydra").mkdir(parents=True)
     source = f"runtime: {{config_sources: [{{path: {tmp_path / 'own'}, schema: file, provider: command-line}}]}}"
-    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(source)
+    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(writer % source)
     config = composed("evaluate.max_steps=null")
     config.env = dataclasses.replace(config.env, name="mine", id="Mine-v0", kwargs={"speed": 2})
     noted = _with_task_file(config, tmp_path / "run")
