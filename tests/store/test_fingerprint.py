@@ -225,8 +225,8 @@ def test_the_declarations_of_settings_compute_nothing_that_a_build_goes_by(path)
         if (isinstance(node, ast.BinOp) and isinstance(node.op, signs))
         or (isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("round", "min", "max", "sum"))
     }
-    waiting = {"open_inputs"}  # of the controller: to be moved to a module that counts
-    assert computing <= {"check", "conf_dir", *waiting}
+
+    assert computing <= {"check", "conf_dir"}
 
 
 LOSSES = {name: f"worldmodels.vision.losses.{name}" for name in ("mse", "salient", "gan", "perceptual")}

@@ -7,7 +7,6 @@ import shutil
 import pytest
 
 from worldmodels.config import Config, check_parts, plain
-from worldmodels.controller.config import SEARCH
 from worldmodels.envs import task_class
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.heads import REWARD_HEAD
@@ -175,7 +174,7 @@ def test_every_part_says_what_fits_it():
         if isinstance(field.type, type) and issubclass(field.type, Settings)
         for name in declared(field.type)
     ]
-    chosen = [setting for setting in declarations if isinstance(setting, Part) and setting is not SEARCH]  # any class
+    chosen = [setting for setting in declarations if isinstance(setting, Part)]
     assert len(chosen) >= 7 and all(part.fits for part in [*chosen, REWARD_HEAD, LOGGER, CALLBACK])
     for part in chosen:
         for path in part.names.values():

@@ -12,7 +12,12 @@ SEARCHES = {
     "cma_es": "worldmodels.controller.cma_es.CMAES",
     "sep_cma": "worldmodels.controller.sep_cma.SepCMA",
 }
-SEARCH = Part("The search for C's parameters.", names=SEARCHES, counts="unless default")
+SEARCH = Part(
+    "The search for C's parameters.",
+    names=SEARCHES,
+    counts="unless default",
+    fits="worldmodels.controller.individuals.Individuals",
+)
 
 
 @dataclass
