@@ -241,7 +241,7 @@ def test_heads_do_not_change_what_is_dreamt(model):
 
 @pytest.mark.parametrize("inputs", [["z"], ["z", "h"], ["z", "h", "c"]])
 def test_a_population_scores_as_each_would_alone(model, inputs):
-    model.config.controller.inputs = inputs
+    model.config.controller.inputs, model.config.controller.phases = inputs, []
     model.memory.end_head = EndHead(0.1)
     population = np.random.default_rng(1).normal(size=(3, controller_size(model.config, A)))
     returns = dream_returns(model, population, [7, 8], temperature=1.15)

@@ -194,7 +194,8 @@ def importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_what_they_cannot_do_is_a_line(compose: Callable[..., Config], overrides: list[str], told: str) -> None:
     """What a run checks before any work."""
     with pytest.raises(ConfigError) as refused:
-        config = compose(VISION, MEMORY if "reward" not in overrides[0] else "seed=0", *overrides)
+        memory = MEMORY if "reward" not in overrides[0] else "seed=0"
+        config = compose(VISION, memory, "controller.phases=[]", *overrides)
         check_parts(config)
         vision.check(config)
         check_inputs(config, make_memory(config, 3))
@@ -220,7 +221,7 @@ def test_the_agent_keeps_the_whole_state_of_a_foreign_m_for_each_slot(
     compose: Callable[..., Config], tmp_path: Path
 ) -> None:
     """A GRU's h from a learnt start, and a count of steps: each slot's as if it were alone."""
-    config = compose(VISION, MEMORY, "trainer.precision=32-true", "controller.inputs=[z,h]")
+    config = compose(VISION, MEMORY, "trainer.precision=32-true", "controller.inputs=[z,h]", "controller.phases=[]")
     network = make_memory(config, 3)
     with torch.no_grad():
         network.start.copy_(torch.linspace(-1, 1, 48))  # type: ignore[operator]

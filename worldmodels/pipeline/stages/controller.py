@@ -89,8 +89,8 @@ def run(
     spent = sum(row["seconds"] for row in finished)
     if read_inputs(config.controller) != list(config.controller.inputs):
         names = [name for name in settings.inputs if name not in read_inputs(settings)]
-        log.info(
-            "  C reads %s: %s would open after generation %d, the last",
+        log.warning(
+            "  C reads %s: %s would open after generation %d, the last; set controller.phases=[] or more generations",
             ", ".join(read_inputs(settings)),
             ", ".join(names),
             settings.generations,
