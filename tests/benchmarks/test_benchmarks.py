@@ -55,8 +55,9 @@ def test_a_task_is_drawn_in_the_ways_it_has(compose, task, monkeypatch):
     assert min(found.values()) > 0
 
 
-def test_agents_play_what_is_counted(compose, tmp_path, monkeypatch):
-    config = compose("scale=smoke", *SMALL)
+@pytest.mark.parametrize("inputs", ["z", "z,h"])
+def test_agents_play_what_is_counted(compose, tmp_path, monkeypatch, inputs):
+    config = compose("scale=smoke", *SMALL, f"controller.inputs=[{inputs}]")
     monkeypatch.setattr(agents, "EPISODE_STEPS", 5)
     spec = task_spec(config.env)
     weights = agents.fresh_weights(config, spec, tmp_path)

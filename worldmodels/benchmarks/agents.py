@@ -10,7 +10,8 @@ import torch
 
 from worldmodels.benchmarks.turns import alternately
 from worldmodels.config import Config, config_to_json
-from worldmodels.controller.agent import AgentEpisodes, controller_size
+from worldmodels.controller.agent import AgentEpisodes, controller_input, controller_size
+from worldmodels.controller.inputs import read_inputs
 from worldmodels.envs import TaskSpec, make_env, task_spec
 from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.factory import make_memory, make_vision
@@ -71,7 +72,8 @@ def reference_agent(config: Config, spec: TaskSpec, vision: Path, memory: Path, 
     while not done:
         with torch.no_grad():
             z = network.encode(to_unit(torch.from_numpy(frame)[None]).contiguous()).mu
-            action = spec.actions.decide(weights @ torch.cat([z, state.h], dim=1)[0].numpy() + bias)
+            x = controller_input(read_inputs(config.controller), z, state)
+            action = spec.actions.decide(weights @ x[0].numpy() + bias)
             state = recurrent.step(z, torch.from_numpy(action)[None], state)
         frame, _, terminated, truncated, _ = env.step(action)
         done = terminated or truncated

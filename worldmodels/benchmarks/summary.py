@@ -71,7 +71,7 @@ def measure(
             figures.append(Figure(f"{task}, its own drawing", "steps/s", stock, ceiling=physics))
 
     say("rollouts: car_racing")
-    base = config("collect.policy=sticky")
+    base = config("collect.policy=sticky", "controller.phases=[]")  # an agent of all three parts
     agent = rollouts(base, folder / "agent", workers)
     core = 1 / (1 / drawn["car_racing"]["physics"] + 1 / agent["encoder"])
     figures.append(Figure("agent on car_racing, one core", "steps/s", agent["one"], agent["reference"], 10, core))

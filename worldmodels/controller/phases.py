@@ -71,8 +71,8 @@ class PhasedSearch:
 
     @property
     def best(self) -> np.ndarray:
-        """The individual with the highest return, as C's parameters: (size,). Of the generations whose returns are of
-        the same episodes' number and length as the last, and of the same inputs: others are not comparable.
+        """The individual with the highest return, as C's parameters: (size,). A phase with other inputs or
+        episodes begins anew, because its returns are not comparable with those before.
         """
         return self._individuals.best
 

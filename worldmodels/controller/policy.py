@@ -11,8 +11,8 @@ def parameter_count(input_size: int, outputs: int) -> int:
 
 
 def agent_parameters(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """C's parameters in the agent that is scored: the mean that validated best, or the last one; of searches of before
-    the last one.
+    """C's parameters in the agent that is scored: the mean that validated best, or the last one. Earlier artifacts have
+    only the last one.
     """
     return weights.get("agent", weights["mean"])
 

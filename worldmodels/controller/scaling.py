@@ -1,6 +1,6 @@
 """C's inputs on one scale: the search's coordinates, not another set of controllers.
 
-With mean m and deviation s of each input over the training rollouts, a controller that reads (x - m) / s with weights V
+With mean m and deviation s of each input over rollouts, a controller that reads (x - m) / s with weights V
 and bias d is the one that reads x with W = V / s and b = d - W m.
 """
 

@@ -56,7 +56,7 @@ class Strategy:
 
     def budget_of(self, part: str) -> float:
         """Share of data or steps that V or M trains on: a part beside a loaded one has all of it, as
-        `worldmodels.transfer.config.TransferConfig.budget_of` says.
+        `worldmodels.transfer.budgets.budget_of` says.
         """
         transfer = json.loads(self.rest)
         load, budgeted = transfer["load"], transfer.get("budgeted", NETWORKS)
