@@ -116,7 +116,7 @@ class Config(Settings):
     ] = False
 
     def check(self) -> None:
-        require_reached(self.objective, self.last_stage, self.measure.enabled)
+        require_reached(self.objective, STAGES[: STAGES.index(self.last_stage) + 1], self.measure.enabled)
         for node in (self.collect, self.heldout, self.controller):
             limit = node.max_steps or self.env.max_steps
             require(

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worldmodels.utils.checks import require
@@ -10,7 +10,6 @@ from worldmodels.utils.errors import ConfigError
 
 CHANGES_RESULTS = False
 DEFAULT = "evaluation.mean"
-ORDER = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 STAGE = {
     "evaluation": "evaluate",
     "collect": "collect",
@@ -54,9 +53,9 @@ def direction_of(key: str | None, given: str | None = None) -> str:
     return expected
 
 
-def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
-    """Raise `ConfigError` where ``key`` can be no number of the results, where the run ends before its stage, or where
-    it is a held-out figure and nothing is ``measured`` on held-out rollouts.
+def require_reached(key: str | None, reached: Sequence[str], measured: bool) -> None:
+    """Raise `ConfigError` where ``key`` can be no number of the results, where it is of none of the stages that are
+    ``reached``, or where it is a held-out figure and nothing is ``measured`` on held-out rollouts.
     """
     part, dot, _ = (key or DEFAULT).partition(".")
     require(
@@ -71,8 +70,8 @@ def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
     )
     stage = STAGE.get((key or "").split(".")[0])
     require(
-        stage is None or ORDER.index(stage) <= ORDER.index(last_stage),
-        f"objective={key} is of the stage {stage}, and the run ends with stage={last_stage}: expected a figure that "
+        stage is None or stage in reached,
+        f"objective={key} is of the stage {stage}, and the run ends with stage={reached[-1]}: expected a figure that "
         f"the run reaches; set stage={stage}, or another objective",
     )
 
