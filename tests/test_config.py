@@ -31,6 +31,7 @@ from worldmodels.config import (
 from worldmodels.dream import DreamCommand
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.memory.config import NETWORK as MEMORY
+from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.probe import ProbeCommand
 from worldmodels.report import ReportCommand
 from worldmodels.utils import parts
@@ -147,8 +148,9 @@ def test_a_run_can_end_after_any_stage(stage, compose):
 
 
 def test_the_seed_reaches_collecting_unless_it_is_pinned(compose):
-    assert compose("seed=3").collect_seed == 3
-    assert compose("seed=3", "collect.seed=1").collect_seed == 1
+    seed = DECLARED["collect"].seed
+    assert seed(compose("seed=3")) == 3
+    assert seed(compose("seed=3", "collect.seed=1")) == 1
 
 
 @pytest.mark.parametrize(

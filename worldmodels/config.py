@@ -152,11 +152,6 @@ class Config(Settings):
         """Parts that take something from a source in the stages this run goes through."""
         return [part for part in loaded_parts(self.transfer) if STAGES.index(part) <= STAGES.index(self.last_stage)]
 
-    @property
-    def collect_seed(self) -> int:
-        """Seed of the rollouts that V and M are trained on."""
-        return self.seed if self.collect.seed is None else self.collect.seed
-
 
 def _folder(path: str) -> str:
     """Refuses what an unset variable leaves, before Hydra makes folders in the root."""
