@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from worldmodels.cli import one_line, remove_empty_run
-from worldmodels.config import Config, check_parts, conf_dir, plain, register_schema, to_config
+from worldmodels.config import Config, check_parts, conf_dir, job_config, plain, register_schema
 from worldmodels.envs.config import EnvConfig
 from worldmodels.pipeline.source import check_source
 from worldmodels.store.runs import FinishedRun, foreign_code
@@ -328,7 +328,7 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
 
 def _checked(composed: DictConfig) -> Config:
     try:
-        return to_config(_without_hydra(composed))
+        return job_config(_without_hydra(composed), composed.hydra)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
 

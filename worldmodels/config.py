@@ -7,6 +7,7 @@ key in any YAML file or override is an error. Importing this module is enough fo
 import dataclasses
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -177,6 +178,28 @@ def to_config(composed: Any) -> Any:
     """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
     schema = _structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
     return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed)))
+
+
+def job_config(composed: Any, hydra_config: Any) -> Config:
+    """`to_config` of a job, with what the task's own file says (``env.shipped``), from the folders of config files that
+    Hydra has read. ``hydra_config``: Hydra's own node.
+    """
+    config = to_config(composed)
+    sources = hydra_config.runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    shipped = task_file(config.env.name, folders)
+    return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))
+
+
+def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
+    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
+    no arguments of `gymnasium.make` are the task's own.
+    """
+    for folder in (conf_dir(), *folders):
+        if (path := folder / "env" / f"{name}.yaml").is_file():
+            settings = OmegaConf.load(path)
+            return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
+    return {}
 
 
 @functools.cache  # it is only read: a merge begins with a copy

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
-from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
+from worldmodels.config import Config, config_from_json, config_to_json, task_file
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
@@ -144,17 +142,6 @@ def why_unofficial(config: Config) -> str | None:
         elif name not in kwargs or env.kwargs[name] != kwargs[name]:
             reasons.append(f"env.kwargs.{name}={env.kwargs[name]}")
     return ", ".join(reasons) or None
-
-
-def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
-    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
-    no arguments of `gymnasium.make` are the task's own.
-    """
-    for folder in (conf_dir(), *folders):
-        if (path := folder / "env" / f"{name}.yaml").is_file():
-            settings = OmegaConf.load(path)
-            return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
-    return {}
 
 
 def _official(config: Config) -> Config:
