@@ -425,6 +425,21 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
             "opening_step, search",
         ),
         ("vae.epoch=3", "vae.epoch is unknown: expected network, loss, "),
+        (
+            "vae=[a]",
+            "vae=[a] is a list: expected an option of the group, one of cvae, foveal, vae_gan; write for example ",
+        ),
+        ("env=[car_racing]", "env=[car_racing] is a list: expected an option of the group, one of bipedal_walker, "),
+        ("scale={}", "scale={} is a dict: expected an option of the group, one of hour, laptop, "),
+        ("experiment={a: 1}", "experiment={a: 1} is a dict: expected an option of the group, one of dream_score, "),
+        ("vae={a: 1}", "vae.a is unknown: expected network, loss, "),
+        ("vae=1", "vae=1 is no name: expected an option of the group, one of cvae, "),
+        ("memory=null", "memory=null is no name: expected an option of the group, one of mdn_lstm; "),
+        ("logger=[csv,nope]", "logger=nope is unknown: expected an option that --help lists"),
+        (
+            "+vae=foveal",
+            "+vae=foveal adds a second vae: expected an option in the place of the one there is; write vae=",
+        ),
         ("+sed=1", "sed is unknown: expected env, collect, "),
     ],
 )
@@ -432,6 +447,11 @@ def test_what_hydra_refuses_is_said_in_our_words(override, told):
     with pytest.raises(ConfigError) as caught:
         compose_in_python(override)
     assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+
+
+def test_options_of_a_group_of_several_are_combined():
+    assert set(compose_in_python("logger=[csv,tensorboard]").logger) == {"csv", "tensorboard"}
+    assert compose_in_python("vae={epochs: 3}").vae.epochs == 3
 
 
 def test_a_folder_for_outputs_has_a_name():

@@ -28,7 +28,7 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
 from worldmodels.utils.disk import no_folder, trouble
 from worldmodels.utils.errors import ConfigError
-from worldmodels.utils.overrides import spelled_out
+from worldmodels.utils.overrides import require_options, spelled_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -305,6 +305,7 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
             isinstance(override, str) and not override.startswith("-"),
             f"got {override!r}: expected overrides such as 'env=lunar_lander'; for a sweep, call in a loop",
         )
+    require_options(overrides, Config, conf_dir())
     folder = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     register_schema()
     version, application = VersionBase.instance().getbase(), GlobalHydra.instance().hydra
