@@ -11,6 +11,7 @@ from worldmodels.diagnostics.open_loop import STRIDE
 from worldmodels.rollouts.config import RolloutsConfig
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.budgets import budget_of
+from worldmodels.utils.progress import duration
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,3 @@ def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
     """For example: ``expected time of car_racing: 4 min on 2 cores, nothing cached (collect 40 s, vision 90 s)``."""
     parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
     return f"expected time of {name}: {duration(sum(seconds.values()))} on {workers} cores, nothing cached ({parts})"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 40 s, 3 min, 10 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
