@@ -29,6 +29,7 @@ from worldmodels.controller.policy import agent_parameters
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments
 from worldmodels.envs import task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import make_memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
@@ -259,7 +260,7 @@ STAGE = Stage(
         *agent_parts(config),
         parts.target(SEARCH, config.controller.search),
     ],
-    libraries=("torch", "gymnasium", "box2d"),
+    libraries=lambda config: ["torch", *rollout_libraries(config.env)],
     loads="controller",
     length=lambda config: Length(("controller", "generations")),  # a search knows only what it is told
 )

@@ -17,6 +17,7 @@ from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, age
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
@@ -223,6 +224,6 @@ STAGE = Stage(
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
     parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
-    libraries=("torch", "gymnasium", "box2d", "numpy", "opencv-python-headless", "pygame-ce"),
+    libraries=lambda config: ["torch", *rollout_libraries(_official(config).env)],
     finish=_finish,
 )
