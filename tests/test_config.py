@@ -407,7 +407,7 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("vae=cave", "vae=cave is unknown: expected one of cvae, foveal, vae_gan"),
         ("logger=foo", "logger=foo is unknown: expected one of csv, mlflow, none, tensorboard, wandb"),
@@ -443,10 +443,10 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
         ("+sed=1", "sed is unknown: expected env, collect, "),
     ],
 )
-def test_what_hydra_refuses_is_said_in_our_words(override, told):
+def test_what_hydra_refuses_is_said_in_our_words(override, message):
     with pytest.raises(ConfigError) as caught:
         compose_in_python(override)
-    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
 def test_options_of_a_group_of_several_are_combined():

@@ -32,23 +32,23 @@ def greater_is_better(key: str | None) -> bool | None:
     return True if GREATER.fullmatch(key) else False if SMALLER.fullmatch(key) else None
 
 
-def direction_of(key: str | None, given: str | None = None) -> str:
-    """The direction of a sweeper, that of the objective. Raises `ConfigError` where another one is ``given``, or none
-    is and the objective's is not known.
+def direction_of(key: str | None, requested: str | None = None) -> str:
+    """The direction of a sweeper, that of the objective. Raises `ConfigError` where another one is ``requested``, or
+    none is and the objective's is not known.
     """
     greater = greater_is_better(key)
     if greater is None:
         require(
-            given is not None,
+            requested is not None,
             f"objective={key} may be better when greater or when smaller: expected "
             "hydra.sweeper.direction=maximize or hydra.sweeper.direction=minimize",
         )
-        return str(given)
+        return str(requested)
     expected = DIRECTIONS[greater]
     require(
-        given in (None, expected),
+        requested in (None, expected),
         f"objective={key or DEFAULT} is better when {'greater' if greater else 'smaller'}: expected "
-        f"hydra.sweeper.direction={expected}, got {given}",
+        f"hydra.sweeper.direction={expected}, got {requested}",
     )
     return expected
 

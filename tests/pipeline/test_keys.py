@@ -108,6 +108,6 @@ def test_a_key_says_who_draws(overrides, drawn, compose):
 
 def test_what_changed_is_in_the_changelog():
     whole = CHANGELOG.read_text()
-    told = whole.split("### Changes results")[1].split("\n### ")[0]
-    assert all(words in told for words in (*EVERYWHERE.values(), *RENEWED.values()))
+    changes_results = whole.split("### Changes results")[1].split("\n### ")[0]
+    assert all(words in changes_results for words in (*EVERYWHERE.values(), *RENEWED.values()))
     assert all(words in whole for words in ADDED.values())

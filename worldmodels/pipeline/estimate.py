@@ -42,7 +42,7 @@ OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
 FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
 PROBED = 2300.0  # held-out frames a second through the probes of V or of M, seen once on two cores; float32 in any case
 DECODED = 1500.0  # held-out frames a second through V's decoder, likewise
-FORETOLD = 30_000.0  # steps of M a second in open-loop forecasts, likewise
+FORECAST = 30_000.0  # steps of M a second in open-loop forecasts, likewise
 STAGE_SECONDS = 2.0  # starting processes, checking files
 
 
@@ -99,7 +99,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     if config.measure.enabled:
         seconds["vision"] += heldout_frames / DECODED
         futures = 3 * max(1, config.measure.samples)  # of M, of M under mismatched actions, and of the reservoir
-        seconds["memory"] += heldout_frames / STRIDE * max(HORIZONS) * futures / FORETOLD
+        seconds["memory"] += heldout_frames / STRIDE * max(HORIZONS) * futures / FORECAST
     stages = STAGES[: STAGES.index(config.last_stage) + 1]
     return {stage: seconds[stage] + STAGE_SECONDS for stage in stages}
 

@@ -241,9 +241,9 @@ def implied_defaults() -> Iterator[dict[str, Any]]:
     """The defaults that keys made in this context do not name (``unless default``), by setting, as plain values: a key
     stays the same when such a default changes, and results do not. Those of a chosen class are in its code.
     """
-    token = _implied.set(found := {})
+    token = _implied.set(defaults := {})
     try:
-        yield found
+        yield defaults
     finally:
         _implied.reset(token)
 
