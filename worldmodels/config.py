@@ -7,7 +7,6 @@ key in any YAML file or override is an error. Importing this module is enough fo
 import dataclasses
 import functools
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from worldmodels.controller.config import ControllerConfig, EvaluateConfig
 from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
+from worldmodels.envs.shipped import task_file
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import direction_of, require_reached
@@ -187,19 +187,8 @@ def job_config(composed: Any, hydra_config: Any) -> Config:
     config = to_config(composed)
     sources = hydra_config.runtime.config_sources
     folders = [Path(source.path) for source in sources if source.schema == "file"]
-    shipped = task_file(config.env.name, folders)
+    shipped = task_file(config.env.name, [conf_dir(), *folders])
     return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))
-
-
-def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
-    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
-    no arguments of `gymnasium.make` are the task's own.
-    """
-    for folder in (conf_dir(), *folders):
-        if (path := folder / "env" / f"{name}.yaml").is_file():
-            settings = OmegaConf.load(path)
-            return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
-    return {}
 
 
 @functools.cache  # it is only read: a merge begins with a copy

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from worldmodels.config import Config, config_from_json, config_to_json, task_file
+from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
+from worldmodels.envs.shipped import task_file
 from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
@@ -133,7 +134,7 @@ def why_unofficial(config: Config) -> str | None:
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
     env = config.env
-    shipped = env.shipped or task_file(env.name)
+    shipped = env.shipped or task_file(env.name, [conf_dir()])
     if env.id != shipped.get("id", env.id):
         reasons.append(f"env.id={env.id}")
     kwargs = shipped.get("kwargs", {})
