@@ -23,7 +23,7 @@ def _random(config: Any) -> bool:
     return getattr(config, "recorded", None) is None
 
 
-def _recorded(source: str) -> str:
+def _recorded(source: str, _: Any) -> str:
     """What recorded rollouts count as: what their files hold."""
     from worldmodels.rollouts.recorded import digest
 
