@@ -167,10 +167,12 @@ class Run:
         """V, M and C together, for one episode at a time. C is the one that is scored."""
         from worldmodels.controller import agent
         from worldmodels.envs import task_spec
+        from worldmodels.pipeline.export import warn_of_other_code
 
+        warn_of_other_code(self.finished)
         controller = self.finished.controller  # the very V and M that it was searched with
-        memory = controller.parent("memory").weights if agent.remembers(self.config) else None
-        vision, spec = controller.parent("vision").weights, task_spec(self.config.env)
+        memory = self.finished.parent(controller, "memory").weights if agent.remembers(self.config) else None
+        vision, spec = self.finished.parent(controller, "vision").weights, task_spec(self.config.env)
         return Agent(agent.Agent(self.config, spec, vision, memory), self.controller.agent)
 
     def dream(self, temperature: float = 1.0, **settings: Any) -> "DreamEnv":

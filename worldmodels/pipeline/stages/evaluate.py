@@ -25,8 +25,9 @@ from worldmodels.rollouts.executor import Executor, Results, one_thread
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
 from worldmodels.rollouts.policies.uniform import Uniform
 from worldmodels.store.artifacts import RECORD, WEIGHTS, locked
-from worldmodels.store.fingerprint import digest, fingerprint
+from worldmodels.store.fingerprint import Code, digest, fingerprint
 from worldmodels.store.journal import Journal
+from worldmodels.transfer.weights import left_out
 from worldmodels.utils import interrupts, media
 from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import Failure
@@ -122,10 +123,16 @@ def run(
 
 def episodes_of(config: Config) -> dict[str, Any]:
     """What the return of an episode depends on besides the weights and its number, for JSON."""
+    settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+    return {**settings, "code": digest(code_of(config))}
+
+
+def code_of(config: Config) -> Code:
+    """The code that scores an agent, as the store keeps it of the stage's artifacts."""
     with implied_defaults() as defaults:
-        settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+        STAGE.inputs(config)
     modules = [__name__, *(path.rpartition(".")[0] for path in STAGE.parts(config))]
-    return {**settings, "code": digest({**fingerprint(modules, libraries_of(STAGE, config)), "defaults": defaults})}
+    return {**fingerprint(modules, libraries_of(STAGE, config)), "defaults": defaults}
 
 
 def why_unofficial(config: Config) -> str | None:
@@ -167,15 +174,15 @@ def _seed(config: Config, number: int) -> int:
 
 
 def film(config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal) -> None:
-    """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees, V's reconstruction of
-    it.
+    """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees and, where V has its
+    decoder, V's reconstruction of it.
     """
     with one_thread(), torch.inference_mode():  # as it was scored, bit for bit
         _film(config, vision, memory, agent_parameters(load_file(controller)), journal)
 
 
 def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
-    config = _official(config)
+    config, decodes = _official(config), not left_out(vision)
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
         agent = Agent(config, env.task_spec, vision, memory)
@@ -186,8 +193,10 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
         while not done:
             action = agent.act([0], frame[None])[0]
             if step % skip == 0:
-                reconstruction = to_pixels(agent.vision.decode(agent.z))[0].numpy()
-                pictures.append(media.beside([env.render(), frame, reconstruction], height=256))
+                seen = [env.render(), frame]
+                if decodes:
+                    seen.append(to_pixels(agent.vision.decode(agent.z))[0].numpy())
+                pictures.append(media.beside(seen, height=256))
             frame, _, terminated, truncated, _ = env.step(action)
             step, done = step + 1, terminated or truncated
         fps = round(env.task_spec.fps / skip)
