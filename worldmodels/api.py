@@ -169,6 +169,10 @@ class Run:
         from worldmodels.envs import task_spec
         from worldmodels.pipeline.export import warn_of_other_code
 
+        require(
+            not agent.knows(self.config),
+            f"{self.folder} has a C that reads the true state, which no frame tells: expected one of z and h",
+        )
         warn_of_other_code(self.finished)
         controller = self.finished.controller  # the very V and M that it was searched with
         memory = self.finished.parent(controller, "memory").weights if agent.remembers(self.config) else None

@@ -63,9 +63,9 @@ def evaluate(composed: DictConfig) -> None:
         stack.enter_context(writing("an evaluation", folder))
         executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
         loggers = stack.enter_context(contextlib.closing(tensorboard(folder)))
-        vision = run.parent(controller, "vision")
-        memory = run.parent(controller, "memory") if "memory" in controller.manifest["parents"] else None
-        agent = (vision.weights, memory.weights if memory else None, controller.weights)
+        parents = controller.manifest["parents"]
+        vision, memory = (run.parent(controller, role) if role in parents else None for role in ("vision", "memory"))
+        agent = (vision.weights if vision else None, memory.weights if memory else None, controller.weights)
         contents = {part.manifest["stage"]: part.content for part in (vision, memory, controller) if part}
         take_over(folder, run.folder / "evaluations", {**contents, **stage.episodes_of(config)})
         journal = Journal(folder, loggers, "evaluate")

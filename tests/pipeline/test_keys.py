@@ -40,6 +40,7 @@ READERS = {  # stages that read a setting whose default no key names
     "trainer.gradient_clip_val": {"vision"},
     "vae.frames": {"vision", "encode", "heldout_encode"},
     "collect.recorded": {"collect"},
+    "controller.readout": {"controller"},
     "controller.search": {"controller"},
     "controller.validate_every": {"controller"},
     "env.discrete": {"controller", "evaluate"},

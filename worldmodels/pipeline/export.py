@@ -43,9 +43,11 @@ def export(run: FinishedRun, folder: Path, half: bool = False, decoder: bool = F
     _require_free(folder)
     config, controller = run.config, run.controller
     models = {role: run.parent(controller, role) for role in agent_models(config)}
-    network = make_vision(config, models["vision"].weights)
-    left_out = [] if decoder else unread(network)
-    exact = {name for name, _ in network.named_buffers()}
+    left_out, exact = [], set()
+    if "vision" in models:
+        network = make_vision(config, models["vision"].weights)
+        left_out = [] if decoder else unread(network)
+        exact = {name for name, _ in network.named_buffers()}
 
     shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
     (folder / RESULTS).unlink(missing_ok=True)

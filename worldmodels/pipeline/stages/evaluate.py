@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
+from worldmodels.controller.inputs import privileged
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
@@ -66,7 +67,7 @@ class RandomEpisodes:
 
 
 def run(
-    config: Config, vision: Path, memory: Path | None, controller: Path, executor: Executor, journal: Journal
+    config: Config, vision: Path | None, memory: Path | None, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
     """Score the agent, called ``mean`` (the result), ``best`` and a random agent. Returns the summary.
 
@@ -138,6 +139,8 @@ def code_of(config: Config) -> Code:
 def why_unofficial(config: Config) -> str | None:
     """What makes the score of these episodes no score of the task as it ships; None where nothing does."""
     reasons = []
+    if reason := privileged(config.controller):
+        reasons.append(reason)
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
     env = config.env
@@ -173,7 +176,7 @@ def _seed(config: Config, number: int) -> int:
     return episode_seed(config.seed, "evaluate", 0, number)
 
 
-def film(config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal) -> None:
+def film(config: Config, vision: Path | None, memory: Path | None, controller: Path, journal: Journal) -> None:
     """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees and, where V has its
     decoder, V's reconstruction of it.
     """
@@ -181,8 +184,8 @@ def film(config: Config, vision: Path, memory: Path | None, controller: Path, jo
         _film(config, vision, memory, agent_parameters(load_file(controller)), journal)
 
 
-def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
-    config, decodes = _official(config), not left_out(vision)
+def _film(config: Config, vision: Path | None, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
+    config, decodes = _official(config), vision is not None and not left_out(vision)
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
         agent = Agent(config, env.task_spec, vision, memory)
@@ -191,7 +194,8 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
         pictures, step, done = [], 0, False
         skip = max(1, round(env.task_spec.fps / FILM_FPS))
         while not done:
-            action = agent.act([0], frame[None])[0]
+            known = [env.known()[None]] if agent.knows else []
+            action = agent.act([0], frame[None], *known)[0]
             if step % skip == 0:
                 seen = [env.render(), frame]
                 if decodes:
@@ -208,12 +212,17 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
     media.write_mp4(journal.folder / FILM, pictures, fps)  # last: where it is, all of it is
 
 
-def _agent(work: Work) -> tuple[Path, Path | None, Path]:
-    return work.path("vision") / WEIGHTS, work.weights("memory"), work.path("controller") / WEIGHTS
+def _agent(work: Work) -> tuple[Path | None, Path | None, Path]:
+    return work.weights("vision"), work.weights("memory"), work.path("controller") / WEIGHTS
 
 
 def try_film(
-    config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal, lock: AbstractContextManager
+    config: Config,
+    vision: Path | None,
+    memory: Path | None,
+    controller: Path,
+    journal: Journal,
+    lock: AbstractContextManager,
 ) -> None:
     """`film` under ``lock``, unless there is a whole one. A film that fails is a warning: the score stands."""
     try:
