@@ -39,6 +39,7 @@ READERS = {  # stages that read a setting whose default no key names
     "trainer.accumulate_grad_batches": {"vision", "memory"},
     "trainer.gradient_clip_val": {"vision"},
     "vae.frames": {"vision", "encode", "heldout_encode"},
+    "collect.mix": {"collect"},
     "collect.recorded": {"collect"},
     "controller.readout": {"controller"},
     "controller.search": {"controller"},

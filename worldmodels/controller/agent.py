@@ -1,7 +1,7 @@
 """The agent: V sees, M remembers, C acts; in many episodes at once."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from worldmodels.utils.checks import require
 from worldmodels.vision.config import NETWORK as VISION
 from worldmodels.vision.inference import FrameEncoder
 
+Disturb = Callable[[Sequence[int], np.ndarray], np.ndarray]  # slots and actions (n, A) -> (n, A)
 ROWS = 16  # of a batch of V and M; part of what a return depends on, to float rounding
 
 
@@ -135,25 +136,34 @@ class Agent:
             self.state = put(self.state, torch.tensor([slot]), self.memory.initial_state(1))
 
     @torch.inference_mode()
-    def act(self, slots: Sequence[int], frames: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    def act(
+        self,
+        slots: Sequence[int],
+        frames: np.ndarray,
+        known: np.ndarray | None = None,
+        *,
+        disturb: Disturb | None = None,
+    ) -> np.ndarray:
         """frames: (n, 64, 64, 3) uint8 -> actions (n, A) float32, as `ActionCodec` has them. C sees h of the frames
-        before these; then M takes the step. ``known``: the true states, (n, K), where C reads them.
+        before these; then M takes the step. ``known``: the true states, (n, K), where C reads them. ``disturb`` makes
+        other actions of C's, which are then the ones taken.
         """
         if self.knows:
             assert known is not None
-            return self._decide(slots, torch.from_numpy(known))
+            return self._decide(slots, torch.from_numpy(known), disturb)
         self.z = self.encode(frames).mu
         if self.state is None:
-            return self._decide(slots, self.z)
+            return self._decide(slots, self.z, disturb)
         rows = torch.tensor(slots)
         state = take(self.state, rows)
-        actions = self._decide(slots, controller_input(self.inputs, self.z, state))
+        actions = self._decide(slots, controller_input(self.inputs, self.z, state), disturb)
         self.state = put(self.state, rows, self._remember(self.z, torch.from_numpy(actions), state))
         return actions
 
-    def _decide(self, slots: Sequence[int], x: torch.Tensor) -> np.ndarray:
+    def _decide(self, slots: Sequence[int], x: torch.Tensor, disturb: Disturb | None) -> np.ndarray:
         """x: (n, D), what C sees in these slots -> actions (n, A)."""
-        return self.actions.decide(self.controllers(slots, x.numpy().astype(np.float64)))
+        actions = self.actions.decide(self.controllers(slots, x.numpy().astype(np.float64)))
+        return actions if disturb is None else disturb(slots, actions)
 
     def _remember(self, z: torch.Tensor, actions: torch.Tensor, state: State) -> State:
         """M's step, in batches of one shape."""

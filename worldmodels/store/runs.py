@@ -8,7 +8,7 @@ from typing import Any
 
 from worldmodels.config import Config, config_from_json
 from worldmodels.migrations import migrated_figures
-from worldmodels.store.artifacts import Artifact, verified
+from worldmodels.store.artifacts import Artifact, load_artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
 from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.overrides import part_keys
@@ -49,14 +49,15 @@ class FinishedRun:
             path = self.folder / self.results["artifacts"] / stage / self.results["stages"][stage]["artifact"]
             return self._verified(path)
         except (KeyError, TypeError, FileNotFoundError):
-            if self.exported:
-                raise ConfigError(
-                    f"{self.folder} holds an exported agent, without the {stage} stage: expected the run that it comes "
-                    "from"
-                ) from None
-            raise ConfigError(
-                f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
-            ) from None
+            raise self._without(stage) from None
+
+    def manifest(self, stage: str) -> dict[str, Any]:
+        """The manifest of a stage's artifact, without a look at its files."""
+        try:
+            name = self.results["stages"][stage]["artifact"]
+            return load_artifact(self.folder / self.results["artifacts"] / stage / name).manifest
+        except (KeyError, TypeError, FileNotFoundError):
+            raise self._without(stage) from None
 
     def heldout_folder(self, name: str) -> Path | None:
         """The folder of one of the run's artifacts of held-out rollouts, or None where it is not there. Raises
@@ -73,6 +74,15 @@ class FinishedRun:
             return self._verified(path)
         except FileNotFoundError:
             raise DamagedFile(f"{path} is missing: {self._fix}") from None
+
+    def _without(self, stage: str) -> ConfigError:
+        if self.exported:
+            return ConfigError(
+                f"{self.folder} holds an exported agent, without the {stage} stage: expected the run that it comes from"
+            )
+        return ConfigError(
+            f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
+        )
 
     def _verified(self, path: Path) -> Artifact:
         return verified(path, self._fix)
