@@ -68,7 +68,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
     source = check_source(config, lambda others: _composed([*others, *paths], config_dir))
     check_parts(config)
 
-    from worldmodels.pipeline.job import run_job  # only now, as it takes long to import
+    from worldmodels.pipeline.iterations import run_rounds  # only now, as it takes long to import
 
     folder = Path(hydra_config.run.dir).absolute()
     try:
@@ -82,7 +82,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
             for name, part in (("config", _without_hydra(composed)), ("hydra", hydra_config)):
                 _write(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
             _write(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
-            run_job(config, source, folder)
+            run_rounds(config, source, folder)
     except ConfigError:
         remove_empty_run(folder)
         raise

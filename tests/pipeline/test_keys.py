@@ -41,6 +41,7 @@ READERS = {  # stages that read a setting whose default no key names
     "vae.frames": {"vision", "encode", "heldout_encode"},
     "collect.mix": {"collect"},
     "collect.recorded": {"collect"},
+    "controller.after": {"controller"},
     "controller.readout": {"controller"},
     "controller.search": {"controller"},
     "controller.validate_every": {"controller"},

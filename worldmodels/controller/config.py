@@ -65,6 +65,14 @@ class ControllerConfig(Settings):
     population: Annotated[int, Setting("Individuals of a generation.", at_least=4)] = 32
     rollouts: Annotated[int, Setting("Episodes of each individual.", at_least=1)] = 2
     generations: Annotated[int, Setting("Generations of the search.", at_least=1)] = 20
+    after: Annotated[
+        int,
+        Setting(
+            "Generations of an earlier search that this one goes on from: it meets other episodes than they did.",
+            at_least=0,
+            counts="unless default",
+        ),
+    ] = 0
     max_steps: Annotated[
         int | None,
         Setting("Limit of an episode of the search; null takes env.max_steps.", unit="steps of the task", at_least=1),

@@ -27,12 +27,12 @@ from worldmodels.utils.disk import writing
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, source: Config | None, folder: Path) -> float | None:
+def run_job(config: Config, source: Config | None, folder: Path, noted: Path | None = None) -> float | None:
     """Run the stages of one job and write its results into ``folder``: ``results.json`` after each stage, so that a
-    later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns the job's
-    objective.
+    later failure loses nothing. ``source``: the config of the source task, if one is to be trained; ``noted``: the
+    folder that Hydra made, if it is another one. Returns the job's objective.
     """
-    config = _with_task_file(config, folder)
+    config = _with_task_file(config, noted or folder)
     for line in without_effect(config):
         log.warning(line)
     store = Store(Path(config.paths.outputs) / "artifacts")

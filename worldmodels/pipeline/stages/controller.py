@@ -86,7 +86,8 @@ def run(
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
     readout = _readout(config, memory, encoded, dataset, folder)
     scaling = _scaling(config, outputs, memory, encoded, dataset, folder)
-    search = PhasedSearch(*_searched(config), outputs, scaling, config.seed, start)
+    seed = config.seed if not settings.after else episode_seed(config.seed, "controller", 4, settings.after)
+    search = PhasedSearch(*_searched(config), outputs, scaling, seed, start)
 
     def controller(searched: np.ndarray) -> np.ndarray:
         return searched if readout is None else readout.to_controller(searched, outputs)
@@ -117,7 +118,7 @@ def run(
         max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
         inputs = search.inputs if readout is None else list(settings.inputs)
         work = _episodes(config, inputs, vision, memory, max_steps, patience)
-        seeds = _seeds(config, 1, generation, count=phase.rollouts or settings.rollouts)
+        seeds = _seeds(config, 1, settings.after + generation, count=phase.rollouts or settings.rollouts)
         returns = _returns(work, controller(search.narrow(search.ask())), seeds, executor, f"generation {generation}")
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
