@@ -50,6 +50,7 @@ REFUSED = [
     ("dream run=nowhere", "nowhere is no run"),
     ("dream run=nowhere temperature=hot", "temperature=hot is no number"),
     ("probe run=nowhere", "nowhere is no run"),
+    ("export run=nowhere to=folder", "nowhere is no run"),
     ("probe run=nowhere scored=2", "scored=2.0 is out of range"),
     ("report runs=[]", "is no pattern"),
     ("report runs=nowhere", "matches no finished run"),

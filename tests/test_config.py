@@ -30,6 +30,7 @@ from worldmodels.config import (
 )
 from worldmodels.dream import DreamCommand
 from worldmodels.evaluate import EvaluateCommand
+from worldmodels.export import ExportCommand
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.probe import ProbeCommand
@@ -38,8 +39,8 @@ from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
 
 COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "probe": ProbeCommand}
-COMMANDS |= {"benchmark": BenchmarkCommand, "report": ReportCommand}
-NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"], "probe": ["run=x"]}
+COMMANDS |= {"benchmark": BenchmarkCommand, "report": ReportCommand, "export": ExportCommand}
+NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"], "probe": ["run=x"], "export": ["run=x", "to=y"]}
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(conf_dir().glob("*/*.yaml"))]
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
 SCALES = ("smoke", "sweep", "quick", "laptop", "paper")

@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from worldmodels.controller.config import ControllerConfig, EvaluateConfig
+from worldmodels.controller.inputs import privileged
 from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.shipped import task_file
@@ -22,6 +23,7 @@ from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import direction_of, require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
+from worldmodels.rollouts.iteration import IterationConfig
 from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
 from worldmodels.transfer.budgets import loaded_parts, memory_steps
 from worldmodels.transfer.config import TransferConfig, strategy_label
@@ -84,6 +86,16 @@ class Config(Settings):
     scale: Annotated[str, Setting("Name of the budgets, in folders and tables.", counts="never")] = "paper"
     stage: Annotated[str, Setting("The last stage to run.", options=("all", *STAGES), counts="never")] = "all"
     seed: Annotated[int, Setting("Seed of every random stream.", at_least=0)] = 0
+    iterations: Annotated[
+        int,
+        Setting(
+            "Rounds of the iterative procedure (Ha & Schmidhuber 2018, section 5): after the first, the agent collects "
+            "and V, M and the search go on.",
+            at_least=1,
+            counts="never",
+        ),
+    ] = 1
+    iteration: IterationConfig = field(default_factory=IterationConfig)
     objective: Annotated[
         str | None,
         Setting(
@@ -125,6 +137,16 @@ class Config(Settings):
                 f"env.action_repeat={self.env.action_repeat} leaves one frame of {node.node}.max_steps={limit}: "
                 f"expected a smaller number; set env.action_repeat below {limit}",
             )
+        require(
+            self.iterations == 1 or STAGES.index(self.last_stage) >= STAGES.index("controller"),
+            f"iterations={self.iterations} needs an agent that collects, which stage={self.stage} does not reach: "
+            "expected stage=controller or a later one",
+        )
+        require(
+            self.iterations == 1 or privileged(self.controller) is None,
+            f"iterations={self.iterations} goes on from the agent, and {privileged(self.controller)}: expected "
+            "iterations=1",
+        )
         steps = memory_steps(self)
         require(
             STAGES.index(self.last_stage) < STAGES.index("memory")

@@ -29,9 +29,9 @@ def train(composed: DictConfig) -> float | None:
     source = check_source(config)
     check_parts(config)
 
-    from worldmodels.pipeline.job import run_job
+    from worldmodels.pipeline.iterations import run_rounds
 
-    return run_job(config, source, Path(HydraConfig.get().runtime.output_dir))
+    return run_rounds(config, source, Path(HydraConfig.get().runtime.output_dir))
 
 
 class _Command(ModuleType):

@@ -16,3 +16,10 @@ def open_inputs(config: "ControllerConfig", generation: int) -> list[str]:
 def read_inputs(config: "ControllerConfig") -> list[str]:
     """What C reads at the end of the search: those of ``controller.inputs`` that open within its generations."""
     return open_inputs(config, config.generations)
+
+
+def privileged(config: "ControllerConfig") -> str | None:
+    """What makes C no agent that was trained on pixels; None where nothing does."""
+    if "state" in config.inputs:
+        return "C reads the true state"
+    return "C acts on a read-out fitted to the true state" if config.readout else None

@@ -30,6 +30,7 @@ class BipedalWalker(Task):
         *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part),
     )
     motions = ("velocity_x", "velocity_y", "hull_angular_velocity")
+    acted_on = state_names[:24]  # what the task itself observes
 
     def begin(self) -> None:
         """Note from where to where each piece of ground reaches."""

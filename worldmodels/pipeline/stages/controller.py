@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,21 @@ from worldmodels.controller.agent import (
     check_inputs,
     input_size,
     input_sizes,
+    known_size,
+    knows,
     remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig
-from worldmodels.controller.inputs import read_inputs
+from worldmodels.controller.inputs import privileged, read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
-from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments
-from worldmodels.envs import task_spec
+from worldmodels.controller.readout import ReadOut, fit
+from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, seen, spread, state_moments
+from worldmodels.envs import task_class, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import make_memory
+from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, one_thread
@@ -39,12 +44,15 @@ from worldmodels.store.artifacts import WEIGHTS, Length
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
 from worldmodels.utils import parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.progress import Progress, duration
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
+READOUT = "readout.safetensors"
+FITTED = 500  # rollouts at most that a read-out is fitted to
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Source:
 
 def run(
     config: Config,
-    vision: Path,
+    vision: Path | None,
     memory: Path | None,
     outputs: int,
     source: Source | None,
@@ -65,20 +73,27 @@ def run(
     folder: Path,
     journal: Journal,
     encoded: Path | None = None,
+    dataset: Path | None = None,
 ) -> dict[str, Any]:
     """Write ``weights.safetensors`` with the search's ``mean``, its ``best`` individual, and the ``agent``: the mean
     that validated best, or the last one. A row of the journal is a finished generation; its ``fitness`` restores the
     search. ``source``: whose agent the search starts from. ``encoded``: rollouts as V sees them, to standardise C's
-    inputs.
+    inputs; ``dataset``: the same with their true states, for a C that knows them or a read-out of them.
     """
-    settings, sizes = config.controller, input_sizes(config)
+    settings = config.controller
     start = None
     if source:
         source_agent = agent_parameters(load_file(source.weights))
         start = warm_start(source_agent, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    scaling = _scaling(config, outputs, memory, encoded, folder)
-    search = PhasedSearch(settings, sizes, outputs, scaling, config.seed, start)
+    readout = _readout(config, memory, encoded, dataset, folder)
+    scaling = _scaling(config, outputs, memory, encoded, dataset, folder)
+    seed = config.seed if not settings.after else episode_seed(config.seed, "controller", 4, settings.after)
+    search = PhasedSearch(*_searched(config), outputs, scaling, seed, start)
+
+    def controller(searched: np.ndarray) -> np.ndarray:
+        return searched if readout is None else readout.to_controller(searched, outputs)
+
     journal.rewind(generations=settings.generations)
     incumbent = Incumbent(search.mean)
     finished = journal.rows("generations")
@@ -103,9 +118,10 @@ def run(
             log.info("  %s", announcement)
         phase = phase_at(settings, generation)
         max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
-        work = _episodes(config, search.inputs, vision, memory, max_steps, patience)
-        seeds = _seeds(config, 1, generation, count=phase.rollouts or settings.rollouts)
-        returns = _returns(work, search.narrow(search.ask()), seeds, executor, f"generation {generation}")
+        inputs = search.inputs if readout is None else list(settings.inputs)
+        work = _episodes(config, inputs, vision, memory, max_steps, patience)
+        seeds = _seeds(config, 1, settings.after + generation, count=phase.rollouts or settings.rollouts)
+        returns = _returns(work, controller(search.narrow(search.ask())), seeds, executor, f"generation {generation}")
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
         row = {
@@ -116,10 +132,10 @@ def run(
             "std": float(fitness.std(ddof=1)),
         }
         if settings.validate_every and generation % settings.validate_every == 0:
-            validation_work = _episodes(config, search.inputs, vision, memory, config.env.max_steps, None)
+            validation_work = _episodes(config, inputs, vision, memory, config.env.max_steps, None)
             validation_seeds = _seeds(config, 3, count=settings.validation_episodes)
             [scores] = _returns(
-                validation_work, search.narrow(search.mean)[None], validation_seeds, executor, "validation"
+                validation_work, controller(search.narrow(search.mean))[None], validation_seeds, executor, "validation"
             )
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
             incumbent.consider(search.mean, row["validation"])
@@ -135,14 +151,20 @@ def run(
             row,
         )
     agent = search.mean if incumbent.score is None else incumbent.parameters
-    save_file({"mean": search.mean, "best": search.best, "agent": agent}, folder / WEIGHTS)
+    kept = {"mean": search.mean, "best": search.best, "agent": agent}
+    save_file({name: controller(parameters) for name, parameters in kept.items()}, folder / WEIGHTS)
     ended = _end(settings, search.generation, spent, incumbent.score)
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
 
 
 def check(config: Config, outputs: int) -> None:
     """Raise `ConfigError` where the search cannot be made, before anything is trained for it."""
-    check_phases(config.controller, input_sizes(config), outputs, config.seed)
+    require(
+        privileged(config.controller) is None or "controller" not in config.transfer.load,
+        f"transfer={config.transfer.name} starts from a source's C, and {privileged(config.controller)}: expected "
+        "another strategy, for example transfer=scratch",
+    )
+    check_phases(*_searched(config), outputs, config.seed)
 
 
 @dataclass
@@ -172,23 +194,34 @@ def _seconds_left(settings: ControllerConfig, generation: int, spent: float, las
     return min(limit, (settings.generations - generation) * last)
 
 
-def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | None, folder: Path) -> Scaling:
+def _searched(config: Config) -> tuple[ControllerConfig, dict[str, int]]:
+    """The settings of the search with what the searched C's read, and the sizes of it: with a read-out, the state."""
+    if not config.controller.readout:
+        return config.controller, input_sizes(config)
+    return dataclasses.replace(config.controller, inputs=["state"], readout=False), {"state": known_size(config)}
+
+
+def _scaling(
+    config: Config, outputs: int, memory: Path | None, encoded: Path | None, dataset: Path | None, folder: Path
+) -> Scaling:
     """The search's coordinates, stored in the artifact so that an interrupted search resumes with the same ones."""
     path = folder / SCALING
     if not config.controller.standardise:
-        return Scaling.none(input_size(config), outputs)
+        return Scaling.none(sum(_searched(config)[1].values()), outputs)
     if not path.exists():
-        assert encoded is not None
-        store = RolloutStore(encoded)
-        rollouts = np.linspace(0, len(store) - 1, min(ROLLOUTS, len(store))).astype(int)
-        mu, actions = ([store.read(rollout, name) for rollout in rollouts] for name in ("mu", "actions"))
-        network = make_memory(config, task_spec(config.env).action_size, memory).eval() if memory else None
-        if network is not None:
-            check_inputs(config, network)
-        with one_thread():
-            mean, std = input_moments(
-                read_inputs(config.controller), network, mu, actions, config.controller.least_deviation
-            )
+        if privileged(config.controller) is not None:  # a read-out is in the coordinates of what it reads out
+            assert dataset is not None
+            mean, std = state_moments([states for _, states in _states(config, dataset, ROLLOUTS)])
+        else:
+            assert encoded is not None
+            store = RolloutStore(encoded)
+            rollouts = spread(len(store), ROLLOUTS)
+            mu, actions = ([store.read(rollout, name) for rollout in rollouts] for name in ("mu", "actions"))
+            network = _memory(config, memory)
+            with one_thread():
+                mean, std = input_moments(
+                    read_inputs(config.controller), network, mu, actions, config.controller.least_deviation
+                )
         partial = path.with_suffix(".partial")
         save_file({"mean": mean, "std": std}, partial)
         partial.replace(path)
@@ -196,8 +229,40 @@ def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | 
     return Scaling(moments["mean"], moments["std"], outputs)
 
 
+def _memory(config: Config, weights: Path | None) -> Memory | None:
+    network = make_memory(config, task_spec(config.env).action_size, weights).eval() if weights else None
+    if network is not None:
+        check_inputs(config, network)
+    return network
+
+
+def _states(config: Config, dataset: Path, most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Numbers of so many rollouts at most, and the true state of each as a controller knows it, (T, K)."""
+    store, task = RolloutStore(dataset), task_class(config.env)
+    for rollout in spread(len(store), most):
+        yield rollout, task.known(store.read(rollout, "states"))
+
+
+def _readout(
+    config: Config, memory: Path | None, encoded: Path | None, dataset: Path | None, folder: Path
+) -> ReadOut | None:
+    """Stored in the artifact, as the search's coordinates are; None where C acts on its inputs themselves."""
+    if not config.controller.readout:
+        return None
+    path = folder / READOUT
+    if not path.exists():
+        assert encoded is not None and dataset is not None
+        store, network, inputs = RolloutStore(encoded), _memory(config, memory), read_inputs(config.controller)
+        with one_thread():
+            fit(
+                (seen(inputs, network, store.read(rollout, "mu"), store.read(rollout, "actions")), states)
+                for rollout, states in _states(config, dataset, FITTED)
+            ).save(path)
+    return ReadOut.load(path)
+
+
 def _episodes(
-    config: Config, inputs: list[str], vision: Path, memory: Path | None, max_steps: int, patience: int | None
+    config: Config, inputs: list[str], vision: Path | None, memory: Path | None, max_steps: int, patience: int | None
 ) -> AgentEpisodes:
     """Work for C's that read these inputs only: without an open input from M, M does not run."""
     config = dataclasses.replace(config, controller=dataclasses.replace(config.controller, inputs=inputs, phases=[]))
@@ -243,15 +308,25 @@ def _inputs(config: Config) -> dict[str, Any]:
 
 def _build(work: Work) -> dict[str, Any]:
     source = Source(work.parents["source"].weights, work.source_outputs or 0) if "source" in work.parents else None
-    models = work.path("vision") / WEIGHTS, work.weights("memory")
-    encoded = work.path("encoded") if "encoded" in work.parents else None
+    models = work.weights("vision"), work.weights("memory")
+    rollouts = [work.path(role) if role in work.parents else None for role in ("encoded", "dataset")]
     outputs = work.spec.outputs
-    return run(work.config, *models, outputs, source, work.executor, work.folder, work.journal, encoded)
+    return run(work.config, *models, outputs, source, work.executor, work.folder, work.journal, *rollouts)
+
+
+def _parents(config: Config) -> dict[str, str]:
+    search = config.controller
+    parents = agent_models(config)
+    if search.readout or (search.standardise and not knows(config)):
+        parents |= {"encoded": "encode"}
+    if search.readout or (search.standardise and knows(config)):
+        parents |= {"dataset": "collect"}
+    return parents
 
 
 STAGE = Stage(
     name="controller",
-    parents=lambda config: agent_models(config) | ({"encoded": "encode"} if config.controller.standardise else {}),
+    parents=_parents,
     inputs=_inputs,
     build=_build,
     label=strategy,
