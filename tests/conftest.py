@@ -14,7 +14,6 @@ import hydra
 import numpy as np
 import pytest
 import schedule
-import torch
 from helpers import Commands, Finished
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
@@ -26,8 +25,15 @@ from worldmodels.config import Config, conf_dir, register_schema, to_config
 from worldmodels.rollouts.storage import write_index, write_rollout
 
 NODES = {each.name for each in dataclasses.fields(Config)}
-torch.set_num_threads(1)
-gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
+os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
+
+
+def pytest_collection_finish() -> None:
+    """In the processes that run tests: the one that hands them out need not load PyTorch."""
+    import torch
+
+    torch.set_num_threads(1)
+    gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,9 +82,9 @@ def _is_value(override: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """A process that has the libraries and forks the commands."""
-    process = Warm()
+    process = Warm(_of_all_workers(tmp_path_factory) / "warm")
     yield process
     process.close()
 

@@ -4,6 +4,8 @@ A forked command is a process with a session, an exit code and an output of its 
 over a Unix socket: a JSON object of the working folder, of the environment and of what follows ``python``
 (``-m MODULE …`` or ``FILE …``), with a pipe for what it prints and one for what becomes of it: its number first, at its
 end its wait status. What it starts first of a fork server or of a worker has the libraries from the beginning too.
+
+All workers of a test run share the one process: the first that needs it starts it, and it ends with the last.
 """
 
 import contextlib
@@ -17,16 +19,19 @@ import re
 import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import util
 from pathlib import Path
 from typing import Any, NoReturn
 
+import filelock
 from joblib.externals.loky.backend import fork_exec
 
 ROOT = Path(__file__).parents[1]
@@ -86,16 +91,32 @@ class Command:
 
 
 class Warm:
-    """The process that forks; it ends with the one that started it."""
+    """The process that forks, which all that name one folder share; it ends with the last of them."""
 
-    def __init__(self) -> None:
-        self._requests, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())],
-            env={**os.environ, **ONE_THREAD},
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests = socket.socket(socket.AF_UNIX)
+        with filelock.FileLock(folder / "lock"):
+            address = folder / "address"
+            try:
+                self._requests.connect(address.read_text())
+            except OSError:  # there is none yet, or it has ended
+                address.write_text(self._started())
+                self._requests.connect(address.read_text())
+
+    def _started(self) -> str:
+        """Start the process. Returns the address at which it listens."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            address = os.path.join(tempfile.mkdtemp(prefix="warm"), "socket")  # an address is of 107 letters at most
+            listener.bind(address)
+            listener.listen()
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(listener.fileno())],
+                env={**os.environ, **ONE_THREAD},
+                pass_fds=[listener.fileno()],
+            )
+        return address
 
     def start(
         self,
@@ -117,20 +138,32 @@ class Warm:
 
     def close(self) -> None:
         self._requests.close()
-        self._process.wait(timeout=60)
+        if self._process is not None:
+            self._process.wait(timeout=600)  # for those that share it
 
 
-def serve(requests: socket.socket) -> dict[str, Any]:
+def serve(listener: socket.socket) -> dict[str, Any]:
     """Fork a process for each request; in that process alone this returns what to run."""
+    clients: list[socket.socket] = []
     while True:
-        message, pipes, *_ = socket.recv_fds(requests, LONGEST_REQUEST, 2)
+        ready, *_ = select.select([listener, *clients], [], [])
+        if listener in ready:
+            clients.append(listener.accept()[0])
+            continue
+        message, pipes, *_ = socket.recv_fds(ready[0], LONGEST_REQUEST, 2)
         if not message:
-            os._exit(0)
+            clients.remove(ready[0])
+            ready[0].close()
+            if not clients and not select.select([listener], [], [], 0)[0]:
+                shutil.rmtree(Path(listener.getsockname()).parent)
+                os._exit(0)
+            continue
         if os.fork() == 0:
             break
         for pipe in pipes:
             os.close(pipe)
-    requests.close()
+    for each in (listener, *clients):
+        each.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     output, fate = pipes
     if command := os.fork():  # this process waits for the second fork, which is the command
@@ -159,6 +192,7 @@ def load_libraries() -> None:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
             importlib.import_module(module.name)
     share_what_is_made_once()
+    os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
 
 

@@ -4,6 +4,7 @@ The dataclass is registered as ``schema`` in Hydra's ConfigStore and comes first
 key in any YAML file or override is an error. Importing this module is enough for that.
 """
 
+import copy
 import dataclasses
 import functools
 import json
@@ -231,6 +232,11 @@ def config_to_json(config: Config) -> str:
 
 def config_from_json(text: str) -> Config:
     """Read `config_to_json`'s line, also one of an earlier version, running every check."""
+    return copy.deepcopy(_from_json(text))
+
+
+@functools.lru_cache(maxsize=16)  # the rollouts of a run read one line again and again
+def _from_json(text: str) -> Config:
     return _of_schema(Config, migrated(json.loads(text)))
 
 
