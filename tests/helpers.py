@@ -41,7 +41,8 @@ class Commands:
 
     def start(self, command: str, *overrides: str) -> Command:
         """Start a command as leader of a process group."""
-        return self._warm.start(["-m", f"worldmodels.{command}", *overrides])
+        jobs = next((each.partition("=")[2] for each in overrides if each.startswith("hydra.launcher.n_jobs=")), "1")
+        return self._warm.start(["-m", f"worldmodels.{command}", *overrides], spares=int(jobs))
 
     def run(self, command: str, *overrides: str, expect: int = 0) -> str:
         """Run a command to its end and return what it printed."""

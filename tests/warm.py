@@ -124,15 +124,17 @@ class Warm:
         cwd: Path = ROOT,
         environment: Mapping[str, str] | None = None,
         largest_file: int | None = None,
+        spares: int = 1,
     ) -> Command:
-        """Start ``python ARGUMENTS`` as leader of a process group. ``environment`` is added to this process's, and no
-        file may become larger than ``largest_file`` bytes.
+        """Start ``python ARGUMENTS`` as leader of a process group. ``environment`` is added to this process's, no file
+        may become larger than ``largest_file`` bytes, and as many ``spares`` are kept (`keep_spares`).
         """
         request = {
             "arguments": list(map(str, arguments)),
             "cwd": str(cwd),
             "environment": {**os.environ, **ONE_THREAD, **(environment or {})},
             "largest_file": largest_file,
+            "spares": spares,
         }
         return Command(self._requests, request)
 
@@ -203,6 +205,8 @@ def prepare(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     own = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     sys.path[1:1] = [folder for folder in own if folder not in sys.path[1:]]
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        sys.stdout, sys.stderr = (open(number, "w", encoding=encoding, closefd=False) for number in (1, 2))
     if (most := request["largest_file"]) is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
@@ -299,5 +303,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     prepare(asked)
-    keep_spares(2 if any("joblib" in each for each in asked["arguments"]) else 1)
+    keep_spares(asked["spares"])
     run(asked["arguments"])
