@@ -24,9 +24,9 @@ RUNS = {  # that several tests look at
         *("-m", "env=lunar_lander", "executor=process", "measure.samples=2", "heldout.max_steps=120"),
         *("memory.network.reward_head=gaussian", "memory.network.end_head=true"),
     ),
-    "lander_reconstruction": (  # four runs of the study
+    "lander_reconstruction": (  # two runs of the study
         *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
-        *("vae.epochs=3", "heldout.rollouts=12"),
+        *("transfer.budget=1.0", "vae.epochs=3", "heldout.rollouts=12"),
     ),
 }
 

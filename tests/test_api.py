@@ -355,6 +355,7 @@ def test_the_snippets_of_the_readme_run(finished, tmp_path, monkeypatch):
     are there.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("worldmodels.cli.usable_cores", lambda: 1)  # threads beside other tests wait and spin
     for stage in ("collect", "vision"):
         shutil.copytree(finished("lunar_lander").outputs / "artifacts" / stage, f"outputs/artifacts/{stage}")
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -10,6 +10,7 @@ All workers of a test run share the one process: the first that needs it starts 
 
 import contextlib
 import fcntl
+import functools
 import gc
 import importlib
 import json
@@ -194,6 +195,9 @@ def load_libraries() -> None:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
             importlib.import_module(module.name)
     share_what_is_made_once()
+    torch = importlib.import_module("torch")
+    one_thread = functools.partial(torch.set_num_threads, 1)
+    torch.set_num_threads = lambda _: one_thread()  # beside other commands, threads wait for each other and spin
     os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
 
