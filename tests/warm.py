@@ -8,6 +8,7 @@ end its wait status. What it starts first of a fork server or of a worker has th
 All workers of a test run share the one process: the first that needs it starts it, and it ends with the last.
 """
 
+import atexit
 import contextlib
 import fcntl
 import functools
@@ -26,8 +27,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import util
 from pathlib import Path
 from typing import Any, NoReturn
@@ -269,21 +271,24 @@ def wait_as_a_spare(requests: socket.socket) -> NoReturn:
     _, *arguments = request["arguments"]
     place = next(place for place, each in enumerate(arguments) if each in ("-c", "-m"))
     kind, what, *others = arguments[place:]
-    if kind == "-c":
-        sys.argv = ["-c", *others]
-        exec(what, {"__name__": "__main__"})
-    else:
-        run(["-m", what, *others])
-    sys.exit()
+    with ending():
+        if kind == "-c":
+            sys.argv = ["-c", *others]
+            exec(what, {"__name__": "__main__"})
+        else:
+            run(["-m", what, *others])
+    raise AssertionError("it has ended")
 
 
 def share_what_is_made_once() -> None:
-    """What takes a process half a second when it is used first: the digests of the code, and Numba's functions."""
+    """What takes a process half a second when it is used first: the digests of the code, Hydra's plugins and grammar,
+    and Numba's functions.
+    """
     declared = importlib.import_module("worldmodels.pipeline.pipeline").DECLARED.values()
     importlib.import_module("worldmodels.store.fingerprint").fingerprint(
         [each.build.__module__ for each in declared], []
     )
-    task = importlib.import_module("worldmodels.envs.config").EnvConfig()
+    task = importlib.import_module("worldmodels.api").compose().env
     env = importlib.import_module("worldmodels.envs").make_env(task)
     env.reset(seed=0)
     env.close()
@@ -301,6 +306,25 @@ def run(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """End as an interpreter does, but leave the libraries' memory, which taking apart would copy, to the system."""
+    code: Any = None
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit((code or 0) & 255)
+
+
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     load_libraries()
@@ -308,4 +332,5 @@ if __name__ == "__main__":
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     prepare(asked)
     keep_spares(asked["spares"])
-    run(asked["arguments"])
+    with ending():
+        run(asked["arguments"])
