@@ -11,6 +11,7 @@ import sys
 import hydra
 import pytest
 import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -61,6 +62,15 @@ def register_schemas():
         register_schema("schema" if command == "config" else f"{command}_schema", schema)
 
 
+@functools.cache
+def unchecked(*choices):
+    """A composed config; composing takes Hydra a tenth of a second."""
+    register_schemas()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("config", list(choices))
+
+
 @contextlib.contextmanager
 def tree(folder):
     """Hydra on a config tree; composing many configs in one go is much faster."""
@@ -93,8 +103,8 @@ def test_every_key_of_a_command_can_be_set(command):
     """A key must not bear the name of a group, or Hydra takes it for one."""
     with tree(conf_dir()) as composed:
         config = composed(command)
-        for key, value in plain(config).items():
-            assert composed(command, f"{key}={'null' if value is None else value}") == config
+        values = plain(config).items()
+        assert composed(command, *(f"{key}={'null' if value is None else value}" for key, value in values)) == config
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
@@ -107,12 +117,11 @@ def test_every_option_composes(group, option, compose):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_composes_with_every_task_and_scale(strategy):
     with tree(conf_dir()) as composed:
-        for task in TASKS:
-            for scale in SCALES if task == TASKS[0] else ("smoke",):
-                config = composed("config", f"transfer={strategy}", f"env={task}", f"scale={scale}")
-                assert (config.transfer.name, config.env.name, config.scale) == (strategy, task, scale)
-                source = None if strategy == "scratch" else "bipedal_walker" if task == "car_racing" else "car_racing"
-                assert config.transfer.source_env == source
+        for task, scale in zip((*TASKS, *TASKS), SCALES, strict=False):
+            config = composed("config", f"transfer={strategy}", f"env={task}", f"scale={scale}")
+            assert (config.transfer.name, config.env.name, config.scale) == (strategy, task, scale)
+            source = None if strategy == "scratch" else "bipedal_walker" if task == "car_racing" else "car_racing"
+            assert config.transfer.source_env == source
 
 
 @pytest.mark.parametrize(("group", "options"), INTERFACE.items())
@@ -221,15 +230,43 @@ def copied(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("file", "place"), PLACES, ids=[":".join((file, *place)) for file, place in PLACES])
-def test_a_misspelt_key_in_a_yaml_file_is_an_error(file, place, copied):
-    path = copied / file
+def test_a_misspelt_key_of_a_yaml_file_does_not_fit_the_schema(file, place):
+    content, is_global = misspelt(conf_dir() / file, place)
+    group, _, name = file.removesuffix(".yaml").rpartition("/")
+    values = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
+    for node in reversed(() if is_global else group.split("/") if group else ()):
+        values = {node: values}
+    register_schemas()
+    schema = "schema" if group or name == "config" else f"{name}_schema"
+    with pytest.raises((ConfigError, OmegaConfBaseException), match="misspelt"):
+        OmegaConf.merge(ConfigStore.instance().load(f"{schema}.yaml").node, values)
+        config = OmegaConf.merge(unchecked(), values)  # it fits, as a setting of a chosen class
+        check_parts(to_config(config))
+
+
+def misspelt(path, place):
+    """What a YAML file says, a misspelt key at a place added, and whether its package is that of the whole config."""
     text = path.read_text()
     node = content = yaml.safe_load(text)
     for key in place:
         node = node[key]
     node["misspelt"] = 1
-    header = "# @package _global_\n" if "@package _global_" in text else ""
-    path.write_text(header + yaml.safe_dump(content, sort_keys=False))
+    return content, "@package _global_" in text
+
+
+# Hydra asks the schema: of one file of every group, and of every command.
+FIRST = [
+    next(file for file, _ in PLACES if file.startswith(f"{group}/"))
+    for group in sorted({group for group, _ in OPTIONS})
+]
+
+
+@pytest.mark.parametrize("file", [*(f"{command}.yaml" for command in COMMANDS), *FIRST])
+def test_a_misspelt_key_in_a_yaml_file_is_an_error(file, copied):
+    path = copied / file
+    text = path.read_text()
+    content, is_global = misspelt(path, next(place for known, place in PLACES if known == file))
+    path.write_text(("# @package _global_\n" if is_global else "") + yaml.safe_dump(content, sort_keys=False))
     top = "/" not in file
     command, choice = (path.stem, []) if top else ("config", [f"{path.parent.name}={path.stem}"])
     try:
@@ -265,9 +302,9 @@ MISSPELT = (
 
 
 @pytest.mark.parametrize("key", MISSPELT)
-def test_a_misspelt_override_is_an_error(key):
-    with tree(conf_dir()) as composed, pytest.raises((ConfigError, HydraException, OmegaConfBaseException)) as caught:
-        composed("config", f"{key}=1")
+def test_a_misspelt_override_is_an_error(key, compose):
+    with pytest.raises((ConfigError, HydraException, OmegaConfBaseException)) as caught:
+        check_parts(compose(f"{key}=1"))
     assert key.split(".")[-1] in str(caught.value)
 
 
@@ -340,15 +377,6 @@ REFUSED = [
     ("trainer.accelerator=abacus", "trainer.accelerator=abacus", "expected one of auto, cpu, gpu"),
     ("trainer.precision=vague", "trainer.precision=vague", "auto, 32-true, bf16-mixed"),
 ]
-
-
-@functools.cache
-def unchecked(*choices):
-    """A composed config; composing takes Hydra a tenth of a second."""
-    register_schemas()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("config", list(choices))
 
 
 @pytest.mark.parametrize(("overrides", "got", "expected"), REFUSED, ids=[row[0] for row in REFUSED])

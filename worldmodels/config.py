@@ -4,15 +4,17 @@ The dataclass is registered as ``schema`` in Hydra's ConfigStore and comes first
 key in any YAML file or override is an error. Importing this module is enough for that.
 """
 
+import copy
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from worldmodels.controller.config import ControllerConfig, EvaluateConfig
 from worldmodels.controller.inputs import privileged
@@ -189,17 +191,26 @@ OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # con
 
 def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
+    store = ConfigStore.instance()
+    known: Any = store.repo.get(f"{name}.yaml")
+    if known is not None and OmegaConf.get_type(known.node) is node:
+        return
     schema = OmegaConf.structured(node)
     for key in open_keys(node):
         if (chosen := OmegaConf.select(schema, key)) is not None:
             chosen._set_flag("struct", False)  # takes whatever settings the chosen class has, and a dict any key
-    ConfigStore.instance().store(name=name, node=schema)
+    store.store(name=name, node=schema)
 
 
 def to_config(composed: Any) -> Any:
     """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
-    schema = _structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
-    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed)))
+    # Merged again, it refuses what Hydra's "+" added.
+    return _of_schema(OmegaConf.get_type(composed), OmegaConf.to_container(composed))
+
+
+def _of_schema(schema: Any, values: Any) -> Any:
+    """The dataclasses of a schema with these values, every check run."""
+    return OmegaConf.to_object(OmegaConf.merge(_structured(schema), values))
 
 
 def job_config(composed: Any, hydra_config: Any) -> Config:
@@ -236,7 +247,11 @@ def check_parts(config: Config) -> None:
 
 def plain(config: Any) -> Any:
     """A config dataclass as plain dicts and lists, for JSON and for hashing."""
-    return OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
+    if dataclasses.is_dataclass(config):
+        return {field_.name: plain(getattr(config, field_.name)) for field_ in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {key: plain(value) for key, value in config.items()}
+    return [plain(item) for item in config] if isinstance(config, list | tuple) else config
 
 
 def config_to_json(config: Config) -> str:
@@ -246,8 +261,12 @@ def config_to_json(config: Config) -> str:
 
 def config_from_json(text: str) -> Config:
     """Read `config_to_json`'s line, also one of an earlier version, running every check."""
-    composed: DictConfig = OmegaConf.merge(OmegaConf.structured(Config), migrated(json.loads(text)))  # type: ignore[assignment]
-    return to_config(composed)
+    return copy.deepcopy(_from_json(text))
+
+
+@functools.lru_cache(maxsize=16)  # the rollouts of a run read one line again and again
+def _from_json(text: str) -> Config:
+    return _of_schema(Config, migrated(json.loads(text)))
 
 
 register_schema()  # so that Hydra finds it also where a config of conf/ is composed by other means than our own

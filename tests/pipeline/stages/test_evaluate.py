@@ -130,18 +130,18 @@ def test_other_pictures_would_give_another_score(composed, files):
 
 
 @pytest.mark.parametrize(("task", "cut"), [("lunar_lander", None), ("car_racing", 30), ("bipedal_walker", 120)])
-@pytest.mark.parametrize("slots", [1, 3])
-def test_the_random_agent_does_not_look_and_scores_as_if_it_did(compose, monkeypatch, task, cut, slots):
+def test_the_random_agent_does_not_look_and_scores_as_if_it_did(compose, monkeypatch, task, cut):
     def look(self):
         raise AssertionError("a frame was drawn")
 
     monkeypatch.setattr(PixelEnv, "look", look)
     config = compose(f"env={task}", "env.renderer=gymnasium", "seed=4")
     episodes = [Episode(("random", i), 70 + i, i) for i in range(4)]
-    work = evaluate.RandomEpisodes(config_to_json(config), cut, slots)
-    results = {episode.label[1]: value for episode, value in SerialExecutor().map(work, episodes)}
-    assert results == {i: random_by_hand(config, i, 70 + i, cut) for i in range(4)}
-    assert len(set(results.values())) == 4
+    expected = {i: random_by_hand(config, i, 70 + i, cut) for i in range(4)}
+    assert len(set(expected.values())) == 4
+    for slots in (1, 3):
+        work = evaluate.RandomEpisodes(config_to_json(config), cut, slots)
+        assert {episode.label[1]: value for episode, value in SerialExecutor().map(work, episodes)} == expected
 
 
 def test_the_random_agent_of_a_run_plays_the_same_episodes(composed, files, journal):
