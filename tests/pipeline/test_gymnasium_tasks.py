@@ -47,3 +47,17 @@ def test_a_task_without_a_class_goes_through_every_stage(task, compose, tmp_path
     assert "probes" not in results  # nothing is declared that could be found
     assert results["measures"]["memory"]["nll"]["memory"]["value"] is not None
     assert list(made["evaluate"].path.rglob("episode.mp4"))
+
+
+@pytest.mark.slow
+def test_c_is_searched_in_dreams_alone(compose, tmp_path):
+    """Every step pays 1, so M needs no reward head."""
+    dream = ["controller.where=dream", "env.step_reward=1", "memory.network.end_head=true", "controller.inputs=[z]"]
+    config = compose(*TINY, "env=cart_pole", *dream, "probe.enabled=false", "measure.enabled=false")
+    with closing(SerialExecutor()) as executor:
+        pipeline = Pipeline(config, Store(tmp_path / "artifacts"), executor, None, lambda: pytest.fail("no source"))
+        assert list(pipeline.run()) == list(STAGES)
+    results = assemble(config, pipeline.artifacts, {}, "", None)
+    [row] = results["controller"]["generations"]
+    assert 1 <= row["worst"] <= row["best"] <= 8
+    assert np.isfinite(results["evaluation"]["mean"])
