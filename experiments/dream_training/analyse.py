@@ -39,9 +39,8 @@ def dreamt(run: FinishedRun) -> np.ndarray:
     """Returns of the run's agent in dreams of its own M, at the temperature of its search: (DREAMS,)."""
     search, model = run.config.controller, DreamModel.of(run)
     seeds = [episode_seed(run.config.seed, "figures", 3, number) for number in range(DREAMS)]
-    steps = model.steps_of(search.max_steps or run.config.env.max_steps)
     agent = agent_parameters(load_file(run.controller.weights))[None]
-    settings = {"temperature": search.temperature, "max_steps": steps, "end_threshold": search.end_threshold}
+    settings = {"temperature": search.temperature, "end_threshold": search.end_threshold}
     return dream_returns(model, agent, seeds, **settings)[0]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.phases import phase_at
 from worldmodels.dreams import search as module
-from worldmodels.dreams.core import DreamModel
+from worldmodels.dreams.core import DreamModel, Dreams, frames_anywhere
 from worldmodels.dreams.returns import dream_returns, linear_outputs
 from worldmodels.dreams.search import check_dreams, dream_episodes, returns_in_dreams
 from worldmodels.memory.interface import Memory
@@ -184,6 +184,13 @@ def test_an_interrupted_search_in_dreams_goes_on(config, dreamt, tmp_path, phase
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_the_search_begins_anywhere_and_held_out_dreams_at_first_frames(config, dreamt, tmp_path):
+    config = changed(config, starts="any", validate_every=1, validation_episodes=2, generations=1)
+    searched(config, tmp_path, executor := Cut())
+    assert [getattr(work, "anywhere", None) for work in executor.maps] == [True, False, None]
+    assert [work.max_steps for work in executor.maps] == [STEPS, 50, 50]
+
+
 def test_the_task_is_told_beside_the_dream_and_chooses_nothing(config, dreamt, tmp_path):
     config = changed(config, validate_every=1, validation_episodes=2)
     rows = searched(config, tmp_path / "a", executor := Cut())["generations"]
@@ -208,6 +215,26 @@ def test_scores_of_dreams_and_of_the_task_are_not_compared(config, dreamt, tmp_p
     assert np.array_equal(agents[0]["agent"], agents[1]["mean"])
 
 
+def test_dreams_begin_anywhere_in_real_rollouts_with_the_state_of_then(model):
+    """c counts the steps so far, and h is the last place and action."""
+    rng = np.random.default_rng(0)
+    rollouts = [[rng.normal(size=(length, 1)).astype(np.float32) for _ in range(3)] for length in (2, 40, 33)]
+    mu, log_var, state = frames_anywhere(model.memory, rollouts)
+    assert len(mu) == len(log_var) == len(state.h) == 3 * 16
+    for i in (0, 15, 17, 31, 47):
+        [place, *_], actions = rollouts[i // 16], rollouts[i // 16][2]
+        t = int(state.c[i])
+        assert t == (0 if i < 16 else int(np.linspace(0, len(place) - 2, 16)[i % 16]))
+        assert mu[i] == place[t] and log_var[i] == rollouts[i // 16][1][t]
+        assert float(state.h[i]) == pytest.approx(0 if t == 0 else (place[t - 1] + actions[t - 1]).item())
+    anywhere = dataclasses.replace(model, first_mu=mu, first_log_var=log_var, first_state=state)
+    dreams = Dreams(anywhere, 4)
+    stream = np.random.default_rng(0)
+    chosen = dreams.begin([3, 1], [stream, stream])
+    assert chosen[0] == chosen[1] and float(dreams.state.c[3]) == float(state.c[chosen[0]])
+    assert float(dreams.state.c[0]) == 0
+
+
 def test_temperature_counts_in_dreams_and_patience_in_the_task(compose):
     base = ("env=car_racing", "controller.phases=[]", "env.step_reward=1")
 
@@ -217,7 +244,10 @@ def test_temperature_counts_in_dreams_and_patience_in_the_task(compose):
     assert key("controller.temperature=2", "controller.end_threshold=0.5", "env.step_reward=2") == key()
     dream = "controller.where=dream"
     assert key(dream) != key() and "memory" in controller.STAGE.parents(compose(*base, dream, "controller.inputs=[z]"))
-    for setting in ("controller.temperature=2", "controller.end_threshold=0.5", "env.step_reward=2"):
+    assert key("controller.starts=any") == key()
+    for setting in (
+        *("controller.temperature=2", "controller.end_threshold=0.5", "controller.starts=any", "env.step_reward=2"),
+    ):
         assert key(dream, setting) != key(dream)
     assert key(dream, "controller.patience=7") == key(dream) and key("controller.patience=7") != key()
     first = "controller.phases=[{generation: 1, where: dream}]"

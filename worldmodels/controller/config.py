@@ -84,6 +84,16 @@ class ControllerConfig(Settings):
             when=lambda search: dreams(search),
         ),
     ] = None
+    starts: Annotated[
+        str,
+        Setting(
+            "Where dreams of the search begin: first, at first frames of real rollouts, as in the paper; any, at any "
+            "frame of them with M's state of then, so that there are dangers that M seldom dreams up. "
+            "Held-out dreams begin at first frames, as episodes do.",
+            options=("first", "any"),
+            when=lambda search: dreams(search),
+        ),
+    ] = "first"
     inputs: Annotated[list[str], Setting("What C sees: [z], [z, h] or [z, h, c].")] = field(
         default_factory=lambda: ["z", "h"]
     )

@@ -15,7 +15,7 @@ from worldmodels.envs import TaskSpec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
 from worldmodels.memory.data import training_and_validation
-from worldmodels.memory.interface import Memory, heads_of, put, rebuilt, take
+from worldmodels.memory.interface import Memory, heads_of, joined, put, rebuilt, take
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.batches import in_batches
@@ -27,11 +27,14 @@ OBSERVATIONS = ("latent", "latent_hidden", "pixels")
 ROWS = 128  # of a batch of M, a third faster than 64; part of what a dream depends on, to float rounding
 DECODED_ROWS = 4  # of a batch of V's decoder, which is slow
 STARTS = 1000  # first latents kept at most, evenly spaced among the training rollouts
+ROLLOUTS, PLACES = 64, 16  # of so many training rollouts, so many frames each that dreams from anywhere begin at
 
 
 @dataclass(frozen=True)
 class DreamModel:
-    """What dreams are made of: M, the latents (N, Z) of real first frames, and V where dreams are to be seen."""
+    """What dreams are made of: M, the latents (N, Z) of real first frames, and V where dreams are to be seen. Where the
+    frames are no first ones, ``first_state`` is M's after those before, of N rows.
+    """
 
     config: Config
     spec: TaskSpec
@@ -39,6 +42,7 @@ class DreamModel:
     memory: Memory
     first_mu: np.ndarray
     first_log_var: np.ndarray
+    first_state: Any = None
 
     @classmethod
     def of(cls, run: str | Path | FinishedRun, allow: Collection[str] = ()) -> "DreamModel":
@@ -50,16 +54,20 @@ class DreamModel:
         return replace(blind, vision=make_vision(run.config, run.vision.weights).eval())
 
     @classmethod
-    def blind(cls, config: Config, memory: Path, encoded: Path) -> "DreamModel":
-        """Without V. ``memory``: M's weights; ``encoded``: rollouts as V sees them, of which first frames are those of
-        M's training rollouts only.
+    def blind(cls, config: Config, memory: Path, encoded: Path, anywhere: bool = False) -> "DreamModel":
+        """Without V. ``memory``: M's weights; ``encoded``: rollouts as V sees them, of which dreams begin at first
+        frames of M's training rollouts only, or ``anywhere`` in these.
         """
         spec = task_spec(config.env)
+        network = make_memory(config, spec.action_size, memory).eval()
         store = RolloutStore(encoded)
         training, _ = training_and_validation(store, config.memory)
-        indices = np.linspace(0, len(training) - 1, min(STARTS, len(training))).astype(int)
-        latents = [[store.read(training[i], name, slice(1))[0] for i in indices] for name in ("mu", "log_var")]
-        network = make_memory(config, spec.action_size, memory).eval()
+        count = min(ROLLOUTS if anywhere else STARTS, len(training))
+        chosen = [training[i] for i in np.linspace(0, len(training) - 1, count).astype(int)]
+        if anywhere:
+            rollouts = [[store.read(i, name) for name in ("mu", "log_var", "actions")] for i in chosen]
+            return cls(config, spec, None, network, *frames_anywhere(network, rollouts))
+        latents = [[store.read(i, name, slice(1))[0] for i in chosen] for name in ("mu", "log_var")]
         return cls(config, spec, None, network, *map(np.stack, latents))
 
     @property
@@ -94,6 +102,28 @@ class DreamModel:
         vision = self.vision
         [frames] = in_batches(lambda z: [to_pixels(vision.decode(z))], DECODED_ROWS, z)
         return frames.numpy()
+
+
+@torch.inference_mode()
+def frames_anywhere(memory: Memory, rollouts: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray, Any]:
+    """`PLACES` frames of each rollout, evenly spaced, its last one left out: their μ and log σ² (N, Z) and M's state
+    before them, which has been given the μ and the actions so far. Of each rollout: μ, log σ² (T, Z), actions (T, A).
+    """
+    mu, log_var, actions = zip(*rollouts, strict=True)
+    places = [np.linspace(0, max(0, len(each) - 2), PLACES).astype(int) for each in mu]
+    padded = [torch.zeros(len(mu), max(map(len, mu)), each[0].shape[1]) for each in (mu, actions)]
+    for target, source in zip(padded, (mu, actions), strict=True):
+        for row, each in enumerate(source):
+            target[row, : len(each)] = torch.from_numpy(each)
+    state, before = memory.initial_state(len(mu)), {}
+    for t in range(padded[0].shape[1]):
+        for row, each in enumerate(places):
+            if t in each:
+                before[row, t] = take(state, torch.tensor([row]))
+        state = memory.step(padded[0][:, t], padded[1][:, t], state)
+    kept = [(row, int(t)) for row, each in enumerate(places) for t in each]
+    latents = [np.stack([source[row][t] for row, t in kept]) for source in (mu, log_var)]
+    return latents[0], latents[1], joined([before[key] for key in kept])
 
 
 def _distinct(streams: Sequence[Any]) -> tuple[list[np.random.Generator], np.ndarray]:
@@ -160,7 +190,13 @@ class Dreams:
             self.z[slot] = torch.from_numpy(latents[i])
             self._streams[slot] = stream
         rows = torch.tensor(list(slots), dtype=torch.long)
-        self.state = put(self.state, rows, self.model.memory.initial_state(len(rows)))
+        first = self.model.first_state
+        initial = (
+            self.model.memory.initial_state(len(rows))
+            if first is None
+            else take(first, torch.from_numpy(starts)[stream_of])
+        )
+        self.state = put(self.state, rows, initial)
         self.steps[slots] = 0
         return starts[stream_of]
 

@@ -60,6 +60,7 @@ class DreamEpisodes:
     temperature: float
     max_steps: int
     end_threshold: float | None
+    anywhere: bool = False  # in real rollouts, rather than at their first frames, dreams begin
     slots: int = 1
 
     def __call__(self, feed: Feed) -> Results:
@@ -79,14 +80,19 @@ class DreamEpisodes:
             )
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)  # the search's, and that of held-out dreams
 def _model(work: DreamEpisodes) -> DreamModel:
     """Kept between the calls of one process, for the generations of a search."""
-    return DreamModel.blind(config_from_json(work.config), work.memory, work.encoded)
+    return DreamModel.blind(config_from_json(work.config), work.memory, work.encoded, work.anywhere)
 
 
 def dream_episodes(
-    config: Config, inputs: list[str], memory: Path | None, encoded: Path | None, phase: PhaseConfig
+    config: Config,
+    inputs: list[str],
+    memory: Path | None,
+    encoded: Path | None,
+    phase: PhaseConfig,
+    anywhere: bool = False,
 ) -> DreamEpisodes:
     """Work for C's that read these inputs only."""
     assert memory is not None and encoded is not None and phase.temperature is not None
@@ -94,7 +100,7 @@ def dream_episodes(
     config = dataclasses.replace(config, controller=controller)
     steps = -(-(phase.max_steps or config.env.max_steps) // config.env.action_repeat)
     end_threshold = config.controller.end_threshold
-    return DreamEpisodes(config_to_json(config), memory, encoded, phase.temperature, steps, end_threshold)
+    return DreamEpisodes(config_to_json(config), memory, encoded, phase.temperature, steps, end_threshold, anywhere)
 
 
 def returns_in_dreams(

@@ -110,7 +110,8 @@ def run(
         seeds = _seeds(config, 1, generation, count=phase.rollouts or settings.rollouts)
         population, title = search.narrow(search.ask()), f"generation {generation}"
         if phase.where == "dream":
-            dreamt = dream_episodes(config, search.inputs, memory, encoded, phase)
+            anywhere = settings.starts == "any"
+            dreamt = dream_episodes(config, search.inputs, memory, encoded, phase, anywhere)
             returns = returns_in_dreams(dreamt, population, seeds, executor, title)
         else:
             work = _episodes(config, search.inputs, vision, memory, max_steps, patience)
@@ -126,7 +127,8 @@ def run(
         }
         if settings.validate_every and generation % settings.validate_every == 0:
             if phase.where == "dream":
-                dreamt = dream_episodes(config, search.inputs, memory, encoded, phase)
+                whole = dataclasses.replace(phase, max_steps=None)
+                dreamt = dream_episodes(config, search.inputs, memory, encoded, whole)
                 dream_seeds = _seeds(config, 4, count=VALIDATION_DREAMS)
                 [scores] = returns_in_dreams(dreamt, search.narrow(search.mean)[None], dream_seeds, executor, "dreams")
                 row |= {"dream": float(scores.mean()), "dream_std": float(scores.std(ddof=1))}
