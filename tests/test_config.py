@@ -438,7 +438,7 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("vae=cave", "vae=cave is unknown: expected one of cvae, foveal, vae_gan"),
+        ("vae=cave", "vae=cave is unknown: expected one of cvae, cvae_64, foveal, vae_gan"),
         ("logger=foo", "logger=foo is unknown: expected one of csv, mlflow, none, tensorboard, wandb"),
         ("experiment=foo", "experiment=foo is unknown: expected one of dream_score, "),
         ("debug=foo", "debug=foo is unknown: expected one of limit, overfit, profiler"),

@@ -126,7 +126,8 @@ def dream(composed: DictConfig) -> None:
         console.print(f"  {name:<24}", *("   –" if error is None else f"{error:.2f}" for error in errors), sep="  ")
     facts = {"run": str(run.folder.resolve()), "env": config.env.name, "seed": request.seed}
     figures: dict[str, Any] = {**facts, "horizons": HORIZONS, "latent_error": lines}
-    if "controller" in run.results["stages"] and heads_of(memory).reward is not None:
+    scored = heads_of(memory).reward is not None or config.env.step_reward is not None
+    if "controller" in run.results["stages"] and scored:
         model, controllers = DreamModel.of(run), agent_parameters(load_file(run.controller.weights))[None]
         seeds = range(request.seed, request.seed + SCORED)
         console.print(f"return of the run's C in {SCORED} dreams, mean ± standard deviation")

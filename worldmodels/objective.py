@@ -20,7 +20,7 @@ STAGE = {
 WITHOUT_STAGE = ("probes", "measures", "parameters", "stages", "source_stages")
 TABLES = {"vision": "epochs", "memory": "steps", "controller": "generations"}  # whose last row a short key means
 GREATER = re.compile(
-    r"(evaluation|evaluation\.best|controller(\.generations\.-?\d+)?)\.(mean|best|validation)|.*\.(r2|recall)(\..+)?"
+    r"(evaluation|evaluation\.best|controller(\.generations\.-?\d+)?)\.(mean|best|validation|dream)|.*\.(r2|recall)(\..+)?"
 )
 SMALLER = re.compile(r".*(loss|total|error|nll|kl|reconstruction)")
 DIRECTIONS = ("minimize", "maximize")

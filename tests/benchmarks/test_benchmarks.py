@@ -57,12 +57,15 @@ def test_a_task_is_drawn_in_the_ways_it_has(compose, task, monkeypatch):
 
 @pytest.mark.parametrize("inputs", ["z", "z,h"])
 def test_agents_play_what_is_counted(compose, tmp_path, monkeypatch, inputs):
-    config = compose("scale=smoke", *SMALL, f"controller.inputs=[{inputs}]")
+    heads = ["memory.network.reward_head=gaussian", "memory.network.end_head=true"]
+    config = compose("scale=smoke", *SMALL, f"controller.inputs=[{inputs}]", *heads)
     monkeypatch.setattr(agents, "EPISODE_STEPS", 5)
+    monkeypatch.setattr(agents, "DREAM_STEPS", 2)
     spec = task_spec(config.env)
     weights = agents.fresh_weights(config, spec, tmp_path)
     assert agents.agents(config, spec, *weights, SerialExecutor(), episodes=3) > 0
     assert agents.reference_agent(config, spec, *weights, steps=3) > 0
+    assert agents.dreaming(config, spec) > 0
 
 
 def test_training_and_encoding_are_measured_on_the_same_data(compose, tmp_path):

@@ -12,7 +12,7 @@ from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import Store
-from worldmodels.store.results import assemble
+from worldmodels.store.results import assemble, headline
 
 TINY = [
     *("scale=smoke", "trainer=cpu", "trainer.precision=32-true", "vae.epochs=1", "vae.network.latent_size=4"),
@@ -20,6 +20,7 @@ TINY = [
     *("collect.rollouts=2", "collect.max_steps=16", "heldout.rollouts=2", "heldout.max_steps=16"),
     *("controller.generations=1", "controller.max_steps=8", "evaluate.episodes=1", "evaluate.max_steps=12"),
 ]
+WITHOUT_MEASURES = ["probe.enabled=false", "measure.enabled=false"]
 STATES = {"pendulum": 3, "mountain_car": 2, "cart_pole": 4, "pong": 0}
 ACTIONS = {"pendulum": 1, "mountain_car": 1, "cart_pole": 2, "pong": 6}
 
@@ -47,3 +48,25 @@ def test_a_task_without_a_class_goes_through_every_stage(task, compose, tmp_path
     assert "probes" not in results  # nothing is declared that could be found
     assert results["measures"]["memory"]["nll"]["memory"]["value"] is not None
     assert list(made["evaluate"].path.rglob("episode.mp4"))
+
+
+@pytest.mark.slow
+def test_c_is_searched_in_dreams_alone(compose, tmp_path):
+    """Every step pays 1, so M needs no reward head."""
+    dream = [
+        "controller.validate_every=1",
+        "controller.validation_episodes=2",
+        "controller.where=dream",
+        "env.step_reward=1",
+        "memory.network.end_head=true",
+        "controller.inputs=[z]",
+    ]
+    config = compose(*TINY, "env=cart_pole", *dream, *WITHOUT_MEASURES)
+    with closing(SerialExecutor()) as executor:
+        pipeline = Pipeline(config, Store(tmp_path / "artifacts"), executor, None, lambda: pytest.fail("no source"))
+        assert list(pipeline.run()) == list(STAGES)
+    results = assemble(config, pipeline.artifacts, {}, "", None)
+    [row] = results["controller"]["generations"]
+    assert f"held-out dreams {row['dream']:.1f}, the task {row['validation']:.1f}" in headline("controller", results)
+    assert 1 <= row["worst"] <= row["best"] <= 8
+    assert np.isfinite(results["evaluation"]["mean"])

@@ -12,6 +12,8 @@ from worldmodels.benchmarks.turns import alternately
 from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import AgentEpisodes, controller_input, controller_size
 from worldmodels.controller.inputs import read_inputs
+from worldmodels.dreams.core import DreamModel
+from worldmodels.dreams.returns import dream_returns
 from worldmodels.envs import TaskSpec, make_env, task_spec
 from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.factory import make_memory, make_vision
@@ -25,12 +27,13 @@ from worldmodels.vision.inference import FrameEncoder
 from worldmodels.vision.scaling import to_unit
 
 EPISODE_STEPS = 200
+DREAMERS, DREAMS, DREAM_STEPS = 32, 16, 20  # controllers, dreams of each, and their length
 SIGMA = 0.1  # of the random controllers
 
 
 def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
     """Agent steps per second on CarRacing: ``reference``, ``one`` core, and ``workers`` processes beside ``worker``,
-    a single one; and frames per second of the ``encoder`` alone in batches of 64, also on one core.
+    a single one; on one core also the steps of C in ``dream``, and frames of the ``encoder`` alone in batches of 64.
     """
     spec = task_spec(config.env)
     vision, memory = fresh_weights(config, spec, folder)
@@ -40,6 +43,7 @@ def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
             {
                 "reference": functools.partial(reference_agent, config, spec, vision, memory, EPISODE_STEPS),
                 "one": functools.partial(agents, config, spec, vision, memory, SerialExecutor(), slots),
+                "dream": functools.partial(dreaming, config, spec),
                 "encoder": functools.partial(_encoder, config, vision),
             }
         )
@@ -90,6 +94,19 @@ def agents(config: Config, spec: TaskSpec, vision: Path, memory: Path, executor:
     started = time.perf_counter()
     played = sum(1 for _ in executor.map(work, items))
     return played * EPISODE_STEPS / (time.perf_counter() - started)
+
+
+def dreaming(config: Config, spec: TaskSpec) -> float:
+    """Steps per second of a search in dreams. M is fresh, predicts rewards and ends, and no dream ends before its
+    limit.
+    """
+    latents = np.zeros((1, config.vae.latent_size), np.float32)
+    memory = make_memory(config, spec.action_size).eval()
+    model = DreamModel(config, spec, None, memory, latents, latents)
+    controllers = _controllers(config, spec, DREAMERS)
+    started = time.perf_counter()
+    dream_returns(model, controllers, range(DREAMS), max_steps=DREAM_STEPS, end_threshold=1.0)
+    return DREAMERS * DREAMS * DREAM_STEPS / (time.perf_counter() - started)
 
 
 def _encoder(config: Config, weights: Path, batches: int = 10) -> float:

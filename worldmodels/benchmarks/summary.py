@@ -72,10 +72,12 @@ def measure(
             figures.append(Figure(f"{task}, its own drawing", "steps/s", stock, ceiling=physics))
 
     say("rollouts: car_racing")
-    base = config("collect.policy=sticky", "controller.phases=[]")  # an agent of all three parts
+    heads = ["memory.network.reward_head=gaussian", "memory.network.end_head=true"]
+    base = config("collect.policy=sticky", "controller.phases=[]", *heads)  # an agent of all three parts
     agent = rollouts(base, folder / "agent", workers)
     core = 1 / (1 / drawn["car_racing"]["physics"] + 1 / agent["encoder"])
     figures.append(Figure("agent on car_racing, one core", "steps/s", agent["one"], agent["reference"], 10, core))
+    figures.append(Figure("C in dreams of car_racing, one core", "steps/s", agent["dream"], agent["one"], 10))
     figures.append(Figure(f"agent, {workers} workers : 1", "steps/s", agent["workers"], agent["worker"], 0.9 * workers))
 
     say("data: collect and encode")

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from worldmodels.controller.inputs import open_inputs, privileged
+from worldmodels.controller.inputs import dreams, open_inputs, places, privileged
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
+PLACES = ("reality", "dream")
 SEARCHES = {
     "cma_es": "worldmodels.controller.cma_es.CMAES",
     "sep_cma": "worldmodels.controller.sep_cma.SepCMA",
@@ -39,6 +40,8 @@ class PhaseConfig(Settings):
     search: Annotated[
         dict[str, Any] | None, Setting("Settings of the search that change, where inputs are opened.")
     ] = None
+    where: Annotated[str | None, Setting("As controller.where.", options=PLACES)] = None
+    temperature: Annotated[float | None, Setting("As controller.temperature.", at_least=0.001)] = None
 
 
 @dataclass
@@ -46,11 +49,51 @@ class ControllerConfig(Settings):
     """C and its search. Every individual of a generation meets the same episodes. ``patience`` suits a task like
     CarRacing, where a step costs and progress pays; where a failure is punished at its end, the cut would spare the
     agent that.
+
+    With ``where=dream`` C is searched inside M alone (Ha & Schmidhuber 2018, section 4): thousands of dreams at once,
+    each from a real first frame of M's training rollouts, whose score and end M's heads decide. The task then tells the
+    search nothing: ``validate_every`` also scores the search's mean in held-out dreams (``dream`` in the table), which
+    chooses the agent, and the score in the task (``validation``) only stands beside it. Above τ = 1 a dream is less
+    certain than M believes and harder to exploit. Both kinds of generations go into one search by ``phases``: dreams
+    first, then the task.
     """
 
     node: ClassVar[str] = "controller"
 
     search: Annotated[Any, SEARCH] = field(default_factory=lambda: {"_target_": "cma_es"})
+    where: Annotated[
+        str,
+        Setting(
+            "Where C is searched: reality, in the task, or dream, inside M, which then needs an end head, and a reward "
+            "head unless env.step_reward is set.",
+            options=PLACES,
+            counts="unless default",
+        ),
+    ] = "reality"
+    temperature: Annotated[
+        float, Setting("τ of the dreams of the search.", at_least=0.001, when=lambda search: dreams(search))
+    ] = 1.0
+    end_threshold: Annotated[
+        float | None,
+        Setting(
+            "A dream ends where M's probability of an end reaches it, 0.5 in the paper's code, whose M was trained "
+            "with ends weighted tenfold; null draws the end with that probability, so that dreams are as long as M "
+            "believes.",
+            above=0,
+            at_most=1,
+            when=lambda search: dreams(search),
+        ),
+    ] = None
+    starts: Annotated[
+        str,
+        Setting(
+            "Where dreams of the search begin: first, at first frames of real rollouts, as in the paper; any, at any "
+            "frame of them with M's state of then, so that there are dangers that M seldom dreams up. "
+            "Held-out dreams begin at first frames, as episodes do.",
+            options=("first", "any"),
+            when=lambda search: dreams(search),
+        ),
+    ] = "first"
     inputs: Annotated[list[str], Setting("What C sees: [z], [z, h] or [z, h, c]; or [state], the true state.")] = field(
         default_factory=lambda: ["z", "h"]
     )
@@ -81,7 +124,7 @@ class ControllerConfig(Settings):
         int | None,
         Setting(
             "End an episode of the search after so many steps without a reward above 0 (with action_repeat: without a "
-            "sum above 0); null takes env.patience.",
+            "sum above 0); null takes env.patience. Not in dreams.",
             unit="steps of the task",
             at_least=1,
         ),
@@ -111,7 +154,7 @@ class ControllerConfig(Settings):
         int | None,
         Setting(
             "Generations between scores of the search's mean on episodes that the search never meets; the best mean is "
-            "then the agent. null: the last mean is.",
+            "then the agent, in a search in dreams the one with the best held-out dreams. null: the last mean is.",
             at_least=1,
             counts="unless default",
         ),
@@ -176,6 +219,11 @@ class ControllerConfig(Settings):
             self.target is None or self.validate_every is not None,
             f"controller.target={self.target} is about validation scores: expected controller.validate_every, for "
             "example 5",
+        )
+        require(
+            self.target is None or "reality" in places(self),
+            f"controller.target={self.target} is about scores in the task, which a search in dreams does not see: "
+            "expected controller.target=null, or controller.where=reality",
         )
 
 

@@ -1,4 +1,4 @@
-"""What C reads, and when: what a search goes by, so this code counts in artifacts."""
+"""What C reads and where it is scored, and when: what a search goes by, so this code counts in artifacts."""
 
 from typing import TYPE_CHECKING
 
@@ -23,3 +23,20 @@ def privileged(config: "ControllerConfig") -> str | None:
     if "state" in config.inputs:
         return "C reads the true state"
     return "C acts on a read-out fitted to the true state" if config.readout else None
+
+
+def places(config: "ControllerConfig") -> set[str]:
+    """Where C is scored in one generation or another: ``reality``, ``dream``."""
+    begins = {1, *(phase.generation for phase in config.phases)}
+    return {place_at(config, generation) for generation in begins if generation <= config.generations}
+
+
+def place_at(config: "ControllerConfig", generation: int) -> str:
+    """Where C is scored in a generation, counted from 1."""
+    chosen = [phase for phase in config.phases if phase.where is not None and phase.generation <= generation]
+    return max(chosen, key=lambda phase: phase.generation).where or config.where if chosen else config.where
+
+
+def dreams(config: "ControllerConfig") -> bool:
+    """Whether any generation is scored in dreams."""
+    return "dream" in places(config)

@@ -20,7 +20,15 @@ from worldmodels.utils.seeds import sequence
 
 def phase_at(config: ControllerConfig, generation: int) -> PhaseConfig:
     """What holds in a generation, counted from 1: the settings of the search with every change so far."""
-    phase = PhaseConfig(1, list(config.inputs), config.rollouts, config.max_steps, config.patience)
+    phase = PhaseConfig(
+        1,
+        list(config.inputs),
+        config.rollouts,
+        config.max_steps,
+        config.patience,
+        where=config.where,
+        temperature=config.temperature,
+    )
     for change in sorted(config.phases, key=lambda phase: phase.generation):
         if change.generation <= generation:
             changed = {name: value for name, value in vars(change).items() if value is not None}
@@ -32,7 +40,9 @@ def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
     """What holds from which generation on, for a key: the search's own settings first, without what changes nothing."""
     table: list[dict[str, Any]] = []
     for generation in sorted({1, *(phase.generation for phase in config.phases)}):
-        row = {name: value for name, value in vars(phase_at(config, generation)).items() if name != "generation"}
+        phase = phase_at(config, generation)
+        unused = ("where", "temperature") if phase.where == "reality" else ("patience",)
+        row = {name: value for name, value in vars(phase).items() if name not in ("generation", *unused)}
         if generation <= config.generations and (not table or row != table[-1]["settings"]):
             table.append({"generation": generation, "settings": row})
     return table
@@ -101,7 +111,7 @@ class PhasedSearch:
         if phase_at(self._config, self.generation + 1).inputs != self._open:
             self._begin()
         phase = phase_at(self._config, self.generation + 1)
-        measure = (phase.inputs, phase.rollouts, phase.max_steps, phase.patience)
+        measure = (phase.inputs, phase.rollouts, phase.max_steps, phase.patience, phase.where, phase.temperature)
         if measure != self._measure:
             self._measure, self._individuals = measure, Individuals(self.mean)
         assert self._search is not None

@@ -26,7 +26,7 @@ def _facts(model: DreamModel, render_mode: str | None) -> dict[str, Any]:
     require(render_mode in (None, "rgb_array"), f"render_mode={render_mode} is unknown: expected rgb_array or None")
     return {
         "render_fps": round(model.spec.fps),
-        "rewards": model.reward_head is not None,
+        "rewards": model.reward_head is not None or model.step_reward is not None,
         "ends": model.end_head is not None,
     }
 

@@ -4,14 +4,13 @@ The rollout engine steps tasks one by one and shows players their frames. Dreams
 frames to encode; so they are played here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from gymnasium.utils import seeding
 
 from worldmodels.controller.agent import controller_input, controller_size
 from worldmodels.controller.inputs import read_inputs
-from worldmodels.controller.policy import LinearControllers
 from worldmodels.dreams.core import DreamModel, Dreams
 from worldmodels.utils.checks import require
 
@@ -24,30 +23,45 @@ def dream_returns(
     temperature: float = 1.0,
     max_steps: int | None = None,
     end_threshold: float | None = None,
+    every_step: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Returns of every controller in the dream of every seed: (P, D) and S seeds -> (P, S).
 
     C sees what ``controller.inputs`` of the run's config names, z being the dream's sample, and its outputs become
     actions as in the real task. A return is the one that a `DreamEnv` of the same seed gives, whoever else is scored.
-    Raises `ConfigError` where M has no reward head.
+    Raises `ConfigError` where a dream has no score: M has no reward head, and the task no ``env.step_reward``.
     """
     config, spec = model.config, model.spec
-    size = controller_size(config, spec.outputs)
-    require(model.reward_head is not None, "this M predicts no reward: expected a run whose M has a reward head")
+    inputs, size = read_inputs(config.controller), controller_size(config, spec.outputs)
+    require(
+        model.reward_head is not None or model.step_reward is not None,
+        "this M predicts no reward: expected a run whose M has a reward head",
+    )
     require(
         controllers.ndim == 2 and controllers.shape[1] == size,
         f"controllers are {controllers.shape}: expected (P, {size}), the parameters of one in each row",
     )
-    count = len(controllers) * len(seeds)
-    dreams = Dreams(model, count, temperature, max_steps, end_threshold)
-    linear = LinearControllers(count, size // spec.outputs - 1, spec.outputs)
-    for slot in range(count):
-        linear.set(slot, controllers[slot // len(seeds)])
-    dreams.begin(range(count), [seeding.np_random(seed)[0] for _ in controllers for seed in seeds])
-    returns, active = np.zeros(count), np.arange(count)
-    while active.size:
-        x = controller_input(read_inputs(config.controller), dreams.z, dreams.state)[active]
-        outcome = dreams.step(active, spec.actions.decide(linear(active.tolist(), x.numpy().astype(np.float64))))
-        returns[active] += outcome.rewards
-        active = active[~(outcome.terminated | outcome.truncated)]
-    return returns.reshape(len(controllers), len(seeds))
+    shape = (len(controllers), len(seeds))
+    dreams = Dreams(model, len(controllers) * len(seeds), temperature, max_steps, end_threshold)
+    dreams.begin(
+        range(len(controllers) * len(seeds)), [seeding.np_random(seed)[0] for seed in seeds] * len(controllers)
+    )
+    returns, active = np.zeros(shape), np.ones(shape, bool)
+    while active.any():
+        every_step()
+        alive = active.any(axis=1)  # the controllers that still dream
+        seen = controller_input(inputs, dreams.z, dreams.state).numpy().reshape(*shape, -1)[alive]
+        outputs = linear_outputs(controllers[alive], seen.astype(np.float64), spec.outputs)
+        rows = np.flatnonzero(active)
+        outcome = dreams.step(rows, spec.actions.decide(outputs[active[alive]]))
+        returns.flat[rows] += outcome.rewards
+        active.flat[rows] = ~(outcome.terminated | outcome.truncated)
+    return returns
+
+
+def linear_outputs(controllers: np.ndarray, x: np.ndarray, outputs: int) -> np.ndarray:
+    """As `LinearControllers`, which has a controller for each row: here each has S rows, and its weights are not
+    copied. (P, O (D + 1)) and (P, S, D) -> (P, S, O), a product of its own for each row.
+    """
+    weights = controllers[:, :-outputs].reshape(len(controllers), 1, outputs, -1)
+    return (weights @ x[..., None])[..., 0] + controllers[:, None, -outputs:]

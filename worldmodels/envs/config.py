@@ -89,6 +89,14 @@ class EnvConfig(Settings):
             counts="never",
         ),
     ] = None
+    step_reward: Annotated[
+        float | None,
+        Setting(
+            "What each step of the task pays, where it always pays the same: the score of a dream is then the number "
+            "of its steps, and M needs no reward head. null: M's reward head tells.",
+            counts="never",
+        ),
+    ] = None
     squash: Annotated[
         list[str],
         Setting(

@@ -117,15 +117,11 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
         """`step` without a picture. Returns (reward, terminated, truncated, info)."""
         decoded = self._decode(np.asarray(action, dtype=np.float32))
-        total, terminated, truncated, info = 0.0, False, False, {}
-        for _ in range(self._repeat):
-            self._observation, reward, terminated, truncated, info = self.env.step(decoded)
-            total += float(reward)
-            self.steps += 1
-            truncated = truncated or (self.max_steps is not None and self.steps >= self.max_steps and not terminated)
-            if terminated or truncated:
-                break
-        return total, bool(terminated), bool(truncated), info
+        left = self._repeat if self.max_steps is None else max(1, min(self._repeat, self.max_steps - self.steps))
+        self._observation, total, terminated, truncated, info, taken = self.task.advance(decoded, left)
+        self.steps += taken
+        truncated = truncated or (self.max_steps is not None and self.steps >= self.max_steps and not terminated)
+        return total, terminated, truncated, info
 
     def look(self) -> np.ndarray:
         """The frame of now, (64, 64, 3) uint8. At most once after `begin` and after each `advance`."""

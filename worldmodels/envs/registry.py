@@ -14,6 +14,7 @@ from worldmodels.envs.config import EnvConfig, task_path
 from worldmodels.utils.errors import ConfigError
 
 PICTURES = "rgb_array"  # the render mode that gives arrays
+EXTRAS = {"ale_py": "atari", "vizdoom": "doom"}  # modules that register tasks, and our extras that install them
 REFUSALS = (AssertionError, KeyError, TypeError, ValueError)  # of a task that is given arguments
 
 
@@ -39,9 +40,15 @@ def registered(config: EnvConfig) -> EnvSpec:
 
 
 def _not_imported(config: EnvConfig, error: Exception) -> ConfigError:
+    module = config.id.partition(":")[0].partition(".")[0]
+    if module in EXTRAS:
+        return ConfigError(
+            f"env.id={config.id} needs the package {module}, which cannot be imported ({_words(error)}): expected the "
+            f"extra {EXTRAS[module]}; run pip install 'worldmodels[{EXTRAS[module]}]'"
+        )
     return ConfigError(
         f"env.id={config.id} cannot be imported ({_words(error)}): expected a module that Python finds; install its "
-        "package (Atari's games: pip install 'worldmodels[atari]'), or put its folder on PYTHONPATH"
+        "package, or put its folder on PYTHONPATH"
     )
 
 

@@ -60,6 +60,17 @@ class Task:
     def begin(self) -> None:
         """Called after each reset of ``env``."""
 
+    def advance(self, action: Any, steps: int) -> tuple[Any, float, bool, bool, dict[str, Any], int]:
+        """So many ``steps`` of the same action, or to the episode's end. Returns what a step of Gymnasium does, the
+        rewards summed, and the number of steps that were taken.
+        """
+        observation, total, terminated, truncated, info, taken = None, 0.0, False, False, {}, 0
+        while taken < steps and not (terminated or truncated):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            taken += 1
+        return observation, total, bool(terminated), bool(truncated), info, taken
+
     def picture(self, observation: Any) -> np.ndarray:
         """The task's picture of now, uint8: (H, W, 3), or in grey (H, W) or (H, W, 1)."""
         if self.source == "render":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+LARGEST_EXPONENT = 80.0  # exp(-80) is a normal number in float32
 
 
 class Mixture(NamedTuple):
@@ -57,8 +58,12 @@ def draw(mixture: Mixture, temperature: float, uniform: Tensor, noise: Tensor) -
     """As `sample`, from random numbers of the caller's: ``uniform`` in [0, 1) chooses the component, ``noise`` is
     standard normal; (..., Z) each.
     """
-    weights = torch.softmax(mixture.log_pi / temperature, dim=-1)
-    below = weights.cumsum(-1)[..., :-1] <= uniform.unsqueeze(-1)
+    # Weights up to a factor, and nothing is done with the components that are not chosen: a dream does little else.
+    logits = mixture.log_pi / temperature
+    if math.log(logits.shape[-1]) / temperature > LARGEST_EXPONENT:  # the likeliest weight could be 0 in float32
+        logits = logits - logits.amax(-1, keepdim=True)
+    edges = logits.exp().cumsum(-1)
+    below = edges[..., :-1] <= (uniform * edges[..., -1]).unsqueeze(-1)
     return _value(mixture, below.sum(-1, keepdim=True), temperature, noise)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from worldmodels.config import STAGES, Config
 from worldmodels.controller.agent import ROWS
+from worldmodels.controller.inputs import place_at
 from worldmodels.diagnostics.measures import HORIZONS
 from worldmodels.diagnostics.open_loop import STRIDE
 from worldmodels.rollouts.config import RolloutsConfig
@@ -42,6 +43,7 @@ OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
 FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
 PROBED = 2300.0  # held-out frames a second through the probes of V or of M, seen once on two cores; float32 in any case
 DECODED = 1500.0  # held-out frames a second through V's decoder, likewise
+DREAMT = 30_000.0  # steps of a search in dreams a second on one core, likewise
 FORECAST = 30_000.0  # steps of M a second in open-loop forecasts, likewise
 STAGE_SECONDS = 2.0  # starting processes, checking files
 
@@ -81,7 +83,11 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     budget = {part: budget_of(transfer, part) for part in ("vision", "memory")}
     memory_frames = config.memory.steps * config.memory.batch_size * config.memory.sequence_length
     episodes = search.population * search.rollouts
-    searched = episodes * search.generations * search_steps * step_seconds(env.renderer, episodes)
+    dreamt = sum(place_at(search, generation + 1) == "dream" for generation in range(search.generations))
+    searched = episodes * (
+        (search.generations - dreamt) * search_steps * step_seconds(env.renderer, episodes)
+        + dreamt * (search.max_steps or env.max_steps) * frames_per_step / (DREAMT * workers)
+    )
     seconds = {
         "collect": (played + heldout_frames)
         * (task_seconds(env.renderer) / frames_per_step + 1 / rates.stored)

@@ -10,6 +10,7 @@ import torch
 
 from worldmodels.config import STAGES, Config, plain
 from worldmodels.controller.agent import check_inputs, remembers
+from worldmodels.dreams.search import check_dreams
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.source import describe_source, other_time_scale
@@ -188,6 +189,8 @@ class Pipeline:
         }
         if last >= STAGES.index("controller") and remembers(self.config):
             check_inputs(self.config, networks["memory"])
+        if last >= STAGES.index("controller"):
+            check_dreams(self.config, networks["memory"])
         for part in (part for part in networks if STAGES.index(part) <= last):
             prefixes = loaded_prefixes(networks[part], part, transfer)
             freeze_all(networks[part], part, transfer, epochs_of(self.config, part))

@@ -214,7 +214,10 @@ def headline(stage: str, results: Mapping[str, Any]) -> str:
         return text + (f"; held-out {_number(memory['heldout_nll'], '.3f')}" if "heldout_nll" in memory else "")
     if stage == "controller":
         generations = results["controller"]["generations"]
-        return f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"
+        text = f"population mean {generations[0]['mean']:.1f} → {generations[-1]['mean']:.1f}"
+        dreamt = [row for row in generations if "dream" in row]
+        told = "; held-out dreams {dream:.1f}, the task {validation:.1f} at generation {generation}"
+        return text + (told.format(**dreamt[-1]) if dreamt else "")
     return score_line(results["evaluation"])
 
 

@@ -1,4 +1,4 @@
-"""Controller: search C's parameters by the returns of the whole agent in the task."""
+"""Controller: search C's parameters by the returns of the whole agent in the task, or of C in dreams of M."""
 
 import dataclasses
 import logging
@@ -25,16 +25,18 @@ from worldmodels.controller.agent import (
     knows,
     remembers,
 )
-from worldmodels.controller.config import SEARCH, ControllerConfig
-from worldmodels.controller.inputs import privileged, read_inputs
+from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
+from worldmodels.controller.inputs import dreams, place_at, places, privileged, read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.controller.readout import ReadOut, fit
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, seen, spread, state_moments
+from worldmodels.dreams.search import dream_episodes, returns_in_dreams
 from worldmodels.envs import task_class, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import make_memory
+from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
@@ -53,6 +55,7 @@ log = logging.getLogger(__name__)
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
 READOUT = "readout.safetensors"
 FITTED = 500  # rollouts at most that a read-out is fitted to
+VALIDATION_DREAMS = 128  # that score a mean: one batch of M
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def run(
     """Write ``weights.safetensors`` with the search's ``mean``, its ``best`` individual, and the ``agent``: the mean
     that validated best, or the last one. A row of the journal is a finished generation; its ``fitness`` restores the
     search. ``source``: whose agent the search starts from. ``encoded``: rollouts as V sees them, to standardise C's
-    inputs; ``dataset``: the same with their true states, for a C that knows them or a read-out of them.
+    inputs, and where dreams begin; ``dataset``: the same with their true states, for a C that knows them or a read-out
+    of them.
     """
     settings = config.controller
     start = None
@@ -88,7 +92,7 @@ def run(
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
     readout = _readout(config, memory, encoded, dataset, folder)
     scaling = _scaling(config, outputs, memory, encoded, dataset, folder)
-    seed = config.seed if not settings.after else episode_seed(config.seed, "controller", 4, settings.after)
+    seed = config.seed if not settings.after else episode_seed(config.seed, "controller", 5, settings.after)
     search = PhasedSearch(*_searched(config), outputs, scaling, seed, start)
 
     def controller(searched: np.ndarray) -> np.ndarray:
@@ -100,7 +104,7 @@ def run(
     for row in finished:
         search.ask()
         search.tell(row["fitness"])
-        incumbent.consider(search.mean, row.get("validation"))
+        incumbent.consider(search.mean, _score_of(row), _measure(phase_at(settings, row["generation"])))
     if finished:
         log.info("  going on after %d of %d generations", len(finished), settings.generations)
     spent = sum(row["seconds"] for row in finished)
@@ -112,16 +116,25 @@ def run(
             ", ".join(names),
             settings.generations,
         )
-    while _end(settings, search.generation, spent, incumbent.score) is None:
+    measure = None
+    while _end(settings, search.generation, spent, incumbent.of("reality")) is None:
         generation, started = search.generation + 1, time.perf_counter()
         if announcement := search.begins():
             log.info("  %s", announcement)
         phase = phase_at(settings, generation)
+        if measure != (measure := _measure(phase)) and dreams(settings):
+            log.info("  C is scored in %s", "the task" if measure == "reality" else measure)
         max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
         inputs = search.inputs if readout is None else list(settings.inputs)
-        work = _episodes(config, inputs, vision, memory, max_steps, patience)
         seeds = _seeds(config, 1, settings.after + generation, count=phase.rollouts or settings.rollouts)
-        returns = _returns(work, controller(search.narrow(search.ask())), seeds, executor, f"generation {generation}")
+        population, title = controller(search.narrow(search.ask())), f"generation {generation}"
+        if phase.where == "dream":
+            anywhere = settings.starts == "any"
+            dreamt = dream_episodes(config, inputs, memory, encoded, phase, anywhere)
+            returns = returns_in_dreams(dreamt, population, seeds, executor, title)
+        else:
+            work = _episodes(config, inputs, vision, memory, max_steps, patience)
+            returns = _returns(work, population, seeds, executor, title)
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
         row = {
@@ -132,17 +145,23 @@ def run(
             "std": float(fitness.std(ddof=1)),
         }
         if settings.validate_every and generation % settings.validate_every == 0:
+            mean = controller(search.narrow(search.mean))[None]
+            if phase.where == "dream":
+                whole = dataclasses.replace(phase, max_steps=None)
+                dreamt = dream_episodes(config, inputs, memory, encoded, whole)
+                dream_seeds = _seeds(config, 4, count=VALIDATION_DREAMS)
+                [scores] = returns_in_dreams(dreamt, mean, dream_seeds, executor, "dreams")
+                row |= {"dream": float(scores.mean()), "dream_std": float(scores.std(ddof=1))}
             validation_work = _episodes(config, inputs, vision, memory, config.env.max_steps, None)
             validation_seeds = _seeds(config, 3, count=settings.validation_episodes)
-            [scores] = _returns(
-                validation_work, controller(search.narrow(search.mean))[None], validation_seeds, executor, "validation"
-            )
+            [scores] = _returns(validation_work, mean, validation_seeds, executor, "validation")
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
-            incumbent.consider(search.mean, row["validation"])
+            incumbent.consider(search.mean, _score_of(row), measure)
         row |= {"seconds": round(time.perf_counter() - started, 2), "fitness": fitness.tolist()}
         spent += row["seconds"]
         journal.row("generations", "generation", row)
         validated = "  validation %(validation).1f ± %(validation_std).1f" if "validation" in row else ""
+        validated = f"  held-out dreams %(dream).1f ± %(dream_std).1f{validated}" if "dream" in row else validated
         left = _seconds_left(settings, generation, spent, row["seconds"])
         remaining = f", about {duration(left)} left" if generation < settings.generations else ""
         log.info(
@@ -150,10 +169,14 @@ def run(
             f"{validated}  (%(seconds).1f s{remaining})",
             row,
         )
-    agent = search.mean if incumbent.score is None else incumbent.parameters
-    kept = {"mean": search.mean, "best": search.best, "agent": agent}
+    scored = incumbent.of(_measure(phase_at(settings, search.generation))) is not None
+    kept = {
+        "mean": search.mean,
+        "best": search.best,
+        "agent": incumbent.parameters if scored else search.mean,
+    }
     save_file({name: controller(parameters) for name, parameters in kept.items()}, folder / WEIGHTS)
-    ended = _end(settings, search.generation, spent, incumbent.score)
+    ended = _end(settings, search.generation, spent, incumbent.of("reality"))
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
 
 
@@ -169,14 +192,32 @@ def check(config: Config, outputs: int) -> None:
 
 @dataclass
 class Incumbent:
-    """The search's mean with the best validation score so far."""
+    """The search's mean with the best validation score so far, by one ``measure``: scores of another are not
+    comparable, and begin anew.
+    """
 
     parameters: np.ndarray
     score: float | None = None
+    measure: str = "reality"
 
-    def consider(self, parameters: np.ndarray, score: float | None) -> None:
-        if score is not None and (self.score is None or score > self.score):
-            self.parameters, self.score = parameters, score
+    def consider(self, parameters: np.ndarray, score: float | None, measure: str) -> None:
+        best = self.of(measure)
+        if score is not None and (best is None or score > best):
+            self.parameters, self.score, self.measure = parameters, score, measure
+
+    def of(self, measure: str) -> float | None:
+        """The score, where it is one of this measure."""
+        return self.score if measure == self.measure else None
+
+
+def _measure(phase: PhaseConfig) -> str:
+    """What scores of a phase are of."""
+    return "reality" if phase.where == "reality" else f"dreams at τ = {phase.temperature:g}"
+
+
+def _score_of(row: dict[str, Any]) -> float | None:
+    """What chooses the agent: where the search is in dreams, the task is not asked."""
+    return row.get("dream", row.get("validation"))
 
 
 def _end(settings: ControllerConfig, generation: int, spent: float, score: float | None) -> str | None:
@@ -230,7 +271,9 @@ def _scaling(
 
 
 def _memory(config: Config, weights: Path | None) -> Memory | None:
-    network = make_memory(config, task_spec(config.env).action_size, weights).eval() if weights else None
+    """M, where C reads its state."""
+    reads = weights if remembers(config) else None
+    network = make_memory(config, task_spec(config.env).action_size, reads).eval() if reads else None
     if network is not None:
         check_inputs(config, network)
     return network
@@ -265,7 +308,9 @@ def _episodes(
     config: Config, inputs: list[str], vision: Path | None, memory: Path | None, max_steps: int, patience: int | None
 ) -> AgentEpisodes:
     """Work for C's that read these inputs only: without an open input from M, M does not run."""
-    config = dataclasses.replace(config, controller=dataclasses.replace(config.controller, inputs=inputs, phases=[]))
+    config = dataclasses.replace(
+        config, controller=dataclasses.replace(config.controller, inputs=inputs, phases=[], target=None)
+    )
     memory = memory if remembers(config) else None
     return AgentEpisodes(config_to_json(config), vision, memory, max_steps, config.executor.slots, patience)
 
@@ -293,14 +338,18 @@ def _returns(
 
 def _inputs(config: Config) -> dict[str, Any]:
     search = config.controller
+    table = phase_table(search)
+    phases = len(table) > 1 or place_at(search, 1) != search.where
+    patience = {"patience": search.patience or config.env.patience} if "reality" in places(search) else {}
+    paid = {"step_reward": config.env.step_reward} if dreams(search) and config.env.step_reward is not None else {}
     return {
-        "env": counted(config.env, "controller"),
+        "env": {**counted(config.env, "controller"), **paid},
         "controller": {
-            **{name: value for name, value in counted(search).items() if name != "phases"},
+            **{name: value for name, value in counted(search).items() if name not in ("phases", "patience")},
             "inputs": read_inputs(search),
-            **({"phases": table} if len(table := phase_table(search)) > 1 else {}),
+            **({"phases": table} if phases else {}),
             "max_steps": search.max_steps or config.env.max_steps,
-            "patience": search.patience or config.env.patience,
+            **patience,
         },
         **agent_inputs(config),
     }
@@ -315,9 +364,9 @@ def _build(work: Work) -> dict[str, Any]:
 
 
 def _parents(config: Config) -> dict[str, str]:
-    search = config.controller
-    parents = agent_models(config)
-    if search.readout or (search.standardise and not knows(config)):
+    search, dreamt = config.controller, dreams(config.controller)
+    parents = agent_models(config) | ({"memory": "memory"} if dreamt else {})
+    if search.readout or dreamt or (search.standardise and not knows(config)):
         parents |= {"encoded": "encode"}
     if search.readout or (search.standardise and knows(config)):
         parents |= {"dataset": "collect"}
@@ -333,6 +382,7 @@ STAGE = Stage(
     parts=lambda config: [
         *task_parts(config.env),
         *agent_parts(config),
+        *(parts.targets(MEMORY, config.memory.network, "memory.network") if dreams(config.controller) else []),
         parts.target(SEARCH, config.controller.search),
     ],
     libraries=lambda config: ["torch", *rollout_libraries(config.env)],

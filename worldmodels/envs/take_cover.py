@@ -1,0 +1,159 @@
+"""Take Cover of ViZDoom (extra ``doom``): step aside from the fireballs of imps at the far wall, ever more of them.
+
+The second task of Ha & Schmidhuber 2018 (section 4). Each step of the game, a 35th of a second, pays 1.
+"""
+
+import atexit
+import functools
+import json
+import os
+import shlex
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels.envs.config import EnvConfig
+from worldmodels.envs.task import Task
+
+FAR = 480.0  # from the player's wall to that of the imps, in the map's units
+FIREBALL, IMP = "DoomImpBall", "DoomImp"
+FOLDER = "worldmodels-doom"
+IDLE: dict[str, list[Any]] = defaultdict(list)  # games that nobody plays, by what they were made with
+LAUNCHER = """#!/bin/sh
+# The game writes where it starts, and would outlive a process that was killed.
+cd "$(dirname "$0")" || exit 1
+if command -v setpriv > /dev/null; then exec setpriv --pdeathsig KILL {engine} "$@"; fi
+exec {engine} "$@"
+"""
+
+
+class TakeCover(Task):
+    """The picture is ViZDoom's ``screen``, 240×320. An action is held for all the steps it is repeated, of which the
+    game draws the last one only. Choices are left, stay, right, in this order: ``env.discrete=threshold`` is the
+    paper's action map.
+
+    The true state tells of the nearest fireball how far before the player it is, how far to its left, and how fast it
+    goes that way; without one it is `FAR` away.
+    """
+
+    name = "take_cover"
+    state_names = ("y", "velocity_y", "health", "imps", "fireballs", "ball_distance", "ball_left", "ball_speed_left")
+    visible_targets = ("y", "imps", "fireballs", "ball_distance", "ball_left")
+    motions = ("velocity_y", "ball_speed_left")
+
+    def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:
+        super().__init__(config, pictures, drawn)
+        self.world.button_map = [[1, 0], [0, 0], [0, 1]]
+        game = self.world.game
+        game.set_objects_info_enabled(True)
+        kind = json.dumps([dict(config.kwargs), drawn, os.getpid()], sort_keys=True)
+        if os.name == "posix":
+            folder = _folder(os.getpid())
+            game.set_vizdoom_path(str(folder / "game"))
+            game.set_doom_config_path(str(folder / "game.ini"))
+        if IDLE[kind]:  # a game takes half a second to start, and begins an episode as a new one does
+            self.world.game = IDLE[kind].pop()
+        self.world.close = functools.partial(_leave, self.world.game, kind)
+
+    def render_mode(self, config: EnvConfig, pictures: bool) -> str | None:
+        """The observation is the picture, for people too."""
+        return None
+
+    def undrawn(self) -> None:
+        import vizdoom
+
+        self.world.game.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
+
+    def advance(self, action: Any, steps: int) -> tuple[Any, float, bool, bool, dict[str, Any], int]:
+        game = self.world.game
+        before, self.world.frame_skip = game.get_episode_time(), steps
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        # A limit of the game's own counts as an end there.
+        return (
+            observation,
+            float(reward),
+            terminated and not truncated,
+            truncated,
+            info,
+            game.get_episode_time() - before,
+        )
+
+    def state(self, observation: Any) -> np.ndarray:
+        import vizdoom
+
+        variable = vizdoom.GameVariable
+        y, velocity, health, x = (
+            self.world.game.get_game_variable(each)
+            for each in (variable.POSITION_Y, variable.VELOCITY_Y, variable.HEALTH, variable.POSITION_X)
+        )
+        objects = self.world.state.objects
+        balls = [ball for ball in objects if ball.name == FIREBALL and ball.position_x > x]
+        imps = sum(each.name == IMP for each in objects)
+        nearest = (FAR, 0.0, 0.0)
+        if balls:
+            ball = min(balls, key=lambda ball: ball.position_x)
+            nearest = (ball.position_x - x, ball.position_y - y, ball.velocity_y)
+        return np.array([y, velocity, health, imps, len(balls), *nearest])
+
+    @classmethod
+    def shown(cls, states: np.ndarray, fps: float) -> np.ndarray:
+        """Frames with a fireball."""
+        return cls.column(states, "fireballs") > 0
+
+    @classmethod
+    def coverage(cls, rollouts: Any) -> dict[str, float]:
+        """Fireballs in a frame, and the mean distance from the middle of the wall."""
+        states = np.concatenate(rollouts)
+        return {
+            "fireballs": float(cls.column(states, "fireballs").mean()),
+            "off_middle": float(np.abs(cls.column(states, "y") - 384).mean()),
+        }
+
+
+def _leave(game: Any, kind: str) -> None:
+    """In the place of closing a game: it is kept for the next episode."""
+    if game.is_running() and game not in IDLE[kind]:
+        IDLE[kind].append(game)
+
+
+@functools.lru_cache(maxsize=1)
+def _folder(process: int) -> Path:
+    """A folder for what the games of this process write, with their launcher. It goes with the process, or where that
+    was killed, with the next one.
+    """
+    import vizdoom
+
+    place = Path(tempfile.gettempdir())
+    for old in place.glob(f"{FOLDER}-*-*"):
+        if not _alive(old.name.split("-")[-2]):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-{process}-", dir=place))
+    engine = Path(vizdoom.__file__).parent / "vizdoom"
+    launcher = folder / "game"
+    launcher.write_text(LAUNCHER.format(engine=shlex.quote(str(engine))))
+    launcher.chmod(0o700)
+    atexit.register(_clean, process, folder)
+    return folder
+
+
+def _clean(process: int, folder: Path) -> None:
+    if process != os.getpid():  # of a process that was forked off
+        return
+    for games in IDLE.values():
+        while games:
+            games.pop().close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return True
