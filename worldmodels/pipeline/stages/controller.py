@@ -287,12 +287,18 @@ def _inputs(config: Config) -> dict[str, Any]:
         "controller": {
             **{name: value for name, value in counted(search).items() if name != "phases"},
             "inputs": read_inputs(search),
-            **({"phases": table} if len(table := phase_table(search)) > 1 else {}),
+            **({"phases": table} if _changes(search, table := phase_table(search)) else {}),
             "max_steps": search.max_steps or config.env.max_steps,
             "patience": search.patience or config.env.patience,
         },
         **agent_inputs(config),
     }
+
+
+def _changes(search: ControllerConfig, table: list[dict[str, Any]]) -> bool:
+    """Whether phases change what a key says of the search without them; its inputs are those of the last one."""
+    whole = {"rollouts": search.rollouts, "max_steps": search.max_steps, "patience": search.patience, "search": None}
+    return len(table) > 1 or any(table[0]["settings"][name] != value for name, value in whole.items())
 
 
 def _build(work: Work) -> dict[str, Any]:
