@@ -32,6 +32,7 @@ from worldmodels.dream import DreamCommand
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.export import ExportCommand
 from worldmodels.memory.config import NETWORK as MEMORY
+from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.probe import ProbeCommand
 from worldmodels.report import ReportCommand
 from worldmodels.utils import parts
@@ -148,8 +149,9 @@ def test_a_run_can_end_after_any_stage(stage, compose):
 
 
 def test_the_seed_reaches_collecting_unless_it_is_pinned(compose):
-    assert compose("seed=3").collect_seed == 3
-    assert compose("seed=3", "collect.seed=1").collect_seed == 1
+    seed = DECLARED["collect"].seed
+    assert seed(compose("seed=3")) == 3
+    assert seed(compose("seed=3", "collect.seed=1")) == 1
 
 
 @pytest.mark.parametrize(
@@ -406,7 +408,7 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("vae=cave", "vae=cave is unknown: expected one of cvae, foveal, vae_gan"),
         ("logger=foo", "logger=foo is unknown: expected one of csv, mlflow, none, tensorboard, wandb"),
@@ -424,13 +426,33 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
             "opening_step, search",
         ),
         ("vae.epoch=3", "vae.epoch is unknown: expected network, loss, "),
+        (
+            "vae=[a]",
+            "vae=[a] is a list: expected an option of the group, one of cvae, foveal, vae_gan; write for example ",
+        ),
+        ("env=[car_racing]", "env=[car_racing] is a list: expected an option of the group, one of bipedal_walker, "),
+        ("scale={}", "scale={} is a dict: expected an option of the group, one of hour, laptop, "),
+        ("experiment={a: 1}", "experiment={a: 1} is a dict: expected an option of the group, one of dream_score, "),
+        ("vae={a: 1}", "vae.a is unknown: expected network, loss, "),
+        ("vae=1", "vae=1 is no name: expected an option of the group, one of cvae, "),
+        ("memory=null", "memory=null is no name: expected an option of the group, one of mdn_lstm; "),
+        ("logger=[csv,nope]", "logger=nope is unknown: expected an option that --help lists"),
+        (
+            "+vae=foveal",
+            "+vae=foveal adds a second vae: expected an option in the place of the one there is; write vae=",
+        ),
         ("+sed=1", "sed is unknown: expected env, collect, "),
     ],
 )
-def test_what_hydra_refuses_is_said_in_our_words(override, told):
+def test_what_hydra_refuses_is_said_in_our_words(override, message):
     with pytest.raises(ConfigError) as caught:
         compose_in_python(override)
-    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def test_options_of_a_group_of_several_are_combined():
+    assert set(compose_in_python("logger=[csv,tensorboard]").logger) == {"csv", "tensorboard"}
+    assert compose_in_python("vae={epochs: 3}").vae.epochs == 3
 
 
 def test_a_folder_for_outputs_has_a_name():

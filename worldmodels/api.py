@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from worldmodels.cli import one_line, remove_empty_run
-from worldmodels.config import Config, check_parts, conf_dir, plain, register_schema, to_config
+from worldmodels.config import Config, check_parts, conf_dir, job_config, plain, register_schema
 from worldmodels.envs.config import EnvConfig
 from worldmodels.pipeline.source import check_source
 from worldmodels.store.runs import FinishedRun, foreign_code
@@ -28,7 +28,7 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
 from worldmodels.utils.disk import no_folder, trouble
 from worldmodels.utils.errors import ConfigError
-from worldmodels.utils.overrides import spelled_out
+from worldmodels.utils.overrides import require_options, spelled_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -311,6 +311,7 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
             isinstance(override, str) and not override.startswith("-"),
             f"got {override!r}: expected overrides such as 'env=lunar_lander'; for a sweep, call in a loop",
         )
+    require_options(overrides, Config, conf_dir())
     folder = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     register_schema()
     version, application = VersionBase.instance().getbase(), GlobalHydra.instance().hydra
@@ -334,7 +335,7 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
 
 def _checked(composed: DictConfig) -> Config:
     try:
-        return to_config(_without_hydra(composed))
+        return job_config(_without_hydra(composed), composed.hydra)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
 

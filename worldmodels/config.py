@@ -18,6 +18,7 @@ from worldmodels.controller.config import ControllerConfig, EvaluateConfig
 from worldmodels.controller.inputs import privileged
 from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
+from worldmodels.envs.shipped import task_file
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import direction_of, require_reached
@@ -128,7 +129,7 @@ class Config(Settings):
     ] = False
 
     def check(self) -> None:
-        require_reached(self.objective, self.last_stage, self.measure.enabled)
+        require_reached(self.objective, STAGES[: STAGES.index(self.last_stage) + 1], self.measure.enabled)
         for node in (self.collect, self.heldout, self.controller):
             limit = node.max_steps or self.env.max_steps
             require(
@@ -174,11 +175,6 @@ class Config(Settings):
         """Parts that take something from a source in the stages this run goes through."""
         return [part for part in loaded_parts(self.transfer) if STAGES.index(part) <= STAGES.index(self.last_stage)]
 
-    @property
-    def collect_seed(self) -> int:
-        """Seed of the rollouts that V and M are trained on."""
-        return self.seed if self.collect.seed is None else self.collect.seed
-
 
 def _folder(path: str) -> str:
     """Refuses what an unset variable leaves, before Hydra makes folders in the root."""
@@ -204,6 +200,17 @@ def to_config(composed: Any) -> Any:
     """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
     schema = _structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
     return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed)))
+
+
+def job_config(composed: Any, hydra_config: Any) -> Config:
+    """`to_config` of a job, with what the task's own file says (``env.shipped``), from the folders of config files that
+    Hydra has read. ``hydra_config``: Hydra's own node.
+    """
+    config = to_config(composed)
+    sources = hydra_config.runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    shipped = task_file(config.env.name, [conf_dir(), *folders])
+    return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))
 
 
 @functools.cache  # it is only read: a merge begins with a copy

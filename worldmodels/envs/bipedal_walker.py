@@ -13,6 +13,7 @@ MARGIN = 1.0  # beyond the view, in world units, that an edge's soft border may 
 
 class BipedalWalker(Task):
     name = "bipedal_walker"
+    libraries = ("box2d",)
     scene = BipedalWalkerScene
     state_names = (
         "hull_angle",

@@ -34,6 +34,7 @@ class CarRacing(Task):
     """Lengths in the task's world units, angles in radians, speeds per second."""
 
     name = "car_racing"
+    libraries = ("box2d",)
     scene = CarRacingScene
     state_names = (
         "x",

@@ -25,6 +25,7 @@ class Task:
     """
 
     name: ClassVar[str] = ""
+    libraries: ClassVar[tuple[str, ...]] = ()  # packages whose versions rollouts depend on, beside the usual ones
     state_names: ClassVar[tuple[str, ...]] = ()  # of `state`; without, a vector that is observed is the state
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
     scatters: ClassVar[bool] = False  # whether episodes can begin anywhere

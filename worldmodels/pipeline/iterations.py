@@ -45,7 +45,7 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
             where.mkdir(parents=True, exist_ok=True)
         log.info("round %d of %d", number, config.iterations)
         this = config if number == 1 else next_round(config, previous, number)
-        value = run_job(this, source if number == 1 else None, where, noted=folder)
+        value = run_job(this, source if number == 1 else None, where)
         results = json.loads((where / RESULTS).read_text(encoding="utf-8"))
         rows.append({"round": number, **_row(results)})
         previous = where
@@ -69,7 +69,7 @@ def next_round(config: Config, previous: Path, number: int) -> Config:
         recorded=None,
         recorded_key=None,
         frames=iteration.frames or config.collect.frames,
-        seed=config.collect_seed + SEEDS * (number - 1),
+        seed=(config.seed if config.collect.seed is None else config.collect.seed) + SEEDS * (number - 1),
     )
     transfer = TransferConfig(
         name="iterated",

@@ -1,12 +1,8 @@
 """One training job: from the checked config to ``results.json``."""
 
 import contextlib
-import dataclasses
 import logging
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
 
 from worldmodels.cli import prepare_process
 from worldmodels.config import Config, plain
@@ -14,7 +10,6 @@ from worldmodels.objective import value_of
 from worldmodels.pipeline.estimate import describe_time, stage_seconds
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.pipeline.source import without_effect
-from worldmodels.pipeline.stages.evaluate import task_file
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.store.artifacts import Store, write_json
 from worldmodels.store.loggers import make_loggers
@@ -27,12 +22,11 @@ from worldmodels.utils.disk import writing
 log = logging.getLogger(__name__)
 
 
-def run_job(config: Config, source: Config | None, folder: Path, noted: Path | None = None) -> float | None:
+def run_job(config: Config, source: Config | None, folder: Path) -> float | None:
     """Run the stages of one job and write its results into ``folder``: ``results.json`` after each stage, so that a
-    later failure loses nothing. ``source``: the config of the source task, if one is to be trained; ``noted``: the
-    folder that Hydra made, if it is another one. Returns the job's objective.
+    later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns the job's
+    objective.
     """
-    config = _with_task_file(config, noted or folder)
     for line in without_effect(config):
         log.warning(line)
     store = Store(Path(config.paths.outputs) / "artifacts")
@@ -69,14 +63,3 @@ def run_job(config: Config, source: Config | None, folder: Path, noted: Path | N
     print_results(results, make_console(), config.details)
     make_console().print(f"results: {folder / RESULTS}", soft_wrap=True)
     return value_of(results, config.objective)
-
-
-def _with_task_file(config: Config, folder: Path) -> Config:
-    """The config with what the task's own file says, from the folders of config files that Hydra notes in the run's."""
-    path = folder / ".hydra" / "hydra.yaml"
-    noted: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    hydra = noted.get("hydra", noted)  # as Hydra writes it, or the Python API
-    sources = hydra.get("runtime", {}).get("config_sources", ())
-    folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
-    shipped = task_file(config.env.name, folders)
-    return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))

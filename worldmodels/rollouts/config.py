@@ -24,14 +24,14 @@ def _random(config: Any) -> bool:
     return getattr(config, "recorded", None) is None
 
 
-def _recorded(source: str) -> str:
+def _recorded(source: str, _: Any) -> str:
     """What recorded rollouts count as: what their files hold."""
     from worldmodels.rollouts.recorded import digest
 
     return digest(source)
 
 
-def _mixed(run: str) -> str:
+def _mixed(run: str, _beside: Any) -> str:
     """What the rollouts of an earlier run count as: what their files hold."""
     from worldmodels.rollouts.mixing import content_of
 

@@ -14,6 +14,7 @@ import numpy as np
 from worldmodels.config import Config, config_from_json, config_to_json
 from worldmodels.envs import make_env, task_class, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.pipeline.stage import Stage, Work
 from worldmodels.rollouts.config import POLICY, CollectConfig, RolloutsConfig
 from worldmodels.rollouts.engine import Episode, Feed, play
@@ -192,6 +193,9 @@ def _stage(node: str) -> Stage:
             return [f"{RECORDED}.write"]
         return [*task_parts(config.env), parts.target(POLICY, policy(config))]
 
+    def libraries(config: Config) -> list[str]:
+        return ["numpy", "opencv-python-headless"] if _recorded(config, node) else rollout_libraries(config.env)
+
     return Stage(
         name=node,
         parents=lambda config: {},
@@ -199,7 +203,7 @@ def _stage(node: str) -> Stage:
         build=lambda work: _build(work, node),
         label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
         parts=code_parts,
-        libraries=("gymnasium", "box2d", "numpy", "opencv-python-headless"),
+        libraries=libraries,
         seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from worldmodels.controller.readout import ReadOut, fit
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, seen, spread, state_moments
 from worldmodels.envs import task_class, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import make_memory
 from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
@@ -43,7 +45,7 @@ from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.progress import Progress
+from worldmodels.utils.progress import Progress, duration
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.settings import counted
 
@@ -141,9 +143,11 @@ def run(
         spent += row["seconds"]
         journal.row("generations", "generation", row)
         validated = "  validation %(validation).1f ± %(validation_std).1f" if "validation" in row else ""
+        left = _seconds_left(settings, generation, spent, row["seconds"])
+        remaining = f", about {duration(left)} left" if generation < settings.generations else ""
         log.info(
             "  generation %(generation)d: best %(best).1f  mean %(mean).1f  worst %(worst).1f  std %(std).1f"
-            f"{validated}  (%(seconds).1f s)",
+            f"{validated}  (%(seconds).1f s{remaining})",
             row,
         )
     agent = search.mean if incumbent.score is None else incumbent.parameters
@@ -182,6 +186,12 @@ def _end(settings: ControllerConfig, generation: int, spent: float, score: float
     if settings.target is not None and score is not None and score >= settings.target:
         return "target"
     return "max_minutes" if settings.max_minutes is not None and spent >= 60 * settings.max_minutes else None
+
+
+def _seconds_left(settings: ControllerConfig, generation: int, spent: float, last: float) -> float:
+    """Seconds until the search ends by its generations or its minutes, if every generation is as long as the last."""
+    limit = math.inf if settings.max_minutes is None else max(0.0, 60 * settings.max_minutes - spent)
+    return min(limit, (settings.generations - generation) * last)
 
 
 def _searched(config: Config) -> tuple[ControllerConfig, dict[str, int]]:
@@ -273,7 +283,8 @@ def _returns(
     episodes = [
         Episode((i, j), seed, parameters) for i, parameters in enumerate(population) for j, seed in enumerate(seeds)
     ]
-    with Progress(title, len(episodes), "rollouts") as progress:
+    at_once = getattr(executor, "workers", 1) * work.slots
+    with Progress(title, len(episodes), "rollouts", at_once=at_once) as progress:
         for episode, value in executor.map(work, episodes):
             returns[episode.label] = value
             progress.advance(1)
@@ -330,7 +341,7 @@ STAGE = Stage(
         *agent_parts(config),
         parts.target(SEARCH, config.controller.search),
     ],
-    libraries=("torch", "gymnasium", "box2d"),
+    libraries=lambda config: ["torch", *rollout_libraries(config.env)],
     loads="controller",
     length=lambda config: Length(("controller", "generations")),  # a search knows only what it is told
 )

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
 from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
@@ -20,6 +18,8 @@ from worldmodels.controller.inputs import privileged
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
+from worldmodels.envs.shipped import task_file
 from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
@@ -144,7 +144,7 @@ def why_unofficial(config: Config) -> str | None:
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
     env = config.env
-    shipped = env.shipped or task_file(env.name)
+    shipped = env.shipped or task_file(env.name, [conf_dir()])
     if env.id != shipped.get("id", env.id):
         reasons.append(f"env.id={env.id}")
     kwargs = shipped.get("kwargs", {})
@@ -154,17 +154,6 @@ def why_unofficial(config: Config) -> str | None:
         elif name not in kwargs or env.kwargs[name] != kwargs[name]:
             reasons.append(f"env.kwargs.{name}={env.kwargs[name]}")
     return ", ".join(reasons) or None
-
-
-def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
-    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
-    no arguments of `gymnasium.make` are the task's own.
-    """
-    for folder in (conf_dir(), *folders):
-        if (path := folder / "env" / f"{name}.yaml").is_file():
-            settings = OmegaConf.load(path)
-            return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
-    return {}
 
 
 def _official(config: Config) -> Config:
@@ -254,6 +243,6 @@ STAGE = Stage(
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
     parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
-    libraries=("torch", "gymnasium", "box2d", "numpy", "opencv-python-headless", "pygame-ce"),
+    libraries=lambda config: ["torch", *rollout_libraries(_official(config).env)],
     finish=_finish,
 )

@@ -17,7 +17,7 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Setting
 
 
-def content_of(run: str) -> list[str]:
+def content_of(run: str, _beside: Any) -> list[str]:
     """What the agent of a run counts as: the contents of C, and of the V and M that it was searched with."""
     require(run != MISSING, "policy agent has no run: expected a finished one, for example collect.policy.run=DIR")
     manifest = FinishedRun(Path(run)).manifest("controller")
