@@ -118,6 +118,15 @@ def test_an_interrupted_search_goes_on(config, tmp_path, lasts):
         np.testing.assert_array_equal(resumed[name], value)
 
 
+def test_what_a_first_phase_changes_counts(compose):
+    def inputs(*phases):
+        changed = f"controller.phases=[{', '.join(phases)}]"
+        return controller._inputs(compose("env=lunar_lander", "scale=smoke", changed))
+
+    assert inputs("{generation: 1, rollouts: 5}") != inputs() != inputs("{generation: 1, search: {sigma: 0.1}}")
+    assert inputs("{generation: 1, inputs: [z, h]}") == inputs() == inputs("{generation: 9, rollouts: 5}")
+
+
 def test_a_search_starts_from_a_sources_mean(config, tmp_path):
     """Two actions from one: the first row is the source's, the second is zero."""
     given = tmp_path / "source.safetensors"

@@ -26,7 +26,7 @@ from worldmodels.controller.agent import (
     remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
-from worldmodels.controller.inputs import dreams, place_at, places, privileged, read_inputs
+from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.controller.readout import ReadOut, fit
@@ -339,7 +339,6 @@ def _returns(
 def _inputs(config: Config) -> dict[str, Any]:
     search = config.controller
     table = phase_table(search)
-    phases = len(table) > 1 or place_at(search, 1) != search.where
     patience = {"patience": search.patience or config.env.patience} if "reality" in places(search) else {}
     paid = {"step_reward": config.env.step_reward} if dreams(search) and config.env.step_reward is not None else {}
     return {
@@ -347,12 +346,20 @@ def _inputs(config: Config) -> dict[str, Any]:
         "controller": {
             **{name: value for name, value in counted(search).items() if name not in ("phases", "patience")},
             "inputs": read_inputs(search),
-            **({"phases": table} if phases else {}),
+            **({"phases": table} if _changes(search, table) else {}),
             "max_steps": search.max_steps or config.env.max_steps,
             **patience,
         },
         **agent_inputs(config),
     }
+
+
+def _changes(search: ControllerConfig, table: list[dict[str, Any]]) -> bool:
+    """Whether phases change what a key says of the search without them; its inputs are those of the last one."""
+    names = ("rollouts", "max_steps", "patience", "where", "temperature")
+    whole = {**{name: getattr(search, name) for name in names}, "search": None}
+    first = table[0]["settings"]
+    return len(table) > 1 or any(first.get(name, value) != value for name, value in whole.items())
 
 
 def _build(work: Work) -> dict[str, Any]:
