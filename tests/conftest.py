@@ -1,33 +1,32 @@
 """Fixtures: composing configs, and running the commands."""
 
 import copy
-import dataclasses
 import functools
 import gc
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pytest
 import schedule
-import torch
+from composing import composed
 from helpers import Commands, Finished
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
 from warm import Warm
 
-from worldmodels.config import Config, conf_dir, register_schema, to_config
+from worldmodels.config import Config, to_config
 from worldmodels.rollouts.storage import write_index, write_rollout
 
-NODES = {each.name for each in dataclasses.fields(Config)}
-torch.set_num_threads(1)
-gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
+os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
+
+
+def pytest_collection_finish() -> None:
+    """In the processes that run tests: the one that hands them out need not load PyTorch."""
+    import torch
+
+    torch.set_num_threads(1)
+    gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,42 +42,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Sch
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., Config]:
     """``compose("env=lunar_lander", …)``: what ``python -m worldmodels.train`` would run."""
-
-    @functools.cache  # Hydra takes a tenth of a second
-    def chosen(*choices: str) -> DictConfig:
-        register_schema()
-        GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return hydra.compose("config", list(choices))
-
-    @functools.cache
-    def composed(*overrides: str) -> Config:
-        values = [each for each in overrides if _is_value(each)]
-        config = chosen(*(each for each in overrides if each not in values)).copy()
-        # What Hydra does with them once the files are read.
-        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(values), config)
-        return to_config(config)
-
-    return lambda *overrides: copy.deepcopy(composed(*overrides))
-
-
-def _is_value(override: str) -> bool:
-    """Whether it is known to be one value of a setting, and no choice of a file."""
-    key, _, value = override.partition("=")
-    node, dot, _ = key.lstrip("+").partition(".")
-    several = "," in value and value[0] not in "[{"
-    return (
-        node in NODES
-        and (bool(dot) or not (conf_dir() / node).is_dir())
-        and not re.search(r"[/@]", key)
-        and not several
-    )
+    once = functools.cache(lambda *overrides: to_config(composed(*overrides)))
+    return lambda *overrides: copy.deepcopy(once(*overrides))
 
 
 @pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """A process that has the libraries and forks the commands."""
-    process = Warm()
+    process = Warm(_of_all_workers(tmp_path_factory) / "warm")
     yield process
     process.close()
 

@@ -24,9 +24,9 @@ RUNS = {  # that several tests look at
         *("-m", "env=lunar_lander", "executor=process", "measure.samples=2", "heldout.max_steps=120"),
         *("memory.network.reward_head=gaussian", "memory.network.end_head=true"),
     ),
-    "lander_reconstruction": (  # four runs of the study
+    "lander_reconstruction": (  # two runs of the study
         *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
-        *("vae.epochs=3", "heldout.rollouts=12"),
+        *("transfer.budget=1.0", "vae.epochs=3", "heldout.rollouts=12"),
     ),
 }
 
@@ -41,7 +41,8 @@ class Commands:
 
     def start(self, command: str, *overrides: str) -> Command:
         """Start a command as leader of a process group."""
-        return self._warm.start(["-m", f"worldmodels.{command}", *overrides])
+        jobs = next((each.partition("=")[2] for each in overrides if each.startswith("hydra.launcher.n_jobs=")), "1")
+        return self._warm.start(["-m", f"worldmodels.{command}", *overrides], spares=int(jobs))
 
     def run(self, command: str, *overrides: str, expect: int = 0) -> str:
         """Run a command to its end and return what it printed."""

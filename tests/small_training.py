@@ -106,6 +106,10 @@ def make_memory(frozen: tuple[str, ...] = ()) -> MDNLSTM:
 @pytest.fixture
 def train_memory(tmp_path: Path) -> Callable[..., Journal]:
     """Trains an M on a small data set, in a folder of a given name; returns its journal."""
+    return memory_training(tmp_path)
+
+
+def memory_training(tmp_path: Path) -> Callable[..., Journal]:
     store_folder = tmp_path / "encoded"
     store_folder.mkdir()
     memory_store(store_folder)

@@ -15,6 +15,7 @@ import hydra
 import numpy as np
 import pytest
 import torch
+from helpers import ended
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.version import VersionBase
@@ -328,7 +329,7 @@ def test_config_files_of_ones_own(tmp_path, monkeypatch):
     assert (config.scale, config.vae.epochs, config.memory.steps) == ("tiny", 1, 8)
 
 
-def test_a_plain_script_trains(tmp_path):
+def test_a_plain_script_trains(tmp_path, warm):
     """Without ``if __name__ == "__main__"``: workers do not run the script again."""
     overrides = [*(each for each in SMALL if not each.startswith("executor")), "executor=process"]
     code = f"""
@@ -337,7 +338,8 @@ print("begins")
 run = wm.train(*{overrides})
 print(run.results["collect"]["rollouts"])
 """
-    printed = plain_python(code, tmp_path)
+    (tmp_path / "script.py").write_text(code)
+    printed = ended(warm.start([str(tmp_path / "script.py")], tmp_path, {"PYTHONPATH": str(ROOT)}))
     assert printed.count("begins") == 1
     assert printed.rstrip().endswith("2")
 
@@ -353,6 +355,7 @@ def test_the_snippets_of_the_readme_run(finished, tmp_path, monkeypatch):
     are there.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("worldmodels.cli.usable_cores", lambda: 1)  # threads beside other tests wait and spin
     for stage in ("collect", "vision"):
         shutil.copytree(finished("lunar_lander").outputs / "artifacts" / stage, f"outputs/artifacts/{stage}")
     snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, ended
 
 from worldmodels.api import train
 from worldmodels.utils.errors import ConfigError
@@ -50,6 +50,7 @@ REFUSED = [
     ("dream run=nowhere", "nowhere is no run"),
     ("dream run=nowhere temperature=hot", "temperature=hot is no number"),
     ("probe run=nowhere", "nowhere is no run"),
+    ("export run=nowhere to=folder", "nowhere is no run"),
     ("probe run=nowhere scored=2", "scored=2.0 is out of range"),
     ("report runs=[]", "is no pattern"),
     ("report runs=nowhere", "matches no finished run"),
@@ -100,17 +101,29 @@ def test_every_job_of_a_sweep_that_fails_is_named_wherever_the_flag_stands(tmp_p
         f"error: job {job} of the sweep: vae.learning_rate=-{job + 1}.0 is out of range: expected above 0"
         for job in range(3)
     ]
-    assert told[3:] == ["error: not every job of the sweep succeeded: each that failed is named above"]
-    assert b"Traceback" not in done.stderr
+    assert told[3:] == [] and b"Traceback" not in done.stderr
+    assert not (tmp_path / "sweep").exists()
 
 
-def test_a_value_of_the_wrong_type_ends_a_sweep_before_any_job_runs(tmp_path):
+def test_jobs_that_are_refused_while_they_run_leave_no_folder(tmp_path):
+    """What the checks of a config do not see: there is no such run."""
+    source = ("transfer=pretrained", "transfer.source_run=nowhere", "seed=0,1")
+    done = python("worldmodels.train", "-m", *source, cwd=tmp_path)
+    told = [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and told[0].startswith("error: job 0 of the sweep: nowhere is no run")
+    assert told[2] == "error: not every job of the sweep succeeded: each that failed is named above"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("override", ["collect.rollouts=2,abc,3", "collect.rollouts=2,1,3", "env=car_racing,nope,pong"])
+def test_a_value_that_makes_no_sense_ends_a_sweep_before_any_job_runs(tmp_path, override):
     sweep = ("scale=smoke", "stage=collect", f"hydra.sweep.dir={tmp_path / 'sweep'}", f"paths.outputs={tmp_path}")
-    done = python("worldmodels.train", "-m", *sweep, "seed=0,1", "collect.rollouts=2,abc,3")
+    done = python("worldmodels.train", "-m", *sweep, override, cwd=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("error: ") and "collect.rollouts=abc is no int: expected one" in line
-    assert not list(tmp_path.glob("sweep/*/")) and not (tmp_path / "artifacts").exists()
+    key, _, values = override.partition("=")
+    assert line.startswith(f"error: job 1 of the sweep: {key}={values.split(',')[1]} is ")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_request_leaves_the_folder_that_it_was_made_in(tmp_path):
@@ -143,7 +156,10 @@ def test_an_interruption_among_the_first_imports_is_a_line(tmp_path):
     assert (done.returncode, done.stderr) == (130, b"interrupted\n")
 
 
-def test_help_is_shown_in_any_encoding():
-    shown = python("worldmodels.train", "--help", PYTHONIOENCODING="ascii")
-    assert (shown.returncode, shown.stderr) == (0, b"")
-    assert b"collect ? vision ? encode ? memory ? controller ? evaluate" in shown.stdout
+def test_help_is_shown_in_any_encoding(warm):
+    shown, usual = (
+        ended(warm.start(["-m", "worldmodels.train", "--help"], environment={"PYTHONIOENCODING": encoding}))
+        for encoding in ("ascii", "utf-8")
+    )
+    assert "collect ? vision ? encode ? memory ? controller ? evaluate" in shown
+    assert shown == usual.encode("ascii", "replace").decode()

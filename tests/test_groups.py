@@ -20,7 +20,7 @@ def options(group: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("group", "name"), [(g, n) for g in ("experiment", "debug", "logger", "callbacks") for n in options(g)]
+    ("group", "name"), [(g, n) for g in ("rung", "experiment", "debug", "logger", "callbacks") for n in options(g)]
 )
 def test_every_option_composes(compose: Callable[..., Config], group: str, name: str) -> None:
     check_parts(compose(f"{group}={name}"))

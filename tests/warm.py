@@ -4,10 +4,14 @@ A forked command is a process with a session, an exit code and an output of its 
 over a Unix socket: a JSON object of the working folder, of the environment and of what follows ``python``
 (``-m MODULE …`` or ``FILE …``), with a pipe for what it prints and one for what becomes of it: its number first, at its
 end its wait status. What it starts first of a fork server or of a worker has the libraries from the beginning too.
+
+All workers of a test run share the one process: the first that needs it starts it, and it ends with the last.
 """
 
+import atexit
 import contextlib
 import fcntl
+import functools
 import gc
 import importlib
 import json
@@ -17,16 +21,20 @@ import re
 import resource
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import util
 from pathlib import Path
 from typing import Any, NoReturn
 
+import filelock
 from joblib.externals.loky.backend import fork_exec
 
 ROOT = Path(__file__).parents[1]
@@ -86,16 +94,32 @@ class Command:
 
 
 class Warm:
-    """The process that forks; it ends with the one that started it."""
+    """The process that forks, which all that name one folder share; it ends with the last of them."""
 
-    def __init__(self) -> None:
-        self._requests, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())],
-            env={**os.environ, **ONE_THREAD},
-            pass_fds=[theirs.fileno()],
-        )
-        theirs.close()
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests = socket.socket(socket.AF_UNIX)
+        with filelock.FileLock(folder / "lock"):
+            address = folder / "address"
+            try:
+                self._requests.connect(address.read_text())
+            except OSError:  # there is none yet, or it has ended
+                address.write_text(self._started())
+                self._requests.connect(address.read_text())
+
+    def _started(self) -> str:
+        """Start the process. Returns the address at which it listens."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            address = os.path.join(tempfile.mkdtemp(prefix="warm"), "socket")  # an address is of 107 letters at most
+            listener.bind(address)
+            listener.listen()
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(listener.fileno())],
+                env={**os.environ, **ONE_THREAD},
+                pass_fds=[listener.fileno()],
+            )
+        return address
 
     def start(
         self,
@@ -103,34 +127,48 @@ class Warm:
         cwd: Path = ROOT,
         environment: Mapping[str, str] | None = None,
         largest_file: int | None = None,
+        spares: int = 1,
     ) -> Command:
-        """Start ``python ARGUMENTS`` as leader of a process group. ``environment`` is added to this process's, and no
-        file may become larger than ``largest_file`` bytes.
+        """Start ``python ARGUMENTS`` as leader of a process group. ``environment`` is added to this process's, no file
+        may become larger than ``largest_file`` bytes, and as many ``spares`` are kept (`keep_spares`).
         """
         request = {
             "arguments": list(map(str, arguments)),
             "cwd": str(cwd),
             "environment": {**os.environ, **ONE_THREAD, **(environment or {})},
             "largest_file": largest_file,
+            "spares": spares,
         }
         return Command(self._requests, request)
 
     def close(self) -> None:
         self._requests.close()
-        self._process.wait(timeout=60)
+        if self._process is not None:
+            self._process.wait(timeout=600)  # for those that share it
 
 
-def serve(requests: socket.socket) -> dict[str, Any]:
+def serve(listener: socket.socket) -> dict[str, Any]:
     """Fork a process for each request; in that process alone this returns what to run."""
+    clients: list[socket.socket] = []
     while True:
-        message, pipes, *_ = socket.recv_fds(requests, LONGEST_REQUEST, 2)
+        ready, *_ = select.select([listener, *clients], [], [])
+        if listener in ready:
+            clients.append(listener.accept()[0])
+            continue
+        message, pipes, *_ = socket.recv_fds(ready[0], LONGEST_REQUEST, 2)
         if not message:
-            os._exit(0)
+            clients.remove(ready[0])
+            ready[0].close()
+            if not clients and not select.select([listener], [], [], 0)[0]:
+                shutil.rmtree(Path(listener.getsockname()).parent)
+                os._exit(0)
+            continue
         if os.fork() == 0:
             break
         for pipe in pipes:
             os.close(pipe)
-    requests.close()
+    for each in (listener, *clients):
+        each.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     output, fate = pipes
     if command := os.fork():  # this process waits for the second fork, which is the command
@@ -159,6 +197,10 @@ def load_libraries() -> None:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
             importlib.import_module(module.name)
     share_what_is_made_once()
+    torch = importlib.import_module("torch")
+    one_thread = functools.partial(torch.set_num_threads, 1)
+    torch.set_num_threads = lambda _: one_thread()  # beside other commands, threads wait for each other and spin
+    os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
 
 
@@ -169,6 +211,8 @@ def prepare(request: dict[str, Any]) -> None:
     os.environ.update(request["environment"])
     own = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     sys.path[1:1] = [folder for folder in own if folder not in sys.path[1:]]
+    if encoding := os.environ.get("PYTHONIOENCODING"):
+        sys.stdout, sys.stderr = (open(number, "w", encoding=encoding, closefd=False) for number in (1, 2))  # noqa: SIM115
     if (most := request["largest_file"]) is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
@@ -227,21 +271,24 @@ def wait_as_a_spare(requests: socket.socket) -> NoReturn:
     _, *arguments = request["arguments"]
     place = next(place for place, each in enumerate(arguments) if each in ("-c", "-m"))
     kind, what, *others = arguments[place:]
-    if kind == "-c":
-        sys.argv = ["-c", *others]
-        exec(what, {"__name__": "__main__"})
-    else:
-        run(["-m", what, *others])
-    sys.exit()
+    with ending():
+        if kind == "-c":
+            sys.argv = ["-c", *others]
+            exec(what, {"__name__": "__main__"})
+        else:
+            run(["-m", what, *others])
+    raise AssertionError("it has ended")
 
 
 def share_what_is_made_once() -> None:
-    """What takes a process half a second when it is used first: the digests of the code, and Numba's functions."""
+    """What takes a process half a second when it is used first: the digests of the code, Hydra's plugins and grammar,
+    and Numba's functions.
+    """
     declared = importlib.import_module("worldmodels.pipeline.pipeline").DECLARED.values()
     importlib.import_module("worldmodels.store.fingerprint").fingerprint(
         [each.build.__module__ for each in declared], []
     )
-    task = importlib.import_module("worldmodels.envs.config").EnvConfig()
+    task = importlib.import_module("worldmodels.api").compose().env
     env = importlib.import_module("worldmodels.envs").make_env(task)
     env.reset(seed=0)
     env.close()
@@ -259,11 +306,31 @@ def run(arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """End as an interpreter does, but leave the libraries' memory, which taking apart would copy, to the system."""
+    code: Any = None
+    try:
+        yield
+    except SystemExit as end:
+        code = end.code
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit((code or 0) & 255)
+
+
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     load_libraries()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     prepare(asked)
-    keep_spares(2 if any("joblib" in each for each in asked["arguments"]) else 1)
-    run(asked["arguments"])
+    keep_spares(asked["spares"])
+    with ending():
+        run(asked["arguments"])

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from worldmodels.cli import one_line, remove_empty_run
-from worldmodels.config import Config, check_parts, conf_dir, plain, register_schema, to_config
+from worldmodels.config import Config, check_parts, conf_dir, job_config, plain, register_schema
 from worldmodels.envs.config import EnvConfig
 from worldmodels.pipeline.source import check_source
 from worldmodels.store.runs import FinishedRun, foreign_code
@@ -28,7 +28,7 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.checks import require
 from worldmodels.utils.disk import no_folder, trouble
 from worldmodels.utils.errors import ConfigError
-from worldmodels.utils.overrides import spelled_out
+from worldmodels.utils.overrides import require_options, spelled_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +68,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
     source = check_source(config, lambda others: _composed([*others, *paths], config_dir))
     check_parts(config)
 
-    from worldmodels.pipeline.job import run_job  # only now, as it takes long to import
+    from worldmodels.pipeline.iterations import run_rounds  # only now, as it takes long to import
 
     folder = Path(hydra_config.run.dir).absolute()
     try:
@@ -82,7 +82,7 @@ def train(*overrides: str, config_dir: str | Path | None = None) -> "Run":
             for name, part in (("config", _without_hydra(composed)), ("hydra", hydra_config)):
                 _write(folder / ".hydra" / f"{name}.yaml", OmegaConf.to_yaml(part))
             _write(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
-            run_job(config, source, folder)
+            run_rounds(config, source, folder)
     except ConfigError:
         remove_empty_run(folder)
         raise
@@ -167,10 +167,16 @@ class Run:
         """V, M and C together, for one episode at a time. C is the one that is scored."""
         from worldmodels.controller import agent
         from worldmodels.envs import task_spec
+        from worldmodels.pipeline.export import warn_of_other_code
 
+        require(
+            not agent.knows(self.config),
+            f"{self.folder} has a C that reads the true state, which no frame tells: expected one of z and h",
+        )
+        warn_of_other_code(self.finished)
         controller = self.finished.controller  # the very V and M that it was searched with
-        memory = controller.parent("memory").weights if agent.remembers(self.config) else None
-        vision, spec = controller.parent("vision").weights, task_spec(self.config.env)
+        memory = self.finished.parent(controller, "memory").weights if agent.remembers(self.config) else None
+        vision, spec = self.finished.parent(controller, "vision").weights, task_spec(self.config.env)
         return Agent(agent.Agent(self.config, spec, vision, memory), self.controller.agent)
 
     def dream(self, temperature: float = 1.0, **settings: Any) -> "DreamEnv":
@@ -305,6 +311,7 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
             isinstance(override, str) and not override.startswith("-"),
             f"got {override!r}: expected overrides such as 'env=lunar_lander'; for a sweep, call in a loop",
         )
+    require_options(overrides, Config, conf_dir())
     folder = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     register_schema()
     version, application = VersionBase.instance().getbase(), GlobalHydra.instance().hydra
@@ -328,7 +335,7 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
 
 def _checked(composed: DictConfig) -> Config:
     try:
-        return to_config(_without_hydra(composed))
+        return job_config(_without_hydra(composed), composed.hydra)
     except OmegaConfBaseException as error:
         raise ConfigError(one_line(error)) from error
 

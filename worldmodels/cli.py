@@ -20,18 +20,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from worldmodels.config import conf_dir, register_schema
+from worldmodels.config import conf_dir, register_schema, to_config
 from worldmodels.migrations import RENAMED
 from worldmodels.training.config import ELSEWHERE, TrainerConfig
 from worldmodels.utils import interrupts, streams
 from worldmodels.utils.composing import in_our_words
 from worldmodels.utils.cores import usable_cores
-from worldmodels.utils.disk import explained, no_folder, trouble
+from worldmodels.utils.disk import explained, no_folder, remove_empty_folders, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import settings_help
 from worldmodels.utils.orphans import leave_with_parent
-from worldmodels.utils.overrides import flags_first, spelled_out
+from worldmodels.utils.overrides import flags_first, require_options, spelled_out
 from worldmodels.utils.settings import declared
+from worldmodels.utils.sweeps import SweepRefused, check_jobs_first, remove_refused
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
@@ -50,21 +51,28 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
     OmegaConf.register_new_resolver(
         "settings", lambda indent, *, _root_: settings_help(schema, int(indent), _root_), replace=True
     )
-    sys.argv[1:] = flags_first(spelled_out(sys.argv[1:], schema))
     interrupts.install()
+    check_jobs_first(to_config, one_line)
     started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
         _guarded(task, started)
     )
     try:
+        require_options(sys.argv[1:], schema, conf_dir())
+        sys.argv[1:] = flags_first(spelled_out(sys.argv[1:], schema))
         application()
     except (Exception, KeyboardInterrupt) as error:
-        sys.exit(_explain(error, composing=not started))
+        code = _explain(error, composing=not started)
+        if code == 2:
+            remove_refused()
+        sys.exit(code)
     sys.exit(0)
 
 
 def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable[[DictConfig], Any]:
-    """Explain a job's failure while its log is open. A sweep goes on with its other jobs, and fails at its end."""
+    """Explain a job's failure while its log is open. A sweep goes on with its other jobs, and fails at its end. What is
+    refused leaves no folder.
+    """
 
     @functools.wraps(task)
     def guarded(composed: DictConfig) -> Any:
@@ -91,8 +99,8 @@ def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable
                 os._exit(INTERRUPTED)
             raise
         except Exception as error:
-            if not interrupts.requested():
-                _explain(error, f"job {job.job.num} of the sweep: ")
+            if not interrupts.requested() and _explain(error, f"job {job.job.num} of the sweep: ") == 2:
+                remove_empty_run(Path(job.runtime.output_dir))
             raise _marked_explained(error) from None
         finally:
             if in_worker:
@@ -117,14 +125,7 @@ def remove_empty_run(folder: Path) -> None:
     """Remove the folders that were made for a refused request, up to the working folder."""
     if not (folder / "results.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        working_folder = Path.cwd()
-        for parent in folder.absolute().parents:
-            if working_folder.is_relative_to(parent):
-                break
-            try:
-                parent.rmdir()
-            except OSError:
-                break
+        remove_empty_folders(folder)
 
 
 def _explain(error: BaseException, job: str = "", composing: bool = False) -> int:
@@ -135,6 +136,10 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
     if interrupts.requested() or isinstance(error, KeyboardInterrupt):
         print("interrupted: a training job keeps what is finished, and the same command goes on", file=sys.stderr)
         return INTERRUPTED
+    if isinstance(error, SweepRefused):
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
+        return 2
     failure = next((cause for cause in chain(error) if isinstance(cause, Failure)), None)
     usage = failure is None and isinstance(error, USAGE)
     if getattr(error, "explained", False):

@@ -4,23 +4,28 @@ The dataclass is registered as ``schema`` in Hydra's ConfigStore and comes first
 key in any YAML file or override is an error. Importing this module is enough for that.
 """
 
+import copy
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from worldmodels.controller.config import ControllerConfig, EvaluateConfig
+from worldmodels.controller.inputs import privileged
 from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
+from worldmodels.envs.shipped import task_file
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import direction_of, require_reached
 from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutConfig
+from worldmodels.rollouts.iteration import IterationConfig
 from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
 from worldmodels.transfer.budgets import loaded_parts, memory_steps
 from worldmodels.transfer.config import TransferConfig, strategy_label
@@ -83,6 +88,16 @@ class Config(Settings):
     scale: Annotated[str, Setting("Name of the budgets, in folders and tables.", counts="never")] = "paper"
     stage: Annotated[str, Setting("The last stage to run.", options=("all", *STAGES), counts="never")] = "all"
     seed: Annotated[int, Setting("Seed of every random stream.", at_least=0)] = 0
+    iterations: Annotated[
+        int,
+        Setting(
+            "Rounds of the iterative procedure (Ha & Schmidhuber 2018, section 5): after the first, the agent collects "
+            "and V, M and the search go on.",
+            at_least=1,
+            counts="never",
+        ),
+    ] = 1
+    iteration: IterationConfig = field(default_factory=IterationConfig)
     objective: Annotated[
         str | None,
         Setting(
@@ -116,7 +131,7 @@ class Config(Settings):
     ] = False
 
     def check(self) -> None:
-        require_reached(self.objective, self.last_stage, self.measure.enabled)
+        require_reached(self.objective, STAGES[: STAGES.index(self.last_stage) + 1], self.measure.enabled)
         for node in (self.collect, self.heldout, self.controller):
             limit = node.max_steps or self.env.max_steps
             require(
@@ -124,6 +139,16 @@ class Config(Settings):
                 f"env.action_repeat={self.env.action_repeat} leaves one frame of {node.node}.max_steps={limit}: "
                 f"expected a smaller number; set env.action_repeat below {limit}",
             )
+        require(
+            self.iterations == 1 or STAGES.index(self.last_stage) >= STAGES.index("controller"),
+            f"iterations={self.iterations} needs an agent that collects, which stage={self.stage} does not reach: "
+            "expected stage=controller or a later one",
+        )
+        require(
+            self.iterations == 1 or privileged(self.controller) is None,
+            f"iterations={self.iterations} goes on from the agent, and {privileged(self.controller)}: expected "
+            "iterations=1",
+        )
         steps = memory_steps(self)
         require(
             STAGES.index(self.last_stage) < STAGES.index("memory")
@@ -152,11 +177,6 @@ class Config(Settings):
         """Parts that take something from a source in the stages this run goes through."""
         return [part for part in loaded_parts(self.transfer) if STAGES.index(part) <= STAGES.index(self.last_stage)]
 
-    @property
-    def collect_seed(self) -> int:
-        """Seed of the rollouts that V and M are trained on."""
-        return self.seed if self.collect.seed is None else self.collect.seed
-
 
 def _folder(path: str) -> str:
     """Refuses what an unset variable leaves, before Hydra makes folders in the root."""
@@ -171,17 +191,37 @@ OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # con
 
 def register_schema(name: str = "schema", node: type = Config) -> None:
     """Make a schema known to Hydra under the name used in ``conf/``'s defaults lists."""
+    store = ConfigStore.instance()
+    known: Any = store.repo.get(f"{name}.yaml")
+    if known is not None and OmegaConf.get_type(known.node) is node:
+        return
     schema = OmegaConf.structured(node)
     for key in open_keys(node):
         if (chosen := OmegaConf.select(schema, key)) is not None:
             chosen._set_flag("struct", False)  # takes whatever settings the chosen class has, and a dict any key
-    ConfigStore.instance().store(name=name, node=schema)
+    store.store(name=name, node=schema)
 
 
 def to_config(composed: Any) -> Any:
     """Resolve a composed config into the dataclasses of its schema, which runs every check. Raises `ConfigError`."""
-    schema = _structured(OmegaConf.get_type(composed))  # merged again, it refuses what Hydra's "+" added
-    return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(composed)))
+    # Merged again, it refuses what Hydra's "+" added.
+    return _of_schema(OmegaConf.get_type(composed), OmegaConf.to_container(composed))
+
+
+def _of_schema(schema: Any, values: Any) -> Any:
+    """The dataclasses of a schema with these values, every check run."""
+    return OmegaConf.to_object(OmegaConf.merge(_structured(schema), values))
+
+
+def job_config(composed: Any, hydra_config: Any) -> Config:
+    """`to_config` of a job, with what the task's own file says (``env.shipped``), from the folders of config files that
+    Hydra has read. ``hydra_config``: Hydra's own node.
+    """
+    config = to_config(composed)
+    sources = hydra_config.runtime.config_sources
+    folders = [Path(source.path) for source in sources if source.schema == "file"]
+    shipped = task_file(config.env.name, [conf_dir(), *folders])
+    return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))
 
 
 @functools.cache  # it is only read: a merge begins with a copy
@@ -207,7 +247,11 @@ def check_parts(config: Config) -> None:
 
 def plain(config: Any) -> Any:
     """A config dataclass as plain dicts and lists, for JSON and for hashing."""
-    return OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
+    if dataclasses.is_dataclass(config):
+        return {field_.name: plain(getattr(config, field_.name)) for field_ in dataclasses.fields(config)}
+    if isinstance(config, Mapping):
+        return {key: plain(value) for key, value in config.items()}
+    return [plain(item) for item in config] if isinstance(config, list | tuple) else config
 
 
 def config_to_json(config: Config) -> str:
@@ -217,8 +261,12 @@ def config_to_json(config: Config) -> str:
 
 def config_from_json(text: str) -> Config:
     """Read `config_to_json`'s line, also one of an earlier version, running every check."""
-    composed: DictConfig = OmegaConf.merge(OmegaConf.structured(Config), migrated(json.loads(text)))  # type: ignore[assignment]
-    return to_config(composed)
+    return copy.deepcopy(_from_json(text))
+
+
+@functools.lru_cache(maxsize=16)  # the rollouts of a run read one line again and again
+def _from_json(text: str) -> Config:
+    return _of_schema(Config, migrated(json.loads(text)))
 
 
 register_schema()  # so that Hydra finds it also where a config of conf/ is composed by other means than our own

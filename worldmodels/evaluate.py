@@ -40,6 +40,7 @@ def evaluate(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from worldmodels.controller.config import EvaluateConfig
+    from worldmodels.pipeline.export import warn_of_other_code
     from worldmodels.pipeline.stages import evaluate as stage
     from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
@@ -57,13 +58,14 @@ def evaluate(composed: DictConfig) -> None:
     cores = prepare_process()
     workers = request.workers or cores
     controller = run.controller
+    warn_of_other_code(run)
     with contextlib.ExitStack() as stack:
         stack.enter_context(writing("an evaluation", folder))
         executor = stack.enter_context(contextlib.closing(make_executor(ExecutorConfig(), workers)))
         loggers = stack.enter_context(contextlib.closing(tensorboard(folder)))
-        vision = controller.parent("vision")
-        memory = controller.parent("memory") if "memory" in controller.manifest["parents"] else None
-        agent = (vision.weights, memory.weights if memory else None, controller.weights)
+        parents = controller.manifest["parents"]
+        vision, memory = (run.parent(controller, role) if role in parents else None for role in ("vision", "memory"))
+        agent = (vision.weights if vision else None, memory.weights if memory else None, controller.weights)
         contents = {part.manifest["stage"]: part.content for part in (vision, memory, controller) if part}
         take_over(folder, run.folder / "evaluations", {**contents, **stage.episodes_of(config)})
         journal = Journal(folder, loggers, "evaluate")

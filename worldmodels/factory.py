@@ -2,16 +2,17 @@
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
 from worldmodels.config import STAGES, Config
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.transfer.budgets import mixes
-from worldmodels.transfer.weights import load_weights, shapes
+from worldmodels.transfer.weights import left_out, load_weights, shapes
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
+from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.seeds import sequence
 from worldmodels.utils.settings import Part
 from worldmodels.vision.config import NETWORK as VISION
@@ -68,4 +69,12 @@ def _make(part: Part, key: str, value: Any, config: Config, stage: str, weights:
     )
     if weights is not None:
         load_weights(network, weights)
+        if stage == "vision" and left_out(weights):
+            network.decode = _no_decoder  # also of copies
     return network
+
+
+def _no_decoder(*arguments: Any) -> NoReturn:
+    raise ConfigError(
+        "V was exported without its decoder: expected the run that it comes from, or one exported with decoder=true"
+    )

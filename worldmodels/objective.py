@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worldmodels.utils.checks import require
@@ -10,7 +10,6 @@ from worldmodels.utils.errors import ConfigError
 
 CHANGES_RESULTS = False
 DEFAULT = "evaluation.mean"
-ORDER = ("collect", "vision", "encode", "memory", "controller", "evaluate")
 STAGE = {
     "evaluation": "evaluate",
     "collect": "collect",
@@ -33,30 +32,30 @@ def greater_is_better(key: str | None) -> bool | None:
     return True if GREATER.fullmatch(key) else False if SMALLER.fullmatch(key) else None
 
 
-def direction_of(key: str | None, given: str | None = None) -> str:
-    """The direction of a sweeper, that of the objective. Raises `ConfigError` where another one is ``given``, or none
-    is and the objective's is not known.
+def direction_of(key: str | None, requested: str | None = None) -> str:
+    """The direction of a sweeper, that of the objective. Raises `ConfigError` where another one is ``requested``, or
+    none is and the objective's is not known.
     """
     greater = greater_is_better(key)
     if greater is None:
         require(
-            given is not None,
+            requested is not None,
             f"objective={key} may be better when greater or when smaller: expected "
             "hydra.sweeper.direction=maximize or hydra.sweeper.direction=minimize",
         )
-        return str(given)
+        return str(requested)
     expected = DIRECTIONS[greater]
     require(
-        given in (None, expected),
+        requested in (None, expected),
         f"objective={key or DEFAULT} is better when {'greater' if greater else 'smaller'}: expected "
-        f"hydra.sweeper.direction={expected}, got {given}",
+        f"hydra.sweeper.direction={expected}, got {requested}",
     )
     return expected
 
 
-def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
-    """Raise `ConfigError` where ``key`` can be no number of the results, where the run ends before its stage, or where
-    it is a held-out figure and nothing is ``measured`` on held-out rollouts.
+def require_reached(key: str | None, reached: Sequence[str], measured: bool) -> None:
+    """Raise `ConfigError` where ``key`` can be no number of the results, where it is of none of the stages that are
+    ``reached``, or where it is a held-out figure and nothing is ``measured`` on held-out rollouts.
     """
     part, dot, _ = (key or DEFAULT).partition(".")
     require(
@@ -71,8 +70,8 @@ def require_reached(key: str | None, last_stage: str, measured: bool) -> None:
     )
     stage = STAGE.get((key or "").split(".")[0])
     require(
-        stage is None or ORDER.index(stage) <= ORDER.index(last_stage),
-        f"objective={key} is of the stage {stage}, and the run ends with stage={last_stage}: expected a figure that "
+        stage is None or stage in reached,
+        f"objective={key} is of the stage {stage}, and the run ends with stage={reached[-1]}: expected a figure that "
         f"the run reaches; set stage={stage}, or another objective",
     )
 

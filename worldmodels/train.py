@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from worldmodels.cli import command
-from worldmodels.config import Config, check_parts, to_config
+from worldmodels.config import Config, check_parts, job_config
 from worldmodels.objective import direction_of
 from worldmodels.pipeline.source import check_source
 
@@ -22,16 +22,16 @@ def train(composed: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    config = to_config(composed)
+    config = job_config(composed, HydraConfig.get())
     direction = OmegaConf.select(HydraConfig.get().sweeper, "direction")
     if HydraConfig.get().mode == RunMode.MULTIRUN and direction is not None:  # a file may have chosen the sweeper
         direction_of(config.objective, getattr(direction, "name", direction))
     source = check_source(config)
     check_parts(config)
 
-    from worldmodels.pipeline.job import run_job
+    from worldmodels.pipeline.iterations import run_rounds
 
-    return run_job(config, source, Path(HydraConfig.get().runtime.output_dir))
+    return run_rounds(config, source, Path(HydraConfig.get().runtime.output_dir))
 
 
 class _Command(ModuleType):

@@ -32,9 +32,9 @@ VISIONS = {  # M from scratch and M from the source, on one V
     "frozen source V": ("pretrained_vision frozen V", "aligned frozen V"),
 }
 PAIRS = (  # question, strategy, reference
-    *(("strategies", each, "scratch") for each in STRATEGIES),
+    *(("strategies", strategy, "scratch") for strategy in STRATEGIES),
     ("strategies", "freeze_lstm", "random_lstm"),
-    *(("input_layers", f"{each} {layer}", to) for each in LAYERED for layer in LAYERS for to in ("scratch", each)),
+    *(("input_layers", f"{name} {layer}", to) for name in LAYERED for layer in LAYERS for to in ("scratch", name)),
     *(("alignment", transferred, scratch) for scratch, transferred in VISIONS.values()),
 )
 UNLIKE = ("time_to_threshold", "transfer_ratio")  # metrics that are not in the unit of what a reference learns

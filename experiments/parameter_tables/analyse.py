@@ -5,6 +5,7 @@ has a line for each layer, ``groups.csv`` one for each module that `results.json
 """
 
 import argparse
+import functools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,7 @@ def main() -> None:
     rows_of: dict[str, list[dict[str, Any]]] = {"layers": [], "groups": []}
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"), tempfile.TemporaryDirectory() as folder:
 
+        @functools.cache
         def composed(*overrides: str) -> Config:
             return to_config(hydra.compose("config", [*arguments.overrides, *overrides]))
 

@@ -6,8 +6,8 @@ of the frames, whether rewards, ends, states and random streams are the same to 
 trained on one renderer's frames reconstructs the other's.
 """
 
+import argparse
 import csv
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -148,5 +148,8 @@ def main(steps: int, target: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    arguments = dict(enumerate(sys.argv[1:]))
-    main(int(arguments.get(0, 2000)), Path(arguments[1]) if 1 in arguments else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", type=int, nargs="?", default=2000, help="of each task")
+    parser.add_argument("table", type=Path, nargs="?", help="CSV file to write")
+    arguments = parser.parse_args()
+    main(arguments.steps, arguments.table)

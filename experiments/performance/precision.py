@@ -6,26 +6,25 @@ float32 and in bf16; the returns are compared pair by pair. (3) The same episode
 and workers; the returns must be the same to the bit.
 """
 
+import argparse
 import csv
-import sys
 import tempfile
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.numpy import load_file
-from torch.utils.tensorboard.writer import SummaryWriter
 
+from worldmodels.cli import prepare_process
 from worldmodels.config import Config, config_to_json
 from worldmodels.controller.agent import AgentEpisodes
 from worldmodels.pipeline.stages import vision
 from worldmodels.rollouts.engine import Episode
-from worldmodels.rollouts.executor import Executor, ProcessExecutor
+from worldmodels.rollouts.executor import Executor
+from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
-from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.statistics import describe
 
@@ -41,10 +40,9 @@ def with_precision(config: Config, precision: str) -> Config:
 def train_vision(run: FinishedRun, precision: str, seed: int) -> float:
     """Validation error of V's reconstruction after `EPOCHS` epochs."""
     config = with_precision(replace(run.config, seed=seed, vae=replace(run.config.vae, epochs=EPOCHS)), precision)
-    with tempfile.TemporaryDirectory() as folder, closing(SummaryWriter(folder)) as writer:
-        summary = vision.run(
-            config, run.artifact("collect").path, None, Path(folder), Journal(Path(folder), writer, "vision")
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder), None, "vision")
+        summary = vision.run(config, run.artifact("collect").path, None, None, Path(folder), journal)
     return summary["epochs"][-1]["val_reconstruction"]
 
 
@@ -58,13 +56,13 @@ def returns(run: FinishedRun, config: Config, executor: Executor, episodes: int)
 
 
 def main(folder: Path, episodes: int, target: Path | None) -> None:
-    torch.set_num_threads(usable_cores())
+    cores = prepare_process()
     run = FinishedRun(folder)
     rows = []
     for seed in SEEDS:
         values = {precision: train_vision(run, precision, seed) for precision in ("32-true", "bf16-mixed")}
         rows += [{"what": f"V, validation error, seed {seed}", "value": p, "figure": v} for p, v in values.items()]
-    with closing(ProcessExecutor(usable_cores())) as executor:
+    with closing(ProcessExecutor(cores)) as executor:
         played = {
             precision: returns(run, with_precision(run.config, precision), executor, episodes)
             for precision in ("32-true", "bf16-mixed")
@@ -77,7 +75,7 @@ def main(folder: Path, episodes: int, target: Path | None) -> None:
         rows.append({"what": "return, paired difference, mean", "value": "bf16 - 32", "figure": difference["mean"]})
         rows += [
             {"what": "return, paired difference, 95 %", "value": name, "figure": bound}
-            for name, bound in zip(("from", "to"), difference["interval"], strict=True)
+            for name, bound in zip(("from", "to"), difference["interval"] or (None, None), strict=True)
         ]
         for slots in (3, 33):
             config = with_precision(run.config, "bf16-mixed")
@@ -89,7 +87,7 @@ def main(folder: Path, episodes: int, target: Path | None) -> None:
         same = np.array_equal(alone, played["bf16-mixed"])
         rows.append({"what": "returns the same to the bit", "value": "1 worker", "figure": same})
     for row in rows:
-        print(f"{row['what']:36}{row['value']:12}{row['figure']}")
+        print(f"{row['what']:36}{row['value']:12}{row['figure']}", flush=True)
     if target is not None:
         with target.open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
@@ -98,5 +96,9 @@ def main(folder: Path, episodes: int, target: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    arguments = dict(enumerate(sys.argv[1:]))
-    main(Path(arguments[0]), int(arguments.get(1, 32)), Path(arguments[2]) if 2 in arguments else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("episodes", type=int, nargs="?", default=32)
+    parser.add_argument("table", type=Path, nargs="?", help="CSV file to write")
+    arguments = parser.parse_args()
+    main(arguments.run, arguments.episodes, arguments.table)

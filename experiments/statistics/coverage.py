@@ -123,20 +123,20 @@ def improvement(
     noise = rng.normal(size=(draws, 2, count))
     better = noise[:, 0] + np.sqrt(2) * ndtri(truth)
     other = correlation * noise[:, 0] + np.sqrt(1 - correlation**2) * noise[:, 1]
-    found = [probability_of_improvement(one, two)["interval"] for one, two in zip(better, other, strict=True)]
-    return _share_inside(np.array([bounds for bounds in found if bounds is not None]), truth)
+    intervals = [probability_of_improvement(one, two)["interval"] for one, two in zip(better, other, strict=True)]
+    return _share_inside(np.array([bounds for bounds in intervals if bounds is not None]), truth)
 
 
 def calibration_error(count: int, draws: int = SLOW_DRAWS, seed: int = 0) -> dict[str, Any]:
     """Of the mean distance of shares from their levels over rollouts of 100 frames, by `estimate`."""
     rng = np.random.default_rng([seed, count])
     shares = np.array([0.16, 0.12, 0.09, 0.07, 0.06, 0.06, 0.07, 0.09, 0.12, 0.16])
-    found = []
+    intervals = []
     for _ in range(draws):
         tenths = rng.multinomial(100, rng.dirichlet(20 * shares, count))
-        totals = np.concatenate([weights @ tenths for weights in resampled_counts(count, RESAMPLES, len(found))])
-        found.append(estimate(float(_distance(tenths.sum(0))), _distance(totals), count)["interval"])
-    return _share_inside(np.array(found), float(_distance(shares)))
+        totals = np.concatenate([weights @ tenths for weights in resampled_counts(count, RESAMPLES, len(intervals))])
+        intervals.append(estimate(float(_distance(tenths.sum(0))), _distance(totals), count)["interval"])
+    return _share_inside(np.array(intervals), float(_distance(shares)))
 
 
 def _distance(tenths: np.ndarray) -> np.ndarray:
@@ -149,23 +149,23 @@ def average_precisions(count: int, draws: int = SLOW_DRAWS // 2, seed: int = 0) 
     rollouts.
     """
     rng = np.random.default_rng([seed, count])
-    found = []
+    intervals = []
     for _ in range(draws):
         scores, last, rollout = _ends(rng, count)
-        weights = np.concatenate(list(resampled_counts(count, RESAMPLES, len(found))))[:, rollout]
+        weights = np.concatenate(list(resampled_counts(count, RESAMPLES, len(intervals))))[:, rollout]
         value = float(average_precision(scores, last))
-        found.append(estimate(value, average_precision(scores, last, weights), count)["interval"])
-    return _share_inside(np.array(found), float(average_precision(*_ends(rng, 20_000)[:2])))
+        intervals.append(estimate(value, average_precision(scores, last, weights), count)["interval"])
+    return _share_inside(np.array(intervals), float(average_precision(*_ends(rng, 20_000)[:2])))
 
 
 def _ends(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of frames, which frame is the last, and whose: some rollouts' ends are told better than others'."""
+    """Scores of frames, which frame is the last, and whose: some rollouts' ends are predicted better than others'."""
     lengths = _lengths(rng, (count, 1))[:, 0].astype(int)
     rollout = np.repeat(np.arange(count), lengths)
     last = np.zeros(len(rollout), dtype=bool)
     last[lengths.cumsum() - 1] = True
-    told = rng.normal(2.5, 1.0, count)[rollout]
-    return rng.normal(size=len(rollout)) + told * last, last, rollout
+    signal = rng.normal(2.5, 1.0, count)[rollout]
+    return rng.normal(size=len(rollout)) + signal * last, last, rollout
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -176,13 +176,13 @@ def rows() -> Iterator[dict[str, Any]]:
     many = [count for count in COUNTS if count >= MANY]
     for distribution in ("normal", "exponential", "lognormal", "returns"):
         for count in many:
-            found = interquartile(distribution, count)
-            yield {"kind": "interquartile mean", "distribution": distribution, "n": count, **found}
+            figures = interquartile(distribution, count)
+            yield {"kind": "interquartile mean", "distribution": distribution, "n": count, **figures}
     for truth, correlation in product(PROBABILITIES, CORRELATIONS):
         for count in many:
             distribution = f"{truth:g}; seeds correlated by {correlation:g}"
-            found = improvement(truth, correlation, count)
-            yield {"kind": "probability of improvement", "distribution": distribution, "n": count, **found}
+            figures = improvement(truth, correlation, count)
+            yield {"kind": "probability of improvement", "distribution": distribution, "n": count, **figures}
     for kind, of_kind in (("calibration error", calibration_error), ("average precision", average_precisions)):
         for count in COUNTS[1:]:
             yield {"kind": kind, "distribution": "rollouts", "n": count, **of_kind(count)}

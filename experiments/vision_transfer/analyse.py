@@ -152,7 +152,7 @@ def panels(group: Group) -> Iterator[tuple[str, list[figures.Panel]]]:
             panel(group, "KL: scratch on all the data", "val_kl", STRATEGIES, study),
         ],
     )
-    if any(each.name in CONTROLS for each in group.members):
+    if any(strategy.name in CONTROLS for strategy in group.members):
         names = ("scratch", *CONTROLS.values(), *CONTROLS)
         yield f"controls_{group.env}", [panel(group, "all on all the data", reconstruction, names, {"": 1.0})]
 
@@ -162,16 +162,16 @@ def seconds_figure(path: Path, groups: Sequence[Group]) -> None:
     with matplotlib.rc_context(figures.SETTINGS):
         figure, shown = Figure((10, 3.0), layout="constrained"), {}
         for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-            names = [name for name in ORDER if any(each.name == name for each in group.members)]
-            for each in ordered(group):
-                curves = group.curves(each, "seconds")
+            names = [name for name in ORDER if any(strategy.name == name for strategy in group.members)]
+            for strategy in ordered(group):
+                curves = group.curves(strategy, "seconds")
                 if curves is not None:
-                    place = names.index(each.name) + (0.15 if each.budget < 1 else -0.15)
+                    row = names.index(strategy.name) + (0.15 if strategy.budget < 1 else -0.15)
                     own = curves.values.min(axis=1)
-                    (dots,) = axes.plot(own, [place] * len(own), "o", color="0.55", markersize=3)
-                    fill, label = ("black", "all the data") if each.budget == 1 else ("white", "half of it")
+                    (dots,) = axes.plot(own, [row] * len(own), "o", color="0.55", markersize=3)
+                    fill, label = ("black", "all the data") if strategy.budget == 1 else ("white", "half of it")
                     shown["a seed"] = dots
-                    (shown[label],) = axes.plot(own.mean(), place, "D", color="black", markerfacecolor=fill)
+                    (shown[label],) = axes.plot(own.mean(), row, "D", color="black", markerfacecolor=fill)
             axes.set_yticks(range(len(names)), names)
             axes.set(title=group.env, xlabel="seconds of the fastest epoch")
             axes.set_xlim(left=0)
@@ -202,11 +202,11 @@ def main() -> None:
     studies.write_gains(to / "gains.csv", [row for own in rows.values() for row in own])
     for group in groups:
         gains_figure(to / f"gains_{group.env}.svg", group.env, rows[group.env])
-        for name, given in panels(group):
-            if drawn := [each for each in given if len(each.curves) > 1]:
+        for name, all_panels in panels(group):
+            if drawn := [shown for shown in all_panels if len(shown.curves) > 1]:
                 width = 3.2 if len(drawn) > 2 else 6.0
                 figures.save(figures.learning_curves(drawn, width=width), to / f"{name}.svg")
-        whole = [each for each in ordered(group) if each.budget == 1] or ordered(group)
+        whole = [strategy for strategy in ordered(group) if strategy.budget == 1] or ordered(group)
         if not arguments.from_csv:
             studies.picture(to / f"pictures_{group.env}.png", group, whole)
     seconds_figure(to / "seconds.svg", groups)

@@ -1,6 +1,5 @@
 """The examples run from a folder outside the checkout, as their README says, with nothing edited."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -11,8 +10,8 @@ import pytest
 from helpers import ROOT, ended
 from safetensors.numpy import load_file
 
+from worldmodels.config import config_to_json
 from worldmodels.pipeline.stages import collect
-from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
 
 TASK = "lunar_lander"
@@ -25,9 +24,9 @@ class Example:
         self.folder, self.outputs, self.warm = folder / name, outputs, warm
         shutil.copytree(ROOT / "examples" / name, self.folder)
 
-    def python(self, *arguments):
+    def python(self, *arguments, spares=1):
         path = f"{self.folder}{os.pathsep}{ROOT}"
-        return ended(self.warm.start(arguments, self.folder, {"PYTHONPATH": path}))
+        return ended(self.warm.start(arguments, self.folder, {"PYTHONPATH": path}, spares=spares))
 
     def train(self, *overrides):
         """Train at the smallest scale. Returns what was printed and ``results.json``."""
@@ -91,18 +90,30 @@ def test_an_executor_of_ones_own_gives_the_same_results(example):
     assert found[0] == found[1]
 
 
-def test_an_executor_of_ones_own_collects_the_same_and_stops_when_there_is_enough(compose, monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "examples" / "own_executor")
-    from my_executor import Pool
+COLLECTING = """
+import contextlib, sys
+from pathlib import Path
+from my_executor import Pool
+from worldmodels.config import config_from_json
+from worldmodels.pipeline.stages import collect
+from worldmodels.rollouts.executor import SerialExecutor
 
-    config = compose(f"env={TASK}", "collect.rollouts=30", "collect.max_steps=12", "collect.frames=60")
-    found = []
+if __name__ == "__main__":
     for executor in (SerialExecutor(), Pool(2)):
-        folder = tmp_path / type(executor).__name__
-        folder.mkdir()
+        Path(type(executor).__name__).mkdir()
         with contextlib.closing(executor):
-            collect.run(config, executor, folder)
-        found.append({path.name: path.read_bytes() for path in folder.iterdir()})
+            collect.run(config_from_json(sys.argv[1]), executor, Path(type(executor).__name__))
+"""
+
+
+def test_an_executor_of_ones_own_collects_the_same_and_stops_when_there_is_enough(example, compose, warm):
+    mine = example("own_executor")
+    config = compose(f"env={TASK}", "collect.rollouts=30", "collect.max_steps=12", "collect.frames=60")
+    (mine.folder / "collecting.py").write_text(COLLECTING)
+    mine.python(mine.folder / "collecting.py", config_to_json(config), spares=2)
+    found = [
+        {path.name: path.read_bytes() for path in (mine.folder / name).iterdir()} for name in ("SerialExecutor", "Pool")
+    ]
     assert found[0] == found[1]
     assert len(found[0]) == 5 + 1  # and the index
 

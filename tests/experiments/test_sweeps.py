@@ -32,7 +32,7 @@ def test_every_job_is_valid_and_has_a_folder(path: Path, compose: Callable[..., 
     for place, options in enumerate(parameters):
         for option in options:  # the others as they come first
             compose(*(each[0] if other != place else option for other, each in enumerate(parameters)))
-    named = set(re.findall(r"\$\{([\w.]+)\}", node["sweep"]["subdir"]))
+    named = set(re.findall(r"\$\{(?:hydra:runtime\.choices\.)?([\w.]+)\}", node["sweep"]["subdir"]))
     swept = {options[0].split("=")[0] for options in parameters if len(options) > 1}
     told = {key for key in swept if any(name == key or name.startswith(f"{key}.") for name in named)}
     assert told == swept or "hydra.job.num" in named, f"jobs that differ in {swept - told} would share a folder"

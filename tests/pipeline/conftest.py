@@ -7,11 +7,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import hydra
+import composing
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
-from worldmodels.config import conf_dir, to_config
+from worldmodels.config import to_config
 from worldmodels.pipeline import pipeline as module
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.pipeline.source import source_config
@@ -34,36 +33,18 @@ class Keys:
         return Artifact(Path("nowhere") / stage / key, {"content": key, "stage": stage}, cached=False)
 
 
-@functools.cache  # Hydra takes a fifth of a second
-def compose_once(overrides):
-    """A config with Hydra's own node."""
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("config", list(overrides), return_hydra_config=True)
-
-
-def compose_both(overrides):
-    """A config with Hydra's own node, and without."""
-    whole = compose_once(tuple(overrides))
-    config = whole.copy()
-    config._set_flag("struct", False)
-    del config["hydra"]
-    return whole, config
-
-
 @pytest.fixture
 def composed():
-    """``composed([…])``: a config that is not checked yet, without Hydra's node."""
-    return lambda overrides: compose_both(overrides)[1]
+    """``composed([…])``: a config that is not checked yet."""
+    return lambda overrides: composing.composed(*overrides)
 
 
 @functools.cache  # many tests ask for the same
 def what_is_made(*overrides: str) -> Keys:
-    _, plain = compose_both(overrides)
-    config, store = to_config(plain), Keys()
+    config, store = to_config(composing.composed(*overrides)), Keys()
 
     def source() -> Pipeline:
-        return Pipeline(source_config(config, lambda each: compose_both(each)[1]), Keys(), None, None, source)
+        return Pipeline(source_config(config, lambda each: composing.composed(*each)), Keys(), None, None, source)
 
     for _ in Pipeline(config, store, None, None, source).run():
         pass

@@ -39,7 +39,10 @@ READERS = {  # stages that read a setting whose default no key names
     "trainer.accumulate_grad_batches": {"vision", "memory"},
     "trainer.gradient_clip_val": {"vision"},
     "vae.frames": {"vision", "encode", "heldout_encode"},
+    "collect.mix": {"collect"},
     "collect.recorded": {"collect"},
+    "controller.after": {"controller"},
+    "controller.readout": {"controller"},
     "controller.search": {"controller"},
     "controller.validate_every": {"controller"},
     "env.discrete": {"controller", "evaluate"},
@@ -92,8 +95,22 @@ def test_another_default_makes_another_code_and_no_other_key():
     assert made(declaring(1)(clip=2)) == ({"clip": 2}, {"files": {}, "versions": {}, "defaults": {}})
 
 
+@pytest.mark.parametrize(
+    ("overrides", "drawn"),
+    [
+        ("env=lunar_lander", "fast"),
+        ("env=lunar_lander env.renderer=exact", "gymnasium"),
+        ("env=lunar_lander env.picture=render", "gymnasium"),
+        ("env=pendulum", "gymnasium"),  # has no scene
+        ("env=pendulum env.renderer=gymnasium", "gymnasium"),
+    ],
+)
+def test_a_key_says_who_draws(overrides, drawn, compose):
+    assert counted(compose(*overrides.split()).env, "collect")["renderer"] == drawn
+
+
 def test_what_changed_is_in_the_changelog():
     whole = CHANGELOG.read_text()
-    told = whole.split("### Changes results")[1].split("\n### ")[0]
-    assert all(words in told for words in (*EVERYWHERE.values(), *RENEWED.values()))
+    changes_results = whole.split("### Changes results")[1].split("\n### ")[0]
+    assert all(words in changes_results for words in (*EVERYWHERE.values(), *RENEWED.values()))
     assert all(words in whole for words in ADDED.values())

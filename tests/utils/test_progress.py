@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from worldmodels.utils import interrupts, progress
-from worldmodels.utils.progress import Progress, seconds_left
+from worldmodels.utils.progress import Progress, duration, seconds_left
 
 
 def ends(durations, at_once):
     """When each unit ends if ``at_once`` are under way, each followed by the next one that waits: sorted seconds."""
     free, found = [0.0] * at_once, []
-    for duration in durations:
+    for each in durations:
         place = int(np.argmin(free))
-        free[place] += duration
+        free[place] += each
         found.append(free[place])
     return sorted(found)
 
@@ -48,7 +48,25 @@ def test_a_log_has_a_line_now_and_then(monkeypatch, caplog):
             bar.advance(1)
     lines = [record.getMessage() for record in caplog.records]
     assert lines and all("of 10 episodes" in line and "s left" in line for line in lines)
-    assert len(lines) < 6
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(1.0, [5, 20]), (7.0, [1, 4, 7]), (40.0, [1, 2, 3])])
+def test_the_first_long_unit_tells_the_time_that_is_left(monkeypatch, caplog, seconds, lines):
+    """A line after so many units of so many seconds each."""
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    with Progress("search", 100, "episodes") as bar:
+        for _ in range(lines[-1]):
+            now[0] += seconds
+            bar.advance(1)
+    left = [f"search: {n} of 100 episodes, {1 / seconds:.3g}/s, {duration((100 - n) * seconds)} left" for n in lines]
+    assert [record.getMessage().strip() for record in caplog.records] == left
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (99, "99 s"), (185, "3 min"), (7500, "2 h")])
+def test_time_for_people(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_an_interrupt_is_heard_where_work_advances_but_not_where_it_is_only_shown(monkeypatch):

@@ -133,7 +133,7 @@ class Base(Settings):
     share: Annotated[float | None, Setting("A share.", at_most=1, counts="unless default")] = None
     names: Annotated[list[str], Setting("Names.", counts="never")] = dataclasses.field(default_factory=list)
     extra: Annotated[int, Setting("Only with a number.", when=lambda base: base.number > 0, key="old_name")] = 5
-    shown: Annotated[str, Setting("Twice a.", counts_as=lambda text: text * 2, stages=("look",))] = "a"
+    shown: Annotated[str, Setting("Twice a.", counts_as=lambda text, beside: text * 2, stages=("look",))] = "a"
 
     def check(self):
         if self.number == 7:

@@ -19,10 +19,11 @@ from worldmodels.benchmarks.rendering import renderers
 from worldmodels.config import Config
 from worldmodels.envs import TASKS
 from worldmodels.envs.renderers import RENDERERS
-from worldmodels.pipeline.estimate import Rates, duration, stage_seconds
+from worldmodels.pipeline.estimate import Rates, stage_seconds
 from worldmodels.rollouts.executor import SerialExecutor, one_thread
 from worldmodels.training.hardware import device, resolve_precision
 from worldmodels.utils.cores import usable_cores
+from worldmodels.utils.progress import duration
 
 SCALES = ("smoke", "sweep", "quick", "hour", "laptop", "paper")
 FAST_GOALS = {"car_racing": 20.0, "lunar_lander": 10.0, "bipedal_walker": 10.0}

@@ -1,7 +1,7 @@
 """The agent: V sees, M remembers, C acts; in many episodes at once."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from worldmodels.config import Config, config_from_json
 from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.policy import LinearControllers, parameter_count
-from worldmodels.envs import TaskSpec, make_env, task_spec
+from worldmodels.envs import TaskSpec, make_env, task_class, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.memory.interface import Memory, State, put, rebuilt, take
@@ -25,6 +25,7 @@ from worldmodels.utils.checks import require
 from worldmodels.vision.config import NETWORK as VISION
 from worldmodels.vision.inference import FrameEncoder
 
+Disturb = Callable[[Sequence[int], np.ndarray], np.ndarray]  # slots and actions (n, A) -> (n, A)
 ROWS = 16  # of a batch of V and M; part of what a return depends on, to float rounding
 
 
@@ -40,6 +41,8 @@ def input_size(config: Config) -> int:
 
 def input_sizes(config: Config) -> dict[str, int]:
     """Numbers of each of C's inputs, in their order."""
+    if knows(config):
+        return {"state": known_size(config)}
     sizes = {"z": config.vae.latent_size}
     if remembers(config):
         sizes |= dict.fromkeys("hc", config.memory.hidden_size)
@@ -48,11 +51,26 @@ def input_sizes(config: Config) -> dict[str, int]:
 
 def remembers(config: Config) -> bool:
     """Whether C reads h or c, so that M matters to the agent."""
-    return read_inputs(config.controller) != ["z"]
+    return not {"h", "c"}.isdisjoint(read_inputs(config.controller))
+
+
+def knows(config: Config) -> bool:
+    """Whether C reads the true state, in the place of what V and M tell."""
+    return "state" in config.controller.inputs
+
+
+def known_size(config: Config) -> int:
+    """Numbers of the true state that a controller reads: `Task.known`."""
+    names = task_spec(config.env).state_names
+    size = task_class(config.env).known(np.zeros((1, len(names)), np.float32)).shape[1]
+    require(size > 0, f"env.name={config.env.name} tells no true state: expected a task with state_names")
+    return size
 
 
 def agent_models(config: Config) -> dict[str, str]:
     """The stages that an agent's models come from, by their roles."""
+    if knows(config):
+        return {}
     return {"vision": "vision"} | ({"memory": "memory"} if remembers(config) else {})
 
 
@@ -63,6 +81,8 @@ def agent_inputs(config: Config) -> dict[str, Any]:
 
 def agent_parts(config: Config) -> list[str]:
     """Dotted paths of the networks that an agent is made of."""
+    if knows(config):
+        return []
     classes = parts.targets(VISION, config.vae.network, "vae.network")
     return classes + (parts.targets(MEMORY, config.memory.network, "memory.network") if remembers(config) else [])
 
@@ -87,14 +107,18 @@ def check_inputs(config: Config, memory: Memory) -> None:
 
 class Agent:
     """Players that see frames only, each with a controller of its own. z is V's mean μ, not a sample: the same weights
-    and seed give the same episode, whatever is played beside it.
+    and seed give the same episode, whatever is played beside it. Where C reads the true state, there are no V and M,
+    and they see nothing else.
     """
 
-    sees = True
-
-    def __init__(self, config: Config, spec: TaskSpec, vision: Path, memory: Path | None, slots: int = 1) -> None:
-        self.vision = make_vision(config, vision).eval()
-        self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
+    def __init__(
+        self, config: Config, spec: TaskSpec, vision: Path | None, memory: Path | None, slots: int = 1
+    ) -> None:
+        self.knows = knows(config)
+        self.sees = not self.knows
+        if self.sees:
+            self.vision = make_vision(config, vision).eval()
+            self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval() if remembers(config) else None
         self.inputs = read_inputs(config.controller)
         self.controllers = LinearControllers(slots, input_size(config), spec.outputs)
@@ -112,22 +136,34 @@ class Agent:
             self.state = put(self.state, torch.tensor([slot]), self.memory.initial_state(1))
 
     @torch.inference_mode()
-    def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
+    def act(
+        self,
+        slots: Sequence[int],
+        frames: np.ndarray,
+        known: np.ndarray | None = None,
+        *,
+        disturb: Disturb | None = None,
+    ) -> np.ndarray:
         """frames: (n, 64, 64, 3) uint8 -> actions (n, A) float32, as `ActionCodec` has them. C sees h of the frames
-        before these; then M takes the step.
+        before these; then M takes the step. ``known``: the true states, (n, K), where C reads them. ``disturb`` makes
+        other actions of C's, which are then the ones taken.
         """
+        if self.knows:
+            assert known is not None
+            return self._decide(slots, torch.from_numpy(known), disturb)
         self.z = self.encode(frames).mu
         if self.state is None:
-            return self._decide(slots, self.z)
+            return self._decide(slots, self.z, disturb)
         rows = torch.tensor(slots)
         state = take(self.state, rows)
-        actions = self._decide(slots, controller_input(self.inputs, self.z, state))
+        actions = self._decide(slots, controller_input(self.inputs, self.z, state), disturb)
         self.state = put(self.state, rows, self._remember(self.z, torch.from_numpy(actions), state))
         return actions
 
-    def _decide(self, slots: Sequence[int], x: torch.Tensor) -> np.ndarray:
+    def _decide(self, slots: Sequence[int], x: torch.Tensor, disturb: Disturb | None) -> np.ndarray:
         """x: (n, D), what C sees in these slots -> actions (n, A)."""
-        return self.actions.decide(self.controllers(slots, x.numpy().astype(np.float64)))
+        actions = self.actions.decide(self.controllers(slots, x.numpy().astype(np.float64)))
+        return actions if disturb is None else disturb(slots, actions)
 
     def _remember(self, z: torch.Tensor, actions: torch.Tensor, state: State) -> State:
         """M's step, in batches of one shape."""
@@ -145,7 +181,7 @@ class AgentEpisodes:
     """Scores controllers, each in one episode: work for an executor. The player of an `Episode` is C's parameters."""
 
     config: str  # JSON, so that this can be a key
-    vision: Path
+    vision: Path | None
     memory: Path | None
     max_steps: int | None
     slots: int

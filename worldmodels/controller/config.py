@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from worldmodels.controller.inputs import dreams, open_inputs, places
+from worldmodels.controller.inputs import dreams, open_inputs, places, privileged
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, Settings
 
@@ -94,12 +94,28 @@ class ControllerConfig(Settings):
             when=lambda search: dreams(search),
         ),
     ] = "first"
-    inputs: Annotated[list[str], Setting("What C sees: [z], [z, h] or [z, h, c].")] = field(
+    inputs: Annotated[list[str], Setting("What C sees: [z], [z, h] or [z, h, c]; or [state], the true state.")] = field(
         default_factory=lambda: ["z", "h"]
     )
+    readout: Annotated[
+        bool,
+        Setting(
+            "Search only the C's that act on a linear read-out of the true state from their inputs, fitted on the "
+            "encoded rollouts.",
+            counts="unless default",
+        ),
+    ] = False
     population: Annotated[int, Setting("Individuals of a generation.", at_least=4)] = 32
     rollouts: Annotated[int, Setting("Episodes of each individual.", at_least=1)] = 2
     generations: Annotated[int, Setting("Generations of the search.", at_least=1)] = 20
+    after: Annotated[
+        int,
+        Setting(
+            "Generations of an earlier search that this one goes on from: it meets other episodes than they did.",
+            at_least=0,
+            counts="unless default",
+        ),
+    ] = 0
     max_steps: Annotated[
         int | None,
         Setting("Limit of an episode of the search; null takes env.max_steps.", unit="steps of the task", at_least=1),
@@ -156,9 +172,19 @@ class ControllerConfig(Settings):
     def check(self) -> None:
         allowed = (["z"], ["z", "h"], ["z", "h", "c"])
         require(
-            list(self.inputs) in allowed,
-            f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c]",
+            list(self.inputs) in (*allowed, ["state"]),
+            f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c], or [state]",
         )
+        require(
+            not self.readout or list(self.inputs) != ["state"],
+            "controller.readout=true reads the state out of what C sees: expected controller.inputs=[z] or [z,h]",
+        )
+        for phase in self.phases:
+            require(
+                phase.inputs is None or privileged(self) is None,
+                f"controller.phases open inputs={phase.inputs} from generation {phase.generation} on, and "
+                f"{privileged(self)}: expected no inputs in phases; set controller.phases=[]",
+            )
         for phase in self.phases:
             require(
                 phase.inputs is None or phase.inputs in allowed,

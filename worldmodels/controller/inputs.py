@@ -18,6 +18,13 @@ def read_inputs(config: "ControllerConfig") -> list[str]:
     return open_inputs(config, config.generations)
 
 
+def privileged(config: "ControllerConfig") -> str | None:
+    """What makes C no agent that was trained on pixels; None where nothing does."""
+    if "state" in config.inputs:
+        return "C reads the true state"
+    return "C acts on a read-out fitted to the true state" if config.readout else None
+
+
 def places(config: "ControllerConfig") -> set[str]:
     """Where C is scored in one generation or another: ``reality``, ``dream``."""
     begins = {1, *(phase.generation for phase in config.phases)}

@@ -51,6 +51,29 @@ def moments(values: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
     return values.mean(axis=0, dtype=np.float64), np.maximum(std, max(least * std.max(), 1e-6))
 
 
+def state_moments(states: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of a true state over rollouts, (T, K) of each -> (K,) twice. Its numbers have units of their
+    own, so that none has a least deviation; that of a constant is 1.
+    """
+    values = np.concatenate(states).astype(np.float64)
+    std = values.std(axis=0)
+    return values.mean(axis=0), np.where(std > 1e-6, std, 1)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """So many of ``count`` numbers at most, evenly spaced."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int).tolist()
+
+
+@torch.inference_mode()
+def seen(inputs: Sequence[str], memory: nn.Module | None, mu: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """What C reads in an encoded rollout, side by side: μ (T, Z) and actions (T, A) -> (T, D)."""
+    by_name = {"z": mu}
+    if memory is not None:
+        by_name |= _states(memory, torch.from_numpy(mu), torch.from_numpy(actions))
+    return np.concatenate([by_name[name] for name in inputs], axis=1)
+
+
 @torch.inference_mode()
 def input_moments(
     inputs: Sequence[str],

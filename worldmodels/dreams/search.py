@@ -23,6 +23,11 @@ def check_dreams(config: Config, memory: Memory) -> None:
     """Raise `ConfigError` where C is to be searched in dreams that tell no score or no end."""
     if not dreams(config.controller):
         return
+    require(
+        "state" not in config.controller.inputs,
+        f"controller.where=dream: controller.inputs={list(config.controller.inputs)} asks for the true state, which no "
+        "dream has: expected [z], [z,h] or [z,h,c]",
+    )
     heads = heads_of(memory)
     asked = f"controller.where=dream: {type(memory).__name__}"
     require(

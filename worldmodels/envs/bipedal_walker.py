@@ -13,6 +13,7 @@ MARGIN = 1.0  # beyond the view, in world units, that an edge's soft border may 
 
 class BipedalWalker(Task):
     name = "bipedal_walker"
+    libraries = ("box2d",)
     scene = BipedalWalkerScene
     state_names = (
         "hull_angle",
@@ -29,6 +30,7 @@ class BipedalWalker(Task):
         *(f"{leg}_{part}" for leg in ("leg1", "leg2") for part in _LEG if "speed" not in part),
     )
     motions = ("velocity_x", "velocity_y", "hull_angular_velocity")
+    acted_on = state_names[:24]  # what the task itself observes
 
     def begin(self) -> None:
         """Note from where to where each piece of ground reaches."""

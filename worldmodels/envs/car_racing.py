@@ -34,6 +34,7 @@ class CarRacing(Task):
     """Lengths in the task's world units, angles in radians, speeds per second."""
 
     name = "car_racing"
+    libraries = ("box2d",)
     scene = CarRacingScene
     state_names = (
         "x",
@@ -54,6 +55,7 @@ class CarRacing(Task):
     scatters = True
     visible_targets = ("speed", "centre_offset", "centre_angle", "curvature_ahead")
     motions = ("speed", "angular_velocity")
+    acted_on = ("centre_offset", "centre_angle", "curvature_ahead", "speed", "angular_velocity")
     objects = {"car": red_of_car}  # noqa: RUF012
 
     def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:

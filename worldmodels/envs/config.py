@@ -25,6 +25,12 @@ TASK = Part(
 AGENTS = ("controller", "evaluate")  # stages in which an agent acts
 
 
+def _drawn_by(_: str, env: "EnvConfig") -> str:
+    from worldmodels.envs.renderers import drawn_by  # looks at the task's class
+
+    return drawn_by(env)
+
+
 def _heuristic(env: "EnvConfig") -> bool:
     return env.heuristic
 
@@ -45,7 +51,7 @@ class EnvConfig(Settings):
             "comes; auto, fast where the task has a scene, else gymnasium.",
             options=RENDERERS,
             shared=True,
-            counts_as=lambda renderer: {"exact": "gymnasium", "auto": "fast"}.get(renderer, renderer),
+            counts_as=_drawn_by,
         ),
     ] = "auto"
     task: Annotated[Any, TASK] = None

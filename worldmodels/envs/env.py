@@ -131,8 +131,14 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return self._renderer.frame(self._observation)
 
     def state(self) -> np.ndarray:
-        """The true state, (S,) float32, named by ``task_spec.state_names``. Agents never see it."""
+        """The true state, (S,) float32, named by ``task_spec.state_names``. Agents never see it, unless
+        ``controller.inputs=[state]``.
+        """
         return self.task.state(self._observation).astype(np.float32)
+
+    def known(self) -> np.ndarray:
+        """What a controller reads that knows the true state, (K,) float32: `Task.known`."""
+        return self.task.known(self.state()[None])[0]
 
     @property
     def draws_slowly(self) -> bool:
@@ -217,7 +223,7 @@ def _check_state(env: PixelEnv, config: EnvConfig) -> None:
         f"{name} has {state.size} values with env.id={config.id} and env.kwargs={dict(config.kwargs)}: expected "
         f"{len(names)}, one for each of its state_names; set env.name=… to a name of its own, or change env.kwargs",
     )
-    for target in (*task.visible_targets, *task.motions):
+    for target in (*task.visible_targets, *task.motions, *task.acted_on):
         try:
             task.target(state[None], target)
         except (KeyError, ValueError) as error:

@@ -21,6 +21,7 @@ def purple(frames: np.ndarray) -> np.ndarray:
 
 class LunarLander(Task):
     name = "lunar_lander"
+    libraries = ("box2d",)
     scene = LunarLanderScene
     state_names = ("x", "y", "velocity_x", "velocity_y", "angle", "angular_velocity", "leg_left", "leg_right")
     visible_targets = ("x", "y", "angle_sin", "angle_cos")

@@ -8,7 +8,8 @@ import numpy as np
 
 from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.raster import Canvas
-from worldmodels.envs.task import Task
+from worldmodels.envs.registry import registered
+from worldmodels.envs.task import Task, task_class
 from worldmodels.utils.errors import ConfigError
 
 FRAME_SHAPE = (64, 64, 3)
@@ -116,9 +117,24 @@ RENDERERS: dict[str, type[Renderer]] = {
 }
 
 
+def drawn_by(config: EnvConfig) -> str:
+    """Whose pictures a task has: ``fast``, or ``gymnasium``, whose pixels ``exact`` gives too."""
+    if config.renderer == "auto":
+        return "fast" if task_class(config).scene is not None and config.picture == "auto" else "gymnasium"
+    return "fast" if config.renderer == "fast" else "gymnasium"
+
+
 def make_renderer(task: Task, config: EnvConfig) -> Renderer:
     """The renderer that ``env.renderer`` names. Raises `ConfigError`."""
-    name = config.renderer
-    if name == "auto":
-        name = "fast" if task.scene is not None and config.picture == "auto" else "gymnasium"
+    name = drawn_by(config) if config.renderer == "auto" else config.renderer
     return RENDERERS[name](task, config)
+
+
+def rollout_libraries(config: EnvConfig) -> list[str]:
+    """The packages whose versions rollouts depend on, but for those that the task's classes name themselves."""
+    scene = task_class(config).scene
+    if drawn_by(config) == "fast":
+        return ["gymnasium", "numpy", "numba", *getattr(scene, "libraries", ())]
+    gymnasiums = str(registered(config).entry_point).startswith("gymnasium.")
+    draws = gymnasiums and config.picture in ("auto", "render")
+    return ["gymnasium", "numpy", "opencv-python-headless", *(["pygame-ce"] if draws else ())]

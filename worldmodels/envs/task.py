@@ -25,11 +25,13 @@ class Task:
     """
 
     name: ClassVar[str] = ""
+    libraries: ClassVar[tuple[str, ...]] = ()  # packages whose versions rollouts depend on, beside the usual ones
     state_names: ClassVar[tuple[str, ...]] = ()  # of `state`; without, a vector that is observed is the state
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
     scatters: ClassVar[bool] = False  # whether episodes can begin anywhere
     visible_targets: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
     motions: ClassVar[tuple[str, ...]] = ()  # targets that take more than one picture
+    acted_on: ClassVar[tuple[str, ...]] = ()  # targets that suffice to act; without, all of the state
     # What may be missing from a reconstruction: how much of it each pixel shows, (N, 64, 64, 3) uint8 -> (N, 64, 64).
     objects: ClassVar[Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {}
 
@@ -93,8 +95,15 @@ class Task:
 
     @classmethod
     def target(cls, states: np.ndarray, name: str) -> np.ndarray:
-        """What a probe is to find, one of ``visible_targets`` or ``motions``: states (T, S) -> (T,)."""
+        """What a probe is to find, one of ``visible_targets``, ``motions`` or ``acted_on``: states (T, S) -> (T,)."""
         return cls.column(states, name)
+
+    @classmethod
+    def known(cls, states: np.ndarray) -> np.ndarray:
+        """What a controller reads that knows the true state: states (T, S) -> (T, K)."""
+        if not cls.acted_on:
+            return states
+        return np.stack([cls.target(states, name) for name in cls.acted_on], axis=1)
 
     @classmethod
     def shown(cls, states: np.ndarray, fps: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from worldmodels.diagnostics.open_loop import STRIDE
 from worldmodels.rollouts.config import RolloutsConfig
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.budgets import budget_of
+from worldmodels.utils.progress import duration
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
 PROBED = 2300.0  # held-out frames a second through the probes of V or of M, seen once on two cores; float32 in any case
 DECODED = 1500.0  # held-out frames a second through V's decoder, likewise
 DREAMT = 30_000.0  # steps of a search in dreams a second on one core, likewise
-FORETOLD = 30_000.0  # steps of M a second in open-loop forecasts, likewise
+FORECAST = 30_000.0  # steps of M a second in open-loop forecasts, likewise
 STAGE_SECONDS = 2.0  # starting processes, checking files
 
 
@@ -104,7 +105,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     if config.measure.enabled:
         seconds["vision"] += heldout_frames / DECODED
         futures = 3 * max(1, config.measure.samples)  # of M, of M under mismatched actions, and of the reservoir
-        seconds["memory"] += heldout_frames / STRIDE * max(HORIZONS) * futures / FORETOLD
+        seconds["memory"] += heldout_frames / STRIDE * max(HORIZONS) * futures / FORECAST
     stages = STAGES[: STAGES.index(config.last_stage) + 1]
     return {stage: seconds[stage] + STAGE_SECONDS for stage in stages}
 
@@ -113,10 +114,3 @@ def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
     """For example: ``expected time of car_racing: 4 min on 2 cores, nothing cached (collect 40 s, vision 90 s)``."""
     parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
     return f"expected time of {name}: {duration(sum(seconds.values()))} on {workers} cores, nothing cached ({parts})"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 40 s, 3 min, 10 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

@@ -1,12 +1,8 @@
 """One training job: from the checked config to ``results.json``."""
 
 import contextlib
-import dataclasses
 import logging
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
 
 from worldmodels.cli import prepare_process
 from worldmodels.config import Config, plain
@@ -14,7 +10,6 @@ from worldmodels.objective import value_of
 from worldmodels.pipeline.estimate import describe_time, stage_seconds
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.pipeline.source import without_effect
-from worldmodels.pipeline.stages.evaluate import task_file
 from worldmodels.rollouts.executor import make_executor
 from worldmodels.store.artifacts import Store, write_json
 from worldmodels.store.loggers import make_loggers
@@ -32,7 +27,6 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
     later failure loses nothing. ``source``: the config of the source task, if one is to be trained. Returns the job's
     objective.
     """
-    config = _with_task_file(config, folder)
     for line in without_effect(config):
         log.warning(line)
     store = Store(Path(config.paths.outputs) / "artifacts")
@@ -69,14 +63,3 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
     print_results(results, make_console(), config.details)
     make_console().print(f"results: {folder / RESULTS}", soft_wrap=True)
     return value_of(results, config.objective)
-
-
-def _with_task_file(config: Config, folder: Path) -> Config:
-    """The config with what the task's own file says, from the folders of config files that Hydra notes in the run's."""
-    path = folder / ".hydra" / "hydra.yaml"
-    noted: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    hydra = noted.get("hydra", noted)  # as Hydra writes it, or the Python API
-    sources = hydra.get("runtime", {}).get("config_sources", ())
-    folders = [Path(source["path"]) for source in sources if source["schema"] == "file"]
-    shipped = task_file(config.env.name, folders)
-    return dataclasses.replace(config, env=dataclasses.replace(config.env, shipped=shipped))

@@ -87,10 +87,10 @@ def source_config(config: Config, compose: Compose) -> Config:
     )
 
 
-def _source_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def _source_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """``transfer.source_settings``, each checked under the name that the user wrote."""
     settings = {}
-    for name, value in given.items():
+    for name, value in values.items():
         key = f"transfer.source_settings.{name}"
         require(name in SETTABLE, f"{key} is unknown: expected one of {', '.join(SETTABLE)}")
         declaration = declared(EnvConfig)[name]

@@ -63,7 +63,7 @@ class Stage:
     build: Callable[[Work], dict[str, Any]]
     label: Callable[[Config], str]
     parts: Callable[[Config], Sequence[str]] = lambda config: ()
-    libraries: tuple[str, ...] = ("torch",)
+    libraries: Callable[[Config], Sequence[str]] = lambda config: ("torch",)
     loads: str | None = None
     enabled: Callable[[Config], bool] = lambda config: True
     seed: Callable[[Config], int] = lambda config: config.seed
@@ -76,7 +76,7 @@ def libraries_of(stage: Stage, config: Config) -> list[str]:
     """The packages whose versions count: the stage's, those that its chosen classes name, and those that these classes
     come from, such as the one that registers a task.
     """
-    names = [*stage.libraries]
+    names = [*stage.libraries(config)]
     for path in stage.parts(config):
         module, _, name = path.rpartition(".")
         names += getattr(getattr(importlib.import_module(module), name), "libraries", ())

@@ -5,40 +5,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
-from worldmodels.config import STAGES, Config
-from worldmodels.migrations import migrated
+from worldmodels.config import STAGES
+from worldmodels.reports.settings import DIAGNOSTICS, settings
 from worldmodels.reports.tidy import TABLES
 from worldmodels.store.runs import RESULTS, FinishedRun
-from worldmodels.transfer.config import NETWORKS, of_part
+from worldmodels.transfer.budgets import budget_of
+from worldmodels.transfer.config import NETWORKS, TransferConfig
 from worldmodels.transfer.metrics import Curves
-from worldmodels.utils.settings import declared
 
 JUDGED_PARTS = ("vision", "memory", "controller", "evaluate")
-DIAGNOSTICS = {  # of which model
-    "probe_vision": "vision",
-    "measure_vision": "vision",
-    "probe_memory": "memory",
-    "measure_memory": "memory",
-}
-HELDOUT = ("heldout", "heldout_encode")  # what diagnostics are made on
-OLD_NODES = {  # of the config, for runs of before results.json told what counts
-    "collect": ("env", "collect"),
-    "vision": ("vae",),
-    "encode": (),
-    "memory": ("memory",),
-    "controller": ("controller",),
-    "evaluate": ("evaluate",),
-    "heldout": ("heldout",),
-    "heldout_encode": (),
-    **dict.fromkeys(("probe_vision", "probe_memory"), ("probe",)),
-    "measure_vision": (),
-    "measure_memory": ("measure",),
-}
-OWN_DATA = "the run's own"  # data set, in the place of its seed
 
 
 @dataclass(frozen=True, order=True)
@@ -55,12 +35,9 @@ class Strategy:
         return self.name == "scratch"
 
     def budget_of(self, part: str) -> float:
-        """Share of data or steps that V or M trains on: a part beside a loaded one has all of it, as
-        `worldmodels.transfer.budgets.budget_of` says.
-        """
-        transfer = json.loads(self.rest)
-        load, budgeted = transfer["load"], transfer.get("budgeted", NETWORKS)
-        return self.budget if (of_part(load, part) if load else part in budgeted) else 1.0
+        """Share of data or steps that V or M trains on: `worldmodels.transfer.budgets.budget_of`."""
+        transfer = SimpleNamespace(**{"budgeted": NETWORKS, **json.loads(self.rest), "budget": self.budget})
+        return budget_of(cast(TransferConfig, transfer), part)
 
 
 @dataclass
@@ -104,66 +81,6 @@ class Group:
             for run in members.values()
             if not np.isfinite([row[measure] for row in run.results[self.part][table] if measure in row]).all()
         ]
-
-
-def settings(run: FinishedRun, part: str) -> dict[str, Any]:
-    """What the figures of a part, or of one of `DIAGNOSTICS`, depend on besides transfer and seed, flat:
-    ``{"vae.epochs": 5, …}``. These are the inputs that the run's stages up to there declared, as in ``results.json``:
-    ``inputs`` of each stage, and ``heldout_inputs``. A setting of several stages is listed once, unless they differ.
-    """
-    declared_by = {stage: entry.get("inputs") for stage, entry in run.results["stages"].items()}
-    stages = STAGES[: STAGES.index(DIAGNOSTICS.get(part, part)) + 1]
-    if part in DIAGNOSTICS:
-        declared_by |= run.results.get("heldout_inputs", {})
-        stages = (*stages, *HELDOUT, part)
-    inputs = {stage: declared_by[stage] for stage in stages if stage in declared_by}
-    if any(stage_inputs is None for stage_inputs in inputs.values()) or (
-        part in DIAGNOSTICS and HELDOUT[0] not in inputs
-    ):
-        inputs = _of_config(run, stages)
-    result: dict[str, Any] = {"scale": run.results["scale"]}
-    for stage, stage_inputs in inputs.items():
-        for node, value in stage_inputs.items():
-            for key, leaf in flat(value, node).items() if node not in ("seed", "transfer") else ():
-                if result.setdefault(key, leaf) != leaf:
-                    result[f"{stage}.{key}"] = leaf
-    return result | {"collect.seed": _data_seed(run)}
-
-
-def heldout_settings(run: FinishedRun, part: str) -> dict[str, Any]:
-    """Which held-out rollouts V or M, ``part``, was measured on: runs with the same met the same."""
-    return {key: value for key, value in settings(run, f"measure_{part}").items() if key.startswith("heldout.")}
-
-
-def _data_seed(run: FinishedRun) -> Any:
-    """`OWN`, or the seed of a data set that runs share. A config of before ``collect.seed`` could be null holds the
-    run's own as a number; there a number that is not the run's is a shared one.
-    """
-    seed = run.results["config"]["collect"]["seed"]
-    declares = "inputs" in run.results["stages"].get("collect", {})
-    return OWN_DATA if seed is None or (not declares and seed == run.results["seed"]) else seed
-
-
-def _of_config(run: FinishedRun, stages: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """For runs whose stages declare no inputs: all settings of the config except those that never count."""
-    config = migrated(run.results["config"])
-    nodes = get_type_hints(Config)
-    inputs: dict[str, dict[str, Any]] = {"": {"trainer.precision": config["trainer"]["precision"]}}
-    for stage in stages:
-        for node in OLD_NODES[stage]:
-            never = {
-                name for name, declaration in declared(nodes[node]).items() if declaration.setting.counts == "never"
-            }
-            counting = {key: value for key, value in config[node].items() if key not in never}
-            inputs.setdefault(stage, {})[node] = counting
-    return inputs
-
-
-def flat(value: Any, name: str) -> dict[str, Any]:
-    """A tree as ``{"node.key": leaf}``, under ``name``."""
-    if not isinstance(value, Mapping) or not value:
-        return {name: value}
-    return {key: leaf for part, below in value.items() for key, leaf in flat(below, f"{name}.{part}").items()}
 
 
 def strategy(run: FinishedRun) -> Strategy:

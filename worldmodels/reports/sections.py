@@ -32,7 +32,7 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
         score_text = "–"
         if score is not None:
             score_text = estimate({"value": score["mean"], "interval": score["interval"]})
-            score_text += "" if score.get("official", True) else " (cut)"
+            score_text += "" if score.get("official", True) else f" ({score.get('unofficial') or 'episodes cut'})"
         path = path_from(folder, run.folder)
         rows.append(
             (
@@ -47,8 +47,8 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
         )
     note = paragraph(
         "V and M: on the held-out rollouts that all seeds share; (val): on their validation rollouts, where a run was "
-        f"not measured there. Score: mean return with its interval over episodes, {FEW}; (cut): episodes were cut, "
-        "no score.",
+        f"not measured there. Score: mean return with its interval over episodes, {FEW}; in brackets: why it is "
+        "no score of the task.",
         "note",
     )
     return Html(table([*columns, *figures, "files"], rows, ["seed", *figures]) + note)
@@ -102,10 +102,10 @@ def _limits(row: Mapping[str, Any]) -> list[float] | None:
 def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     """Scores by strategy: the mean over seeds with its interval, and the agent's on every seed."""
     lines: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
-    for common, (contestant, official, episodes), scores in _by_strategy(
-        runs, tidy.evaluation_rows, ["contestant", "official", "episodes"], "evaluate"
+    for common, (contestant, unofficial, episodes), scores in _by_strategy(
+        runs, tidy.evaluation_rows, ["contestant", "unofficial", "episodes"], "evaluate"
     ):
-        line = (*common, f"{episodes}{'' if official else ' (cut)'}")
+        line = (*common, f"{episodes} ({unofficial})" if unofficial else f"{episodes}")
         lines.setdefault(line, {})[contestant] = scores
     rows = []
     for line, scores in lines.items():
@@ -125,7 +125,7 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     note = (
         f"Means of the seeds' scores, with their interval over seeds, and of each seed over episodes: {FEW}; a single "
         "one has none; IQM: their interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. "
-        "(cut): episodes were cut, no score."
+        "In brackets: why it is no score of the task."
     )
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 

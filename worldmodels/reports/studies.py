@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from worldmodels.reports import committed, tidy
-from worldmodels.reports.groups import Group, Strategy, flat, group_runs, labels
+from worldmodels.reports.groups import Group, Strategy, group_runs, labels
+from worldmodels.reports.settings import config_row
 from worldmodels.reports.verdict import MARGIN, Comparison, comparison_rows, comparisons, judged_row
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.comparing import judge
@@ -175,11 +176,7 @@ def picture(path: Path, group: Group, strategies: Sequence[Strategy]) -> None:
 
 
 def _config_row(run: FinishedRun) -> dict[str, Any]:
-    nodes = ("transfer", "heldout", "probe", "measure", "env", "collect", "vae", "memory", "controller", "evaluate")
-    config = run.results["config"]
-    below = {key: value for node in nodes for key, value in flat(config[node], node).items()}
-    precision = {"trainer.precision": config["trainer"]["precision"]}
-    return {key: value for key, value in {**tidy.facts(run), **precision, **below}.items() if key not in WORDY[1:]}
+    return {key: value for key, value in (tidy.facts(run) | config_row(run)).items() if key not in WORDY[1:]}
 
 
 def _short(row: tidy.Row) -> tidy.Row:

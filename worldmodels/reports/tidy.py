@@ -138,7 +138,9 @@ def evaluation_rows(run: FinishedRun) -> list[Row]:
         if scores is not None:
             low, high = scores["interval"] or (None, None)  # of a single episode there is none
             figures = {"episodes": int(scores["episodes"]), "mean": float(scores["mean"]), "std": float(scores["std"])}
-            figures |= {"low": low, "high": high, "official": bool(score.get("official", True))}
+            official = bool(score.get("official", True))
+            why = "" if official else score.get("unofficial") or "episodes cut"
+            figures |= {"low": low, "high": high, "official": official, "unofficial": why}
             rows.append({**facts(run), "contestant": contestant, **figures})
     return rows
 

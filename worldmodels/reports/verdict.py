@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels.reports.groups import Group, Strategy, artifact, heldout_settings, labels
+from worldmodels.reports.groups import Group, Strategy, artifact, labels
+from worldmodels.reports.settings import heldout_settings
 from worldmodels.transfer.metrics import METRICS, compare, compare_values
 from worldmodels.utils.comparing import MANY, Judgement, judge, probability_of_improvement
 from worldmodels.utils.statistics import Figure, seed_estimate

@@ -11,6 +11,7 @@ POLICIES = {
     "sticky": "worldmodels.rollouts.policies.sticky.Sticky",
     "brownian": "worldmodels.rollouts.policies.brownian.Brownian",
     "biased": "worldmodels.rollouts.policies.biased.Biased",
+    "agent": "worldmodels.rollouts.policies.agent.AgentPlayers",
 }
 ENGINES = {
     "process": "worldmodels.rollouts.processes.ProcessExecutor",
@@ -23,14 +24,23 @@ def _random(config: Any) -> bool:
     return getattr(config, "recorded", None) is None
 
 
-def _recorded(source: str) -> str:
+def _recorded(source: str, _: Any) -> str:
     """What recorded rollouts count as: what their files hold."""
     from worldmodels.rollouts.recorded import digest
 
     return digest(source)
 
 
-POLICY = Part("The random policy.", names=POLICIES, when=_random, fits="worldmodels.rollouts.policies.base.Policy")
+def _mixed(run: str, _: Any) -> str:
+    """What the rollouts of an earlier run count as: what their files hold."""
+    from worldmodels.rollouts.mixing import content_of
+
+    return content_of(run)
+
+
+POLICY = Part(
+    "What chooses the actions.", names=POLICIES, when=_random, fits="worldmodels.rollouts.policies.base.Policy"
+)
 ENGINE = Part("What runs the rollouts.", names=ENGINES, counts="never", fits="worldmodels.rollouts.executor.Executor")
 
 
@@ -75,6 +85,15 @@ class CollectConfig(RolloutsConfig):
 
     node: ClassVar[str] = "collect"
 
+    mix: Annotated[
+        str | None,
+        Setting(
+            "Folder of a finished run whose rollouts are in the data set too, beside the new ones.",
+            counts="unless default",
+            counts_as=_mixed,
+            when=_random,
+        ),
+    ] = None
     recorded: Annotated[
         str | None,
         Setting(

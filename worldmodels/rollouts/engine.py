@@ -53,6 +53,7 @@ class Players(Protocol):
     """Chooses the actions in all slots. A slot's actions depend on that slot's episode alone."""
 
     sees: bool  # whether it looks at the frames; if not, none are drawn for it, and it is given empty ones
+    # Optional: ``knows``, whether `act` is given the true states as well, (n, K) float32, as a third argument.
 
     def begin(self, slot: int, player: Any) -> None:
         """A new episode in ``slot``."""
@@ -126,7 +127,8 @@ def play(
                 return
             feed.check()
             frames = np.stack([slot.frame for slot in active]) if players.sees else NO_FRAMES  # type: ignore[misc]
-            actions = players.act([slot.number for slot in active], frames)
+            known = [np.stack([slot.env.known() for slot in active])] if getattr(players, "knows", False) else []
+            actions = players.act([slot.number for slot in active], frames, *known)
             going = []
             for slot, action in zip(active, actions, strict=True):
                 if _step(slot, action, players.sees or record, record, patience):

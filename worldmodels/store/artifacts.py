@@ -71,8 +71,12 @@ class Artifact:
 
     def parent(self, role: str) -> "Artifact":
         """The artifact that this one was made from, for example ``vision`` of a controller."""
+        return load_artifact(self.parent_path(role))
+
+    def parent_path(self, role: str) -> Path:
+        """The folder of a parent."""
         entry = self.manifest["parents"][role]
-        return load_artifact(self.path.parents[1] / entry["stage"] / entry["artifact"])
+        return self.path.parents[1] / entry["stage"] / entry["artifact"]
 
 
 @dataclass(frozen=True)
@@ -92,14 +96,14 @@ def load_artifact(path: Path) -> Artifact:
     return Artifact(path, json.loads((path / MANIFEST).read_text(encoding="utf-8")), cached=True)
 
 
-def verified(path: Path) -> Artifact:
-    """Read a finished artifact and check its files. Raises `DamagedFile`, or `FileNotFoundError` where there is
-    none.
+def verified(path: Path, fix: str = "run the training command again, and it is made anew") -> Artifact:
+    """Read a finished artifact and check its files. Raises `DamagedFile`, which tells the ``fix``, or
+    `FileNotFoundError` where there is none.
     """
     if not path.is_dir():
         raise FileNotFoundError(path)
     for damaged in _damaged(path):
-        raise DamagedFile(f"{damaged} is damaged or missing: run the training command again, and it is made anew")
+        raise DamagedFile(f"{damaged} is damaged or missing: {fix}")
     return load_artifact(path)
 
 
@@ -144,11 +148,11 @@ class Store:
             if not folder.exists() and (other := _newest(stage_folder, key)):
                 changed = changes(other.manifest.get("code"), code)
                 if reuse == "any":
-                    log.info("%s: reused %s, made by other code: %s", stage, other.name, _listed(changed))
+                    log.info("%s: reused %s, made by other code: %s", stage, other.name, listed(changed))
                     return replace(other, other_code=changed)
                 log.info(
                     "%s: made anew, because of what changed since %s: %s (reuse=any takes it as it is)",
-                    *(stage, other.name, _listed(changed)),
+                    *(stage, other.name, listed(changed)),
                 )
             building = folder.with_name(folder.name + BUILDING)
             keep = length is not None and length.keep
@@ -191,8 +195,7 @@ class Store:
                 "git": _git_revision(),
                 **facts,
             }
-            files = {str(path.relative_to(building)): _digest(path) for path in _content_files(building)}
-            manifest |= {"files": files, "content": _digest(json.dumps(files, sort_keys=True).encode())}
+            manifest |= describe_files(building)
             write_json(building / MANIFEST, manifest)
             _finish(building, folder, keep)
         return Artifact(folder, manifest, cached=False)
@@ -203,6 +206,12 @@ def _finish(building: Path, folder: Path, keep: bool) -> None:
     if not keep:
         shutil.rmtree(building / CHECKPOINT, ignore_errors=True)
     building.rename(folder)
+
+
+def describe_files(folder: Path) -> dict[str, Any]:
+    """What a manifest says of the files that count: their hashes, and the hash of all of them."""
+    files = {str(path.relative_to(folder)): _digest(path) for path in _content_files(folder)}
+    return {"files": files, "content": _digest(json.dumps(files, sort_keys=True).encode())}
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -301,7 +310,8 @@ def _without_length(inputs: Mapping[str, Any], path: tuple[str, ...]) -> tuple[A
     return rest, node.pop(path[-1])
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first few of names, and how many there are more."""
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 

@@ -9,13 +9,15 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from worldmodels.store.artifacts import RECORD, finite, write_bytes
-from worldmodels.store.loggers import Loggers, StageLogger
 from worldmodels.utils.media import gif_bytes, png_bytes
+
+if TYPE_CHECKING:
+    from worldmodels.store.loggers import Loggers, StageLogger  # with Lightning, which workers need not load
 
 CHANGES_RESULTS = False
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class Journal:
     orders it.
     """
 
-    def __init__(self, folder: Path, loggers: Loggers | None, stage: str) -> None:
+    def __init__(self, folder: Path, loggers: "Loggers | None", stage: str) -> None:
         self.folder = folder / RECORD
         self.loggers = loggers
         self.stage = stage
@@ -36,8 +38,10 @@ class Journal:
         """Where Lightning's own files belong: the run's folder."""
         return self.loggers.folder if self.loggers else None
 
-    def lightning_logger(self) -> StageLogger | bool:
+    def lightning_logger(self) -> "StageLogger | bool":
         """What a Lightning trainer is given as its logger."""
+        from worldmodels.store.loggers import StageLogger
+
         return StageLogger(self.loggers, self.stage) if self.loggers else False
 
     def row(self, table: str, axis: str, values: Mapping[str, Any]) -> None:

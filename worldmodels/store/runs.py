@@ -8,9 +8,9 @@ from typing import Any
 
 from worldmodels.config import Config, config_from_json
 from worldmodels.migrations import migrated_figures
-from worldmodels.store.artifacts import Artifact, verified
+from worldmodels.store.artifacts import Artifact, load_artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.overrides import part_keys
 from worldmodels.utils.parts import OURS
 
@@ -47,11 +47,17 @@ class FinishedRun:
         """The artifact of a stage. Raises `DamagedFile` where its files are not what they were."""
         try:
             path = self.folder / self.results["artifacts"] / stage / self.results["stages"][stage]["artifact"]
-            return verified(path)
+            return self._verified(path)
         except (KeyError, TypeError, FileNotFoundError):
-            raise ConfigError(
-                f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
-            ) from None
+            raise self._without(stage) from None
+
+    def manifest(self, stage: str) -> dict[str, Any]:
+        """The manifest of a stage's artifact, without a look at its files."""
+        try:
+            name = self.results["stages"][stage]["artifact"]
+            return load_artifact(self.folder / self.results["artifacts"] / stage / name).manifest
+        except (KeyError, TypeError, FileNotFoundError):
+            raise self._without(stage) from None
 
     def heldout_folder(self, name: str) -> Path | None:
         """The folder of one of the run's artifacts of held-out rollouts, or None where it is not there. Raises
@@ -59,7 +65,36 @@ class FinishedRun:
         """
         artifact = self.results.get("heldout", {}).get(name)
         path = self.folder / self.results["artifacts"] / name / (artifact or "")
-        return verified(path).path if artifact and path.is_dir() else None
+        return self._verified(path).path if artifact and path.is_dir() else None
+
+    def parent(self, artifact: Artifact, role: str) -> Artifact:
+        """What an artifact of the run was made from. Raises `DamagedFile` where its files are not what they were."""
+        path = artifact.parent_path(role)
+        try:
+            return self._verified(path)
+        except FileNotFoundError:
+            raise DamagedFile(f"{path} is missing: {self._fix}") from None
+
+    def _without(self, stage: str) -> ConfigError:
+        if self.exported:
+            return ConfigError(
+                f"{self.folder} holds an exported agent, without the {stage} stage: expected the run that it comes from"
+            )
+        return ConfigError(
+            f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
+        )
+
+    def _verified(self, path: Path) -> Artifact:
+        return verified(path, self._fix)
+
+    @property
+    def exported(self) -> dict[str, Any] | None:
+        """What became of a run that was exported: see `worldmodels.pipeline.export`."""
+        return self.results.get("exported") if isinstance(self.results, dict) else None
+
+    @property
+    def _fix(self) -> str:
+        return "restore the exported folder" if self.exported else "run the training command again, and it is made anew"
 
     @property
     def vision(self) -> Artifact:
@@ -78,6 +113,8 @@ class FinishedRun:
         """The resolved config the run was started with. Raises `ConfigError` where it names code that is not
         allowed.
         """
+        if not isinstance(self.results, dict) or "config" not in self.results:
+            raise ConfigError(f"{self.folder / RESULTS} is of no run: expected one that a training run wrote")
         require_allowed(self.results["config"], self.allow, self.folder)
         return config_from_json(json.dumps(self.results["config"]))
 

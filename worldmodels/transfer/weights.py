@@ -1,7 +1,8 @@
 """Copying, freezing and counting weights by module path."""
 
+import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from worldmodels.utils.errors import ConfigError
 
 log = logging.getLogger(__name__)
 ALL_NAMES = ("",)
+LEFT_OUT = "left_out"  # metadata of a file of weights
 Network = nn.Module | type[nn.Module]
 
 
@@ -35,8 +37,16 @@ class Counts:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file; every name and shape must fit."""
-    network.load_state_dict(read_weights(path, network))
+    """Fill a network from a safetensors file; every name and shape must fit, save for what was `left_out`."""
+    weights, missing = read_weights(path, network), left_out(path)
+    fresh = {name: value for name, value in network.state_dict().items() if name in missing}
+    network.load_state_dict({**fresh, **weights})
+
+
+def left_out(path: Path) -> list[str]:
+    """Names of the weights that a safetensors file was written without, because an agent needs none of them."""
+    with safetensors.safe_open(path, "pt") as file:
+        return json.loads((file.metadata() or {}).get(LEFT_OUT, "[]"))
 
 
 def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
@@ -46,8 +56,12 @@ def read_weights(path: Path, network: Network) -> dict[str, Tensor]:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    safetensors.torch.save_file(state, path)
+    save_tensors({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, missing: Sequence[str] = ()) -> None:
+    """Write weights as safetensors. ``missing``: names that are `left_out`."""
+    safetensors.torch.save_file(tensors, path, {LEFT_OUT: json.dumps(list(missing))} if missing else None)
 
 
 def shapes(path: Path, network: Network) -> dict[str, tuple[int, ...]]:

@@ -26,10 +26,11 @@ def unknown_option(error: BaseException, key: str | None = None) -> str | None:
     None for other errors.
     """
     missing = next((cause for cause in chain(error) if isinstance(cause, MissingConfigException)), None)
-    if missing is None or not missing.options or not missing.missing_cfg_file:
+    group, _, option = (missing.missing_cfg_file or "" if missing else "").rpartition("/")
+    if missing is None or not group:
         return None
-    group, _, option = missing.missing_cfg_file.rpartition("/")
-    return f"{key or group}={option} is unknown: expected one of {', '.join(missing.options)}"
+    expected = f"one of {', '.join(missing.options)}" if missing.options else "an option that --help lists"
+    return f"{key or group}={option} is unknown: expected {expected}"
 
 
 def _of_setting(error: OmegaConfBaseException) -> str | None:

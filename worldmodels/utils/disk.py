@@ -74,3 +74,15 @@ def _free(path: Path) -> int | None:
         except OSError:
             continue
     return None
+
+
+def remove_empty_folders(below: Path) -> None:
+    """Remove the folders above ``below`` that are empty, up to the working folder."""
+    working_folder = Path.cwd()
+    for parent in below.absolute().parents:
+        if working_folder.is_relative_to(parent):
+            break
+        try:
+            parent.rmdir()
+        except OSError:
+            break

@@ -82,7 +82,7 @@ def _formatted(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Mapping):
-        given = {key: "…" if isinstance(item, Mapping) else item for key, item in value.items() if item is not None}
-        inner = (f"{key}: {_formatted(item)}" for key, item in given.items())
+        shown = {key: "…" if isinstance(item, Mapping) else item for key, item in value.items() if item is not None}
+        inner = (f"{key}: {_formatted(item)}" for key, item in shown.items())
         return f"{{{', '.join(inner)}}}"
     return f"[{','.join(map(_formatted, value))}]" if isinstance(value, list) else str(value)

@@ -3,17 +3,53 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from hydra._internal.utils import get_args_parser
 
+from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, declared
 
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
 CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
+NO_NAME = re.compile(r"null|true|false|[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 OPTUNA, DIRECTION = "hydra/sweeper=optuna", "hydra.sweeper.direction"
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
+
+
+def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
+    """Raise `ConfigError` where a group, a folder of ``conf``, is given something other than an option. Several options
+    in a list suit groups without a setting of their name, and those whose setting is a dict; a dict suits groups of
+    settings.
+    """
+    kinds = get_type_hints(schema)
+    if not any((conf / name).is_dir() for name in kinds):
+        return  # a command without groups
+    for override in overrides:
+        group, _, value = override.removeprefix("+").partition("=")
+        if not value or not group.isidentifier() or not (conf / group).is_dir():
+            continue
+        kind = kinds.get(group)
+        options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        wrong = None
+        if value.startswith("{") and kind in (None, str):
+            wrong = "a dict"
+        elif value.startswith("[") and kind is not None and get_origin(kind) is not dict:
+            wrong = "a list"
+        elif NO_NAME.fullmatch(value) and value not in options:
+            wrong = "no name"
+        require(
+            wrong is None,
+            f"{group}={value} is {wrong}: expected an option of the group, one of {', '.join(options)}; write for "
+            f"example {group}={options[0]}",
+        )
+        require(
+            not override.startswith("+") or value not in options,
+            f"{override} adds a second {group}: expected an option in the place of the one there is; write "
+            f"{group}={value}",
+        )
 
 
 def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:

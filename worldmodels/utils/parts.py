@@ -201,18 +201,18 @@ def counted_part(name: str, part: Part, value: Any, default: Any) -> dict[str, A
 
 
 def _counted(chosen: Any, settings: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    declarations, counted = declared_settings(chosen), {}
+    declarations, counted, beside = declared_settings(chosen), {}, SimpleNamespace(**settings)
     for name, value in settings.items():
         setting, default = (
             (declarations[name].setting, declarations[name].default) if name in declarations else (Setting(""), MISSING)
         )
-        if not setting.applies(value, default, SimpleNamespace(**settings)):
+        if not setting.applies(value, default, beside):
             continue
         counted_as = setting.key or f"{prefix}{name}"
         if isinstance(setting, Part):
             counted |= counted_part(counted_as, setting, value, default)
         else:
-            counted[counted_as] = setting.counting(value)
+            counted[counted_as] = setting.counting(value, beside)
     return counted
 
 

@@ -17,7 +17,8 @@ from worldmodels.utils import interrupts
 CHANGES_RESULTS = False  # shows what is done
 
 log = logging.getLogger(__name__)
-LOG_SECONDS = 15.0
+LOG_SECONDS = 15.0  # between two lines of a log
+FIRST_SECONDS = 5.0  # before the first one, so that a unit of many seconds is told once it is done
 
 
 class _Rate(ProgressColumn):
@@ -44,6 +45,13 @@ def seconds_left(done: int, total: int, at_once: int, elapsed: float) -> float |
     return max(0.0, elapsed / turns * math.ceil(total / at_once) - elapsed)
 
 
+def duration(seconds: float) -> str:
+    """Seconds for people: 40 s, 3 min, 10 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
+
+
 class Progress:
     """``with Progress("collect", total, "frames") as progress: progress.advance(200)``"""
 
@@ -56,7 +64,8 @@ class Progress:
         self._bar: Bar | None = None
 
     def __enter__(self) -> "Progress":
-        self._started = self._logged = time.perf_counter()
+        self._started = time.perf_counter()
+        self._logged = self._started - LOG_SECONDS + FIRST_SECONDS
         if sys.stderr.isatty():
             columns = (
                 TextColumn("  {task.description}", markup=False),
@@ -108,7 +117,7 @@ class Progress:
         elif (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
             self._logged = now
             seconds = self.left()
-            remaining = "" if seconds is None else f", {seconds:.0f} s left"
+            remaining = "" if seconds is None else f", {duration(seconds)} left"
             log.info("  %s: %d of %d %s, %.3g/s%s", self.what, self.done, self.total, self.unit, self.rate(), remaining)
 
     def __exit__(

@@ -40,9 +40,9 @@ class Setting:
     ``at_least`` and ``at_most`` are allowed values, ``above`` and ``below`` are not; None is always allowed where the
     type allows it. ``counts``: whether results depend on it; ``unless default`` keeps the keys of artifacts that were
     made before there was such a setting. ``when``: on which values of the settings beside it; ``stages``: in which
-    stages (default: all). ``counts_as`` turns a value into the one that counts, and ``key`` is its name in keys where
-    that is not the field's, so that keys outlive a renaming. ``shared``: of a task's settings, whether a source task
-    has the run's value and not its own (`worldmodels.pipeline.source`).
+    stages (default: all). ``counts_as`` turns a value, and the settings beside it, into the value that counts, and
+    ``key`` is its name in keys where that is not the field's, so that keys outlive a renaming. ``shared``: of a task's
+    settings, whether a source task has the run's value and not its own (`worldmodels.pipeline.source`).
     """
 
     doc: str
@@ -55,7 +55,7 @@ class Setting:
     counts: Counts = "always"
     when: Callable[[Any], bool] | None = None
     stages: tuple[str, ...] | None = None
-    counts_as: Callable[[Any], Any] | None = None
+    counts_as: Callable[[Any, Any], Any] | None = None
     key: str | None = None
     shared: bool = False
 
@@ -65,9 +65,9 @@ class Setting:
             return False
         return self.when is None or self.when(beside)
 
-    def counting(self, value: Any) -> Any:
-        """The plain value that stands for ``value`` in a key."""
-        return plain_value(self.counts_as(value) if self.counts_as else value)
+    def counting(self, value: Any, beside: Any) -> Any:
+        """The plain value that stands for ``value`` in a key; ``beside`` as of `applies`."""
+        return plain_value(self.counts_as(value, beside) if self.counts_as else value)
 
     @property
     def allowed(self) -> str:
@@ -241,9 +241,9 @@ def implied_defaults() -> Iterator[dict[str, Any]]:
     """The defaults that keys made in this context do not name (``unless default``), by setting, as plain values: a key
     stays the same when such a default changes, and results do not. Those of a chosen class are in its code.
     """
-    token = _implied.set(found := {})
+    token = _implied.set(defaults := {})
     try:
-        yield found
+        yield defaults
     finally:
         _implied.reset(token)
 
@@ -265,7 +265,7 @@ def counted(config: Any, stage: str = "") -> dict[str, Any]:
             if isinstance(setting, Part):
                 result |= parts.counted_part(key, setting, value, declaration.default)
             else:
-                result[key] = setting.counting(value)
+                result[key] = setting.counting(value, config)
         if implied is not None and setting.counts == "unless default" and key not in result:
             implied[f"{config.node}.{name}"] = plain_value(declaration.default)
     return result

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,16 @@ def test_fitness_is_an_individuals_mean_return_in_whatever_order_they_come(confi
         assert (row["best"], row["worst"]) == (max(row["fitness"]), min(row["fitness"]))
         assert row["mean"] == pytest.approx(np.mean(fitness))
         assert row["std"] == pytest.approx(np.std(fitness, ddof=1))
+
+
+def test_every_generation_but_the_last_tells_the_time_that_is_left(config, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    search(config, tmp_path, Shuffled())
+    lines = [record.getMessage() for record in caplog.records if "generation" in record.getMessage()]
+    assert [" left)" in line for line in lines] == [True, True, True, False]
+    settings = dataclasses.replace(config.controller, max_minutes=2.0)
+    assert controller._seconds_left(settings, 1, 30.0, 20.0) == 60.0
+    assert controller._seconds_left(settings, 1, 90.0, 20.0) == 30.0, "the search ends by its minutes"
 
 
 def test_individuals_of_a_generation_meet_the_same_episodes_and_generations_meet_others(config, tmp_path):

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import worldmodels as wm
 from worldmodels.config import config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, controller_size
 from worldmodels.envs import PixelEnv, task_spec
 from worldmodels.factory import make_memory, make_vision
-from worldmodels.pipeline.job import _with_task_file
 from worldmodels.pipeline.stages import evaluate
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor
@@ -130,18 +130,18 @@ def test_other_pictures_would_give_another_score(composed, files):
 
 
 @pytest.mark.parametrize(("task", "cut"), [("lunar_lander", None), ("car_racing", 30), ("bipedal_walker", 120)])
-@pytest.mark.parametrize("slots", [1, 3])
-def test_the_random_agent_does_not_look_and_scores_as_if_it_did(compose, monkeypatch, task, cut, slots):
+def test_the_random_agent_does_not_look_and_scores_as_if_it_did(compose, monkeypatch, task, cut):
     def look(self):
         raise AssertionError("a frame was drawn")
 
     monkeypatch.setattr(PixelEnv, "look", look)
     config = compose(f"env={task}", "env.renderer=gymnasium", "seed=4")
     episodes = [Episode(("random", i), 70 + i, i) for i in range(4)]
-    work = evaluate.RandomEpisodes(config_to_json(config), cut, slots)
-    results = {episode.label[1]: value for episode, value in SerialExecutor().map(work, episodes)}
-    assert results == {i: random_by_hand(config, i, 70 + i, cut) for i in range(4)}
-    assert len(set(results.values())) == 4
+    expected = {i: random_by_hand(config, i, 70 + i, cut) for i in range(4)}
+    assert len(set(expected.values())) == 4
+    for slots in (1, 3):
+        work = evaluate.RandomEpisodes(config_to_json(config), cut, slots)
+        assert {episode.label[1]: value for episode, value in SerialExecutor().map(work, episodes)} == expected
 
 
 def test_the_random_agent_of_a_run_plays_the_same_episodes(composed, files, journal):
@@ -201,22 +201,23 @@ def test_no_arguments_are_the_own_ones_of_a_task_without_a_file(composed):
     assert evaluate.why_unofficial(config) == "env.kwargs.speed=2"
 
 
-@pytest.mark.parametrize("writer", ["hydra: {%s}", "%s"], ids=["command", "API"])
-def test_whether_a_score_is_official_depends_on_the_run_and_not_on_the_call(composed, tmp_path, writer):
+def test_whether_a_score_is_official_depends_on_the_run_and_not_on_the_call(composed, tmp_path):
     """A task with arguments of its own, from a folder that only the run's start knew."""
     (tmp_path / "own" / "env").mkdir(parents=True)
-    (tmp_path / "own" / "env" / "mine.yaml").write_text("name: mine\nid: Mine-v0\nkwargs: {speed: 2}\n")
-    (tmp_path / "run" / ".hydra").mkdir(parents=True)
-    source = f"runtime: {{config_sources: [{{path: {tmp_path / 'own'}, schema: file, provider: command-line}}]}}"
-    (tmp_path / "run" / ".hydra" / "hydra.yaml").write_text(writer % source)
-    config = composed("evaluate.max_steps=null")
-    config.env = dataclasses.replace(config.env, name="mine", id="Mine-v0", kwargs={"speed": 2})
-    noted = _with_task_file(config, tmp_path / "run")
+    own = "name: mine\nid: Mine-v0\nkwargs: {speed: 2}\n"
+    (tmp_path / "own" / "env" / "mine.yaml").write_text(own)
+    noted = wm.compose("env=mine", "evaluate.max_steps=null", config_dir=tmp_path / "own")
+    assert noted.env.shipped == {"id": "Mine-v0", "kwargs": {"speed": 2}}
     shutil.rmtree(tmp_path)
     kept = config_from_json(config_to_json(noted))
     assert evaluate.why_unofficial(kept) is None
     kept.env.kwargs = {"speed": 3}
     assert evaluate.why_unofficial(kept) == "env.kwargs.speed=3"
+
+
+def test_what_is_noted_of_the_tasks_file_counts_in_no_key(composed):
+    config = composed("evaluate.max_steps=null")
+    noted = dataclasses.replace(config, env=dataclasses.replace(config.env, shipped={"id": "Mine-v0"}))
     assert evaluate.STAGE.inputs(noted) == evaluate.STAGE.inputs(config)
 
 

@@ -32,6 +32,7 @@ class CarRacingScene:
     """Poses: 0 the world, 1 to 4 the wheels, 5 the hull."""
 
     samples = 3
+    libraries = ("opencv-python-headless", "pygame-ce")  # that draw the bar
     large_size = (car_racing.VIDEO_H, car_racing.VIDEO_W)
 
     def __init__(self, world: Any) -> None:

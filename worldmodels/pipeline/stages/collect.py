@@ -1,4 +1,4 @@
-"""Collect: random rollouts of a task, to train on or to be held out."""
+"""Collect: rollouts of a task by a policy, to train on or to be held out."""
 
 import dataclasses
 import functools
@@ -14,11 +14,13 @@ import numpy as np
 from worldmodels.config import Config, config_from_json, config_to_json
 from worldmodels.envs import make_env, task_class, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.pipeline.stage import Stage, Work
 from worldmodels.rollouts.config import POLICY, CollectConfig, RolloutsConfig
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results
-from worldmodels.rollouts.policies.base import Policy, RandomPlayers, random_policy
+from worldmodels.rollouts.mixing import mix
+from worldmodels.rollouts.policies.base import make_players, sees
 from worldmodels.rollouts.storage import Entry, RolloutStore, read_entry, write_index, write_rollout
 from worldmodels.utils import parts
 from worldmodels.utils.errors import DamagedFile
@@ -39,7 +41,7 @@ class CollectRollouts:
 
     config: str
     folder: Path
-    slots: int = 1  # a random policy gains nothing from company, and a rollout fills 12 MB
+    slots: int = 1  # what does not see gains nothing from company, and a rollout fills 12 MB
     node: str = CollectConfig.node
 
     def __call__(self, feed: Feed) -> Results:
@@ -50,10 +52,11 @@ class CollectRollouts:
         env = functools.partial(make_env, config.env, max_steps=limit, scatter=settings.scatter)
         spec = task_spec(config.env)
 
-        def policy(number: int) -> Policy:
-            return random_policy(settings, spec, generator(seed, self.node, number, 0))
+        def stream(number: int) -> np.random.Generator:
+            return generator(seed, self.node, number, 0)
 
-        for episode, played in play(feed, env, RandomPlayers(self.slots, policy), self.slots, record=True):
+        players = make_players(settings, spec, self.slots, stream)
+        for episode, played in play(feed, env, players, self.slots, record=True):
             assert played.rollout is not None
             rollout = played.rollout
             total = float(rollout.rewards.sum(dtype=np.float64))
@@ -70,7 +73,8 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     frames_done = sum(entry.length for entry in done.values())
     with Progress(node, target_frames, "frames", frames_done) as progress:
         if (size := _size(done, settings)) is None:
-            work = CollectRollouts(config_to_json(config), folder, node=node)
+            slots = config.executor.slots if sees(settings) else 1
+            work = CollectRollouts(config_to_json(config), folder, slots, node)
             rollouts = executor.map(work, _missing(done, settings))
             for episode, entry in rollouts:
                 done[episode.label] = entry
@@ -84,15 +88,22 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
         if int(path.stem) >= size:
             path.unlink()
     entries = [done[number] for number in range(size)]
-    write_index(folder, entries)
+    mixed = (
+        mix(settings.mix, counted(config.env, node), folder)
+        if isinstance(settings, CollectConfig) and settings.mix
+        else []
+    )
+    write_index(folder, [*entries, *mixed])
     returns = [entry.total_reward for entry in entries]
     summary = {
-        "rollouts": size,
-        "frames": sum(entry.length for entry in entries),
+        "rollouts": size + len(mixed),
+        "frames": sum(entry.length for entry in (*entries, *mixed)),
         "return_mean": float(np.mean(returns)),
         "return_std": float(np.std(returns, ddof=1)),
-        "coverage": _coverage(config, folder),
+        "coverage": _coverage(config, folder, size),
     }
+    if mixed:
+        summary["mixed"] = len(mixed)
     if settings.frames is not None and entries[0].length >= settings.frames:
         log.info(
             "  %s.frames=%d is less than two rollouts hold: they are kept whole, one to learn from and one to check by",
@@ -105,10 +116,10 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     return summary
 
 
-def _coverage(config: Config, folder: Path) -> dict[str, float]:
-    """What the rollouts reach, by their states; of many, the first, which are as random as the rest."""
+def _coverage(config: Config, folder: Path, size: int) -> dict[str, float]:
+    """What the ``size`` new rollouts reach, by their states; of many, the first, which are as random as the rest."""
     store = RolloutStore(folder)
-    states = [store.read(rollout, "states") for rollout in range(min(len(store), COVERED))]
+    states = [store.read(rollout, "states") for rollout in range(min(size, COVERED))]
     return task_class(config.env).coverage(states)
 
 
@@ -182,6 +193,9 @@ def _stage(node: str) -> Stage:
             return [f"{RECORDED}.write"]
         return [*task_parts(config.env), parts.target(POLICY, policy(config))]
 
+    def libraries(config: Config) -> list[str]:
+        return ["numpy", "opencv-python-headless"] if _recorded(config, node) else rollout_libraries(config.env)
+
     return Stage(
         name=node,
         parents=lambda config: {},
@@ -189,7 +203,7 @@ def _stage(node: str) -> Stage:
         build=lambda work: _build(work, node),
         label=lambda config: "recorded" if _recorded(config, node) else parts.name(POLICY, policy(config)),
         parts=code_parts,
-        libraries=("gymnasium", "box2d", "numpy", "opencv-python-headless"),
+        libraries=libraries,
         seed=lambda config: 0 if _recorded(config, node) else _node(config, node).seed or 0,
     )
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import logging
+import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,23 @@ from worldmodels.controller.agent import (
     check_inputs,
     input_size,
     input_sizes,
+    known_size,
+    knows,
     remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
-from worldmodels.controller.inputs import dreams, place_at, places, read_inputs
+from worldmodels.controller.inputs import dreams, place_at, places, privileged, read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
-from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments
+from worldmodels.controller.readout import ReadOut, fit
+from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, seen, spread, state_moments
 from worldmodels.dreams.search import dream_episodes, returns_in_dreams
-from worldmodels.envs import task_spec
+from worldmodels.envs import task_class, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import make_memory
 from worldmodels.memory.config import NETWORK as MEMORY
+from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, one_thread
@@ -39,12 +46,15 @@ from worldmodels.store.artifacts import WEIGHTS, Length
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
 from worldmodels.utils import parts
-from worldmodels.utils.progress import Progress
+from worldmodels.utils.checks import require
+from worldmodels.utils.progress import Progress, duration
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
+READOUT = "readout.safetensors"
+FITTED = 500  # rollouts at most that a read-out is fitted to
 VALIDATION_DREAMS = 128  # that score a mean: one batch of M
 
 
@@ -58,7 +68,7 @@ class Source:
 
 def run(
     config: Config,
-    vision: Path,
+    vision: Path | None,
     memory: Path | None,
     outputs: int,
     source: Source | None,
@@ -66,20 +76,28 @@ def run(
     folder: Path,
     journal: Journal,
     encoded: Path | None = None,
+    dataset: Path | None = None,
 ) -> dict[str, Any]:
     """Write ``weights.safetensors`` with the search's ``mean``, its ``best`` individual, and the ``agent``: the mean
     that validated best, or the last one. A row of the journal is a finished generation; its ``fitness`` restores the
     search. ``source``: whose agent the search starts from. ``encoded``: rollouts as V sees them, to standardise C's
-    inputs, and whose first frames dreams begin from.
+    inputs, and where dreams begin; ``dataset``: the same with their true states, for a C that knows them or a read-out
+    of them.
     """
-    settings, sizes = config.controller, input_sizes(config)
+    settings = config.controller
     start = None
     if source:
         source_agent = agent_parameters(load_file(source.weights))
         start = warm_start(source_agent, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    scaling = _scaling(config, outputs, memory, encoded, folder)
-    search = PhasedSearch(settings, sizes, outputs, scaling, config.seed, start)
+    readout = _readout(config, memory, encoded, dataset, folder)
+    scaling = _scaling(config, outputs, memory, encoded, dataset, folder)
+    seed = config.seed if not settings.after else episode_seed(config.seed, "controller", 5, settings.after)
+    search = PhasedSearch(*_searched(config), outputs, scaling, seed, start)
+
+    def controller(searched: np.ndarray) -> np.ndarray:
+        return searched if readout is None else readout.to_controller(searched, outputs)
+
     journal.rewind(generations=settings.generations)
     incumbent = Incumbent(search.mean)
     finished = journal.rows("generations")
@@ -107,14 +125,15 @@ def run(
         if measure != (measure := _measure(phase)) and dreams(settings):
             log.info("  C is scored in %s", "the task" if measure == "reality" else measure)
         max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
-        seeds = _seeds(config, 1, generation, count=phase.rollouts or settings.rollouts)
-        population, title = search.narrow(search.ask()), f"generation {generation}"
+        inputs = search.inputs if readout is None else list(settings.inputs)
+        seeds = _seeds(config, 1, settings.after + generation, count=phase.rollouts or settings.rollouts)
+        population, title = controller(search.narrow(search.ask())), f"generation {generation}"
         if phase.where == "dream":
             anywhere = settings.starts == "any"
-            dreamt = dream_episodes(config, search.inputs, memory, encoded, phase, anywhere)
+            dreamt = dream_episodes(config, inputs, memory, encoded, phase, anywhere)
             returns = returns_in_dreams(dreamt, population, seeds, executor, title)
         else:
-            work = _episodes(config, search.inputs, vision, memory, max_steps, patience)
+            work = _episodes(config, inputs, vision, memory, max_steps, patience)
             returns = _returns(work, population, seeds, executor, title)
         fitness = returns.mean(axis=1)
         search.tell(fitness.tolist())
@@ -126,17 +145,16 @@ def run(
             "std": float(fitness.std(ddof=1)),
         }
         if settings.validate_every and generation % settings.validate_every == 0:
+            mean = controller(search.narrow(search.mean))[None]
             if phase.where == "dream":
                 whole = dataclasses.replace(phase, max_steps=None)
-                dreamt = dream_episodes(config, search.inputs, memory, encoded, whole)
+                dreamt = dream_episodes(config, inputs, memory, encoded, whole)
                 dream_seeds = _seeds(config, 4, count=VALIDATION_DREAMS)
-                [scores] = returns_in_dreams(dreamt, search.narrow(search.mean)[None], dream_seeds, executor, "dreams")
+                [scores] = returns_in_dreams(dreamt, mean, dream_seeds, executor, "dreams")
                 row |= {"dream": float(scores.mean()), "dream_std": float(scores.std(ddof=1))}
-            validation_work = _episodes(config, search.inputs, vision, memory, config.env.max_steps, None)
+            validation_work = _episodes(config, inputs, vision, memory, config.env.max_steps, None)
             validation_seeds = _seeds(config, 3, count=settings.validation_episodes)
-            [scores] = _returns(
-                validation_work, search.narrow(search.mean)[None], validation_seeds, executor, "validation"
-            )
+            [scores] = _returns(validation_work, mean, validation_seeds, executor, "validation")
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
             incumbent.consider(search.mean, _score_of(row), measure)
         row |= {"seconds": round(time.perf_counter() - started, 2), "fitness": fitness.tolist()}
@@ -144,21 +162,32 @@ def run(
         journal.row("generations", "generation", row)
         validated = "  validation %(validation).1f ± %(validation_std).1f" if "validation" in row else ""
         validated = f"  held-out dreams %(dream).1f ± %(dream_std).1f{validated}" if "dream" in row else validated
+        left = _seconds_left(settings, generation, spent, row["seconds"])
+        remaining = f", about {duration(left)} left" if generation < settings.generations else ""
         log.info(
             "  generation %(generation)d: best %(best).1f  mean %(mean).1f  worst %(worst).1f  std %(std).1f"
-            f"{validated}  (%(seconds).1f s)",
+            f"{validated}  (%(seconds).1f s{remaining})",
             row,
         )
-    validated = incumbent.of(_measure(phase_at(settings, search.generation))) is not None
-    agent = incumbent.parameters if validated else search.mean
-    save_file({"mean": search.mean, "best": search.best, "agent": agent}, folder / WEIGHTS)
+    scored = incumbent.of(_measure(phase_at(settings, search.generation))) is not None
+    kept = {
+        "mean": search.mean,
+        "best": search.best,
+        "agent": incumbent.parameters if scored else search.mean,
+    }
+    save_file({name: controller(parameters) for name, parameters in kept.items()}, folder / WEIGHTS)
     ended = _end(settings, search.generation, spent, incumbent.of("reality"))
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
 
 
 def check(config: Config, outputs: int) -> None:
     """Raise `ConfigError` where the search cannot be made, before anything is trained for it."""
-    check_phases(config.controller, input_sizes(config), outputs, config.seed)
+    require(
+        privileged(config.controller) is None or "controller" not in config.transfer.load,
+        f"transfer={config.transfer.name} starts from a source's C, and {privileged(config.controller)}: expected "
+        "another strategy, for example transfer=scratch",
+    )
+    check_phases(*_searched(config), outputs, config.seed)
 
 
 @dataclass
@@ -200,24 +229,40 @@ def _end(settings: ControllerConfig, generation: int, spent: float, score: float
     return "max_minutes" if settings.max_minutes is not None and spent >= 60 * settings.max_minutes else None
 
 
-def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | None, folder: Path) -> Scaling:
+def _seconds_left(settings: ControllerConfig, generation: int, spent: float, last: float) -> float:
+    """Seconds until the search ends by its generations or its minutes, if every generation is as long as the last."""
+    limit = math.inf if settings.max_minutes is None else max(0.0, 60 * settings.max_minutes - spent)
+    return min(limit, (settings.generations - generation) * last)
+
+
+def _searched(config: Config) -> tuple[ControllerConfig, dict[str, int]]:
+    """The settings of the search with what the searched C's read, and the sizes of it: with a read-out, the state."""
+    if not config.controller.readout:
+        return config.controller, input_sizes(config)
+    return dataclasses.replace(config.controller, inputs=["state"], readout=False), {"state": known_size(config)}
+
+
+def _scaling(
+    config: Config, outputs: int, memory: Path | None, encoded: Path | None, dataset: Path | None, folder: Path
+) -> Scaling:
     """The search's coordinates, stored in the artifact so that an interrupted search resumes with the same ones."""
     path = folder / SCALING
     if not config.controller.standardise:
-        return Scaling.none(input_size(config), outputs)
+        return Scaling.none(sum(_searched(config)[1].values()), outputs)
     if not path.exists():
-        assert encoded is not None
-        store = RolloutStore(encoded)
-        rollouts = np.linspace(0, len(store) - 1, min(ROLLOUTS, len(store))).astype(int)
-        mu, actions = ([store.read(rollout, name) for rollout in rollouts] for name in ("mu", "actions"))
-        reads = memory if remembers(config) else None
-        network = make_memory(config, task_spec(config.env).action_size, reads).eval() if reads else None
-        if network is not None:
-            check_inputs(config, network)
-        with one_thread():
-            mean, std = input_moments(
-                read_inputs(config.controller), network, mu, actions, config.controller.least_deviation
-            )
+        if privileged(config.controller) is not None:  # a read-out is in the coordinates of what it reads out
+            assert dataset is not None
+            mean, std = state_moments([states for _, states in _states(config, dataset, ROLLOUTS)])
+        else:
+            assert encoded is not None
+            store = RolloutStore(encoded)
+            rollouts = spread(len(store), ROLLOUTS)
+            mu, actions = ([store.read(rollout, name) for rollout in rollouts] for name in ("mu", "actions"))
+            network = _memory(config, memory)
+            with one_thread():
+                mean, std = input_moments(
+                    read_inputs(config.controller), network, mu, actions, config.controller.least_deviation
+                )
         partial = path.with_suffix(".partial")
         save_file({"mean": mean, "std": std}, partial)
         partial.replace(path)
@@ -225,8 +270,42 @@ def _scaling(config: Config, outputs: int, memory: Path | None, encoded: Path | 
     return Scaling(moments["mean"], moments["std"], outputs)
 
 
+def _memory(config: Config, weights: Path | None) -> Memory | None:
+    """M, where C reads its state."""
+    reads = weights if remembers(config) else None
+    network = make_memory(config, task_spec(config.env).action_size, reads).eval() if reads else None
+    if network is not None:
+        check_inputs(config, network)
+    return network
+
+
+def _states(config: Config, dataset: Path, most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Numbers of so many rollouts at most, and the true state of each as a controller knows it, (T, K)."""
+    store, task = RolloutStore(dataset), task_class(config.env)
+    for rollout in spread(len(store), most):
+        yield rollout, task.known(store.read(rollout, "states"))
+
+
+def _readout(
+    config: Config, memory: Path | None, encoded: Path | None, dataset: Path | None, folder: Path
+) -> ReadOut | None:
+    """Stored in the artifact, as the search's coordinates are; None where C acts on its inputs themselves."""
+    if not config.controller.readout:
+        return None
+    path = folder / READOUT
+    if not path.exists():
+        assert encoded is not None and dataset is not None
+        store, network, inputs = RolloutStore(encoded), _memory(config, memory), read_inputs(config.controller)
+        with one_thread():
+            fit(
+                (seen(inputs, network, store.read(rollout, "mu"), store.read(rollout, "actions")), states)
+                for rollout, states in _states(config, dataset, FITTED)
+            ).save(path)
+    return ReadOut.load(path)
+
+
 def _episodes(
-    config: Config, inputs: list[str], vision: Path, memory: Path | None, max_steps: int, patience: int | None
+    config: Config, inputs: list[str], vision: Path | None, memory: Path | None, max_steps: int, patience: int | None
 ) -> AgentEpisodes:
     """Work for C's that read these inputs only: without an open input from M, M does not run."""
     config = dataclasses.replace(
@@ -249,7 +328,8 @@ def _returns(
     episodes = [
         Episode((i, j), seed, parameters) for i, parameters in enumerate(population) for j, seed in enumerate(seeds)
     ]
-    with Progress(title, len(episodes), "rollouts") as progress:
+    at_once = getattr(executor, "workers", 1) * work.slots
+    with Progress(title, len(episodes), "rollouts", at_once=at_once) as progress:
         for episode, value in executor.map(work, episodes):
             returns[episode.label] = value
             progress.advance(1)
@@ -277,16 +357,20 @@ def _inputs(config: Config) -> dict[str, Any]:
 
 def _build(work: Work) -> dict[str, Any]:
     source = Source(work.parents["source"].weights, work.source_outputs or 0) if "source" in work.parents else None
-    models = work.path("vision") / WEIGHTS, work.weights("memory")
-    encoded = work.path("encoded") if "encoded" in work.parents else None
+    models = work.weights("vision"), work.weights("memory")
+    rollouts = [work.path(role) if role in work.parents else None for role in ("encoded", "dataset")]
     outputs = work.spec.outputs
-    return run(work.config, *models, outputs, source, work.executor, work.folder, work.journal, encoded)
+    return run(work.config, *models, outputs, source, work.executor, work.folder, work.journal, *rollouts)
 
 
 def _parents(config: Config) -> dict[str, str]:
-    dreamt = dreams(config.controller)
-    encoded = {"encoded": "encode"} if config.controller.standardise or dreamt else {}
-    return agent_models(config) | ({"memory": "memory"} if dreamt else {}) | encoded
+    search, dreamt = config.controller, dreams(config.controller)
+    parents = agent_models(config) | ({"memory": "memory"} if dreamt else {})
+    if search.readout or dreamt or (search.standardise and not knows(config)):
+        parents |= {"encoded": "encode"}
+    if search.readout or (search.standardise and knows(config)):
+        parents |= {"dataset": "collect"}
+    return parents
 
 
 STAGE = Stage(
@@ -301,7 +385,7 @@ STAGE = Stage(
         *(parts.targets(MEMORY, config.memory.network, "memory.network") if dreams(config.controller) else []),
         parts.target(SEARCH, config.controller.search),
     ],
-    libraries=("torch", "gymnasium", "box2d"),
+    libraries=lambda config: ["torch", *rollout_libraries(config.env)],
     loads="controller",
     length=lambda config: Length(("controller", "generations")),  # a search knows only what it is told
 )

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +10,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
 from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
+from worldmodels.controller.inputs import privileged
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
+from worldmodels.envs.renderers import rollout_libraries
+from worldmodels.envs.shipped import task_file
 from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results, one_thread
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
 from worldmodels.rollouts.policies.uniform import Uniform
 from worldmodels.store.artifacts import RECORD, WEIGHTS, locked
-from worldmodels.store.fingerprint import digest, fingerprint
+from worldmodels.store.fingerprint import Code, digest, fingerprint
 from worldmodels.store.journal import Journal
+from worldmodels.transfer.weights import left_out
 from worldmodels.utils import interrupts, media
 from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import Failure
@@ -65,7 +67,7 @@ class RandomEpisodes:
 
 
 def run(
-    config: Config, vision: Path, memory: Path | None, controller: Path, executor: Executor, journal: Journal
+    config: Config, vision: Path | None, memory: Path | None, controller: Path, executor: Executor, journal: Journal
 ) -> dict[str, Any]:
     """Score the agent, called ``mean`` (the result), ``best`` and a random agent. Returns the summary.
 
@@ -122,19 +124,27 @@ def run(
 
 def episodes_of(config: Config) -> dict[str, Any]:
     """What the return of an episode depends on besides the weights and its number, for JSON."""
+    settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+    return {**settings, "code": digest(code_of(config))}
+
+
+def code_of(config: Config) -> Code:
+    """The code that scores an agent, as the store keeps it of the stage's artifacts."""
     with implied_defaults() as defaults:
-        settings = {name: value for name, value in STAGE.inputs(config).items() if name != "evaluate"}
+        STAGE.inputs(config)
     modules = [__name__, *(path.rpartition(".")[0] for path in STAGE.parts(config))]
-    return {**settings, "code": digest({**fingerprint(modules, libraries_of(STAGE, config)), "defaults": defaults})}
+    return {**fingerprint(modules, libraries_of(STAGE, config)), "defaults": defaults}
 
 
 def why_unofficial(config: Config) -> str | None:
     """What makes the score of these episodes no score of the task as it ships; None where nothing does."""
     reasons = []
+    if reason := privileged(config.controller):
+        reasons.append(reason)
     if config.evaluate.max_steps is not None:
         reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
     env = config.env
-    shipped = env.shipped or task_file(env.name)
+    shipped = env.shipped or task_file(env.name, [conf_dir()])
     if env.id != shipped.get("id", env.id):
         reasons.append(f"env.id={env.id}")
     kwargs = shipped.get("kwargs", {})
@@ -146,17 +156,6 @@ def why_unofficial(config: Config) -> str | None:
     return ", ".join(reasons) or None
 
 
-def task_file(name: str, folders: Iterable[Path] = ()) -> dict[str, Any]:
-    """``id`` and ``kwargs`` in a task's own YAML file: ours, or that of other ``folders`` of config files. Without one,
-    no arguments of `gymnasium.make` are the task's own.
-    """
-    for folder in (conf_dir(), *folders):
-        if (path := folder / "env" / f"{name}.yaml").is_file():
-            settings = OmegaConf.load(path)
-            return {key: OmegaConf.to_container(settings)[key] for key in ("id", "kwargs") if key in settings}  # type: ignore[index,call-overload]
-    return {}
-
-
 def _official(config: Config) -> Config:
     """The score is that of Gymnasium's own pictures, however the agent was trained."""
     return dataclasses.replace(config, env=dataclasses.replace(config.env, renderer="gymnasium"))
@@ -166,16 +165,16 @@ def _seed(config: Config, number: int) -> int:
     return episode_seed(config.seed, "evaluate", 0, number)
 
 
-def film(config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal) -> None:
-    """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees, V's reconstruction of
-    it.
+def film(config: Config, vision: Path | None, memory: Path | None, controller: Path, journal: Journal) -> None:
+    """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees and, where V has its
+    decoder, V's reconstruction of it.
     """
     with one_thread(), torch.inference_mode():  # as it was scored, bit for bit
         _film(config, vision, memory, agent_parameters(load_file(controller)), journal)
 
 
-def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
-    config = _official(config)
+def _film(config: Config, vision: Path | None, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
+    config, decodes = _official(config), vision is not None and not left_out(vision)
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
         agent = Agent(config, env.task_spec, vision, memory)
@@ -184,10 +183,13 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
         pictures, step, done = [], 0, False
         skip = max(1, round(env.task_spec.fps / FILM_FPS))
         while not done:
-            action = agent.act([0], frame[None])[0]
+            known = [env.known()[None]] if agent.knows else []
+            action = agent.act([0], frame[None], *known)[0]
             if step % skip == 0:
-                reconstruction = to_pixels(agent.vision.decode(agent.z))[0].numpy()
-                pictures.append(media.beside([env.render(), frame, reconstruction], height=256))
+                seen = [env.render(), frame]
+                if decodes:
+                    seen.append(to_pixels(agent.vision.decode(agent.z))[0].numpy())
+                pictures.append(media.beside(seen, height=256))
             frame, _, terminated, truncated, _ = env.step(action)
             step, done = step + 1, terminated or truncated
         fps = round(env.task_spec.fps / skip)
@@ -199,12 +201,17 @@ def _film(config: Config, vision: Path, memory: Path | None, parameters: np.ndar
     media.write_mp4(journal.folder / FILM, pictures, fps)  # last: where it is, all of it is
 
 
-def _agent(work: Work) -> tuple[Path, Path | None, Path]:
-    return work.path("vision") / WEIGHTS, work.weights("memory"), work.path("controller") / WEIGHTS
+def _agent(work: Work) -> tuple[Path | None, Path | None, Path]:
+    return work.weights("vision"), work.weights("memory"), work.path("controller") / WEIGHTS
 
 
 def try_film(
-    config: Config, vision: Path, memory: Path | None, controller: Path, journal: Journal, lock: AbstractContextManager
+    config: Config,
+    vision: Path | None,
+    memory: Path | None,
+    controller: Path,
+    journal: Journal,
+    lock: AbstractContextManager,
 ) -> None:
     """`film` under ``lock``, unless there is a whole one. A film that fails is a warning: the score stands."""
     try:
@@ -236,6 +243,6 @@ STAGE = Stage(
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
     parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
-    libraries=("torch", "gymnasium", "box2d", "numpy", "opencv-python-headless", "pygame-ce"),
+    libraries=lambda config: ["torch", *rollout_libraries(_official(config).env)],
     finish=_finish,
 )

@@ -79,5 +79,6 @@ STAGE = Stage(
     ),
     label=label_of("memory"),
     parts=lambda config: parts.targets(NETWORK, config.memory.network, "memory.network"),
+    libraries=lambda config: ("torch", "numpy"),
     enabled=lambda config: config.measure.enabled,
 )

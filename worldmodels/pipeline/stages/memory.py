@@ -129,7 +129,7 @@ STAGE = Stage(
         *parts.targets(NETWORK, config.memory.network, "memory.network"),
         *callback_targets(config.callbacks, "memory"),
     ],
-    libraries=("torch", "lightning"),
+    libraries=lambda config: ("torch", "lightning", "numpy"),
     loads="memory",
     length=lambda config: training_length(config, "memory", "memory", "steps"),
 )

@@ -129,6 +129,7 @@ def _stage(
         ),
         label=label_of(part),
         parts=lambda config: [task_path(config.env), *network(config)],
+        libraries=lambda config: ("torch", "numpy"),
         enabled=lambda config: config.probe.enabled and enabled(config),
     )
 

@@ -133,7 +133,7 @@ STAGE = Stage(
         *parts.targets(LOSS, config.vae.loss, "vae.loss"),
         *callback_targets(config.callbacks, "vision"),
     ],
-    libraries=("torch", "lightning"),
+    libraries=lambda config: ("torch", "lightning", "numpy"),
     loads="vision",
     extra=features,
     length=_length,

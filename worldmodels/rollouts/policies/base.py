@@ -7,6 +7,7 @@ import numpy as np
 
 from worldmodels.envs import TaskSpec
 from worldmodels.rollouts.config import POLICY, RolloutsConfig
+from worldmodels.rollouts.engine import Players
 from worldmodels.utils import parts
 
 
@@ -32,6 +33,24 @@ class RandomPlayers:
 
     def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
         return np.stack([self._policies[slot].act() for slot in slots])
+
+
+def make_players(
+    config: RolloutsConfig, spec: TaskSpec, slots: int, stream: Callable[[Any], np.random.Generator]
+) -> Players:
+    """The policy that ``collect.policy`` names, in so many slots. ``stream``: the random numbers of an episode, from
+    what its player is. A class that ``sees`` plays in all slots itself (`worldmodels.rollouts.engine.Players`), and is
+    given ``spec``, ``slots`` and ``stream``.
+    """
+    key = f"{config.node}.policy"
+    if sees(config):
+        return parts.make(POLICY, config.policy, key, spec=spec, slots=slots, stream=stream)
+    return RandomPlayers(slots, lambda player: random_policy(config, spec, stream(player)))
+
+
+def sees(config: RolloutsConfig) -> bool:
+    """Whether the policy looks at frames, so that many slots are faster than one."""
+    return getattr(parts.find(POLICY, config.policy, f"{config.node}.policy"), "sees", False)
 
 
 def random_policy(config: RolloutsConfig, spec: TaskSpec, rng: np.random.Generator) -> Policy:

@@ -1,0 +1,50 @@
+"""The linear read-out of the true state, and controllers that act on it."""
+
+import numpy as np
+
+from worldmodels.controller import readout
+from worldmodels.controller.policy import LinearControllers
+
+
+def rollouts():
+    rng = np.random.default_rng(0)
+    inputs = [rng.normal(3, [1, 10, 0.1], (length, 3)) for length in (40, 1, 25)]
+    truth = np.array([[1.0, -2, 3], [0, 0.5, 0]])
+    return [(x, x @ truth.T + 4 + rng.normal(0, 0.3, (len(x), 2))) for x in inputs]
+
+
+def test_it_is_the_least_squares_of_another_hand():
+    fitted = readout.fit(rollouts())
+    x, y = (np.concatenate(column) for column in zip(*rollouts(), strict=True))
+    scaled = (x - x.mean(0)) / x.std(0)
+    ridge = np.sqrt(len(x) * readout.RIDGE) * np.eye(3)
+    rows = np.vstack([scaled, ridge])
+    solution = np.linalg.lstsq(rows, np.vstack([y - y.mean(0), np.zeros((3, 2))]), rcond=None)[0]
+    np.testing.assert_allclose(x @ fitted.weights.T + fitted.bias, scaled @ solution + y.mean(0), rtol=1e-8)
+    plain = np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
+    np.testing.assert_allclose(fitted.weights, plain[:3].T, rtol=0.01, atol=0.02)
+
+
+def test_a_controller_on_the_read_out_is_one_on_the_inputs():
+    rng = np.random.default_rng(1)
+    fitted = readout.ReadOut(rng.normal(size=(2, 5)), rng.normal(size=2))
+    on_state, x = rng.normal(size=(4, 3 * (2 + 1))), rng.normal(size=(4, 5))
+    on_inputs = fitted.to_controller(on_state, 3)
+    assert on_inputs.shape == (4, 3 * (5 + 1))
+    np.testing.assert_allclose(fitted.to_controller(on_state[0], 3), on_inputs[0])
+    given = []
+    for size, parameters, seen in ((2, on_state, x @ fitted.weights.T + fitted.bias), (5, on_inputs, x)):
+        controllers = LinearControllers(4, size, 3)
+        for slot in range(4):
+            controllers.set(slot, parameters[slot])
+        given.append(controllers(range(4), seen))
+    np.testing.assert_allclose(*given)
+
+
+def test_it_is_kept(tmp_path):
+    fitted = readout.fit(rollouts())
+    fitted.save(tmp_path / "readout.safetensors")
+    again = readout.ReadOut.load(tmp_path / "readout.safetensors")
+    np.testing.assert_array_equal(again.weights, fitted.weights)
+    np.testing.assert_array_equal(again.bias, fitted.bias)
+    assert [path.name for path in tmp_path.iterdir()] == ["readout.safetensors"]

@@ -1,0 +1,184 @@
+"""A finished run's agent in a folder of its own."""
+
+import csv
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import worldmodels as wm
+from worldmodels.factory import make_vision
+from worldmodels.pipeline.export import export, unread
+from worldmodels.pipeline.stages import evaluate
+from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.store.journal import Journal
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.errors import Failure
+
+
+@pytest.fixture(scope="module")
+def run(finished):
+    return FinishedRun(finished("lunar_lander").run)
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """As stored in float32 and in float16."""
+    folder = tmp_path_factory.mktemp("exported")
+    sizes = {half: export(run, folder / str(half), half) for half in (False, True)}
+    return {half: (folder / str(half), size) for half, size in sizes.items()}
+
+
+@pytest.fixture(scope="module")
+def episode(run):
+    """The frames of an episode, (N, 64, 64, 3) uint8, and the actions of the run's agent on them."""
+    agent, env = wm.load(run.folder).agent(), wm.make_env(run.config, max_steps=8)
+    frame, _ = env.reset(seed=3)
+    frames, actions, done = [], [], False
+    while not done:
+        frames.append(frame)
+        actions.append(agent.act(frame))
+        frame, _, terminated, truncated, _ = env.step(actions[-1])
+        done = terminated or truncated
+    env.close()
+    return frames, np.array(actions)
+
+
+def actions_of(folder, frames):
+    agent = wm.load(folder).agent()
+    return np.array([agent.act(frame) for frame in frames])
+
+
+def test_an_exported_agent_acts_as_the_run_s_bit_for_bit(exported, episode):
+    frames, actions = episode
+    assert np.array_equal(actions_of(exported[False][0], frames), actions)
+
+
+def test_in_half_precision_it_acts_nearly_the_same_and_takes_half_the_room(exported, episode):
+    frames, actions = episode
+    assert np.allclose(actions_of(exported[True][0], frames), actions, atol=0.02)
+    weights = {
+        half: {path.parent.parent.name: path.stat().st_size for path in folder.rglob("weights.safetensors")}
+        for half, (folder, _) in exported.items()
+    }
+    assert 0.49 < weights[True]["memory"] / weights[False]["memory"] < 0.51
+    assert weights[True]["controller"] == weights[False]["controller"]
+    assert exported[True][1] < 3.5e6
+
+
+def test_it_is_scored_as_the_run(exported, run, tmp_path):
+    finished = FinishedRun(exported[False][0])
+    controller = finished.controller
+    agent = (*(finished.parent(controller, role).weights for role in ("vision", "memory")), controller.weights)
+    score = evaluate.run(finished.config, *agent, SerialExecutor(), Journal(tmp_path, None, "evaluate"))
+    assert score["returns"] == run.results["evaluation"]["returns"]
+    assert score["best"]["returns"] == run.results["evaluation"]["best"]["returns"]
+
+
+@pytest.mark.slow
+def test_the_command_and_the_next_one(commands, run, tmp_path):
+    outputs = next(folder for folder in run.folder.parents if (folder / "artifacts").is_dir())
+    whole = shutil.copytree(outputs, tmp_path / "whole") / run.folder.relative_to(outputs)
+    printed = commands.run("export", f"run={whole}", f"to={tmp_path / 'agent'}", "half=true")
+    assert f"MB: {tmp_path / 'agent'}" in printed
+    shutil.rmtree(tmp_path / "whole")
+    commands.run("evaluate", f"run={tmp_path / 'agent'}", "episodes=1", "workers=1", "video=true")
+    (evaluation,) = (tmp_path / "agent").glob("evaluations/*/evaluation.json")
+    assert json.loads(evaluation.read_text())["episodes"] == 1
+    assert evaluation.with_name("episode.mp4").exists()
+
+
+def test_the_folder_tells_what_it_is(exported, run):
+    folder, _ = exported[True]
+    names = {str(path.relative_to(folder)) for path in folder.iterdir()}
+    assert names == {"artifacts", "results.json", "config.yaml", "generations.csv"}
+    assert {path.name for path in (folder / "artifacts").iterdir()} == {"vision", "memory", "controller"}
+    results = json.loads((folder / "results.json").read_text())
+    assert results["exported"]["half"] and all(name.startswith("decoder.") for name in results["exported"]["left_out"])
+    assert results["evaluation"] == run.results["evaluation"]
+    assert results["config"]["paths"] == {"outputs": "outputs"}
+    with (folder / "generations.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["generation"]) for row in rows] == [1, 2] and "fitness" not in rows[0]
+    text = "".join(path.read_text() for path in folder.rglob("*.json"))
+    assert str(run.folder.parents[2]) not in text
+
+
+def test_v_has_no_decoder_unless_asked(exported, run, episode, tmp_path):
+    vision = wm.load(exported[False][0]).vision
+    frames = np.stack(episode[0])
+    mu = vision.encode(frames).mu
+    assert torch.equal(mu, wm.load(run.folder).vision.encode(frames).mu)
+    with pytest.raises(wm.ConfigError, match=r"exported without its decoder: expected the run .* decoder=true"):
+        vision.decode(mu)
+    export(run, tmp_path / "whole", decoder=True)
+    assert np.array_equal(wm.load(tmp_path / "whole").vision.decode(mu), wm.load(run.folder).vision.decode(mu))
+
+
+@pytest.mark.parametrize("network", ["cvae", "foveal"])
+def test_the_weights_that_encode_does_not_read_are_the_decoder_s(compose, network):
+    vision = make_vision(compose("env=lunar_lander", f"vae={network}"))
+    before = {name: value.clone() for name, value in vision.state_dict().items()}
+    assert unread(vision) == [name for name, _ in vision.named_parameters() if name.startswith("decoder.")]
+    assert all(torch.equal(value, before[name]) for name, value in vision.state_dict().items())
+
+
+def test_other_code_is_told_once_and_not_refused(exported, tmp_path, caplog):
+    folder = shutil.copytree(exported[False][0], tmp_path / "agent")
+    results = json.loads((folder / "results.json").read_text())
+    results["exported"]["code"]["files"]["worldmodels.factory"] = "00000000"
+    (folder / "results.json").write_text(json.dumps(results))
+    with caplog.at_level(logging.WARNING):
+        wm.load(folder).agent()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder} was exported from a run of other code: worldmodels.factory"
+    ]
+    caplog.clear()
+    wm.load(exported[False][0]).agent()
+    assert not caplog.records
+
+
+def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(exported, run, tmp_path):
+    folder = shutil.copytree(exported[False][0], tmp_path / "agent")
+    (folder / "README.md").write_text("mine")
+    export(run, folder, half=True)
+    assert json.loads((folder / "results.json").read_text())["exported"]["half"]
+    assert (folder / "README.md").read_text() == "mine"
+    assert len(list(folder.glob("artifacts/*/*"))) == 3
+    with pytest.raises(wm.ConfigError, match="holds a run that was not exported: expected a new folder"):
+        export(run, run.folder)
+    assert (run.folder / "results.json").exists()
+
+
+def test_files_that_are_missing_damaged_or_foreign_are_named(exported, tmp_path):
+    def spoilt(name):
+        folder = shutil.copytree(exported[False][0], tmp_path / name)
+        return folder, next(folder.glob("artifacts/vision/*/weights.safetensors"))
+
+    folder, weights = spoilt("missing")
+    weights.unlink()
+    with pytest.raises(Failure, match=r"weights.safetensors is damaged or missing: restore the exported folder"):
+        wm.load(folder).agent()
+    folder, weights = spoilt("foreign")
+    weights.write_bytes(b"foreign")
+    with pytest.raises(Failure, match="is damaged or missing: restore the exported folder"):
+        wm.load(folder).agent()
+    folder, weights = spoilt("gone")
+    shutil.rmtree(weights.parent)
+    with pytest.raises(Failure, match="is missing: restore the exported folder"):
+        wm.load(folder).agent()
+    folder, _ = spoilt("other")
+    with pytest.raises(wm.ConfigError, match="holds an exported agent, without the encode stage: expected the run"):
+        FinishedRun(folder).artifact("encode")
+    (folder / "results.json").write_text('{"mean": 3}')
+    with pytest.raises(wm.ConfigError, match=r"results.json is of no run: expected one that a training run wrote"):
+        wm.load(folder).config  # noqa: B018
+
+
+def test_an_export_is_exported_again(exported, tmp_path, episode):
+    export(FinishedRun(exported[False][0]), tmp_path / "again")
+    frames, actions = episode
+    assert np.array_equal(actions_of(tmp_path / "again", frames), actions)

@@ -1,0 +1,80 @@
+"""The rounds of the iterative procedure."""
+
+import csv
+import json
+
+import pytest
+
+import worldmodels as wm
+from worldmodels.controller.individuals import first_step
+from worldmodels.controller.phases import phase_at
+from worldmodels.pipeline.iterations import next_round
+from worldmodels.pipeline.stages.collect import STAGE as COLLECT
+
+PHASES = (
+    "controller.phases=[{generation: 1, inputs: [z]}, {generation: 21, inputs: [z, h], rollouts: 3},"
+    " {generation: 31, max_steps: 500}]"
+)
+
+
+def test_a_round_follows_from_the_one_before(compose, tmp_path):
+    config = compose("scale=quick", "env=lunar_lander", "iterations=3", "iteration.noise=0.3", "seed=7")
+    second = next_round(config, tmp_path, 2)
+    assert second.collect.policy == {"_target_": "agent", "run": str(tmp_path), "noise": 0.3, "persistence": 0.8}
+    assert (second.collect.mix, second.transfer.source_run) == (str(tmp_path), str(tmp_path))
+    assert second.transfer.load == ["vision", "memory", "controller"] and second.transfer.budget == 1
+    assert second.collect.frames == config.collect.frames
+    seeds = {COLLECT.seed(round_config) for round_config in (config, second, next_round(config, tmp_path, 3))}
+    assert len(seeds) == 3
+    assert (second.seed, second.heldout, second.evaluate) == (config.seed, config.heldout, config.evaluate)
+
+
+def test_the_search_goes_on_with_its_phases(compose, tmp_path):
+    config = compose("scale=quick", "env=lunar_lander", "iterations=3", "controller.generations=15", PHASES)
+    for number in (2, 3):
+        searched, done = next_round(config, tmp_path, number).controller, 15 * (number - 1)
+        assert searched.after == done
+        for generation in (1, 5, 6, 10, 15):
+            whole, now = phase_at(config.controller, done + generation), phase_at(searched, generation)
+            for name in ("inputs", "rollouts", "max_steps", "patience"):
+                assert getattr(now, name) == getattr(whole, name), (number, generation, name)
+    assert next_round(config, tmp_path, 3).controller.search["sigma"] == pytest.approx(0.3 * first_step(2 * 289))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["stage=vision"], "needs an agent that collects, which stage=vision does not reach"),
+        (["rung=state"], "goes on from the agent, and C reads the true state: expected iterations=1"),
+        (["iterations=0"], "iterations=0 is too small"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(compose, overrides, message):
+    with pytest.raises(wm.ConfigError, match=message):
+        compose("env=lunar_lander", "iterations=2", *overrides)
+
+
+@pytest.mark.slow
+def test_two_rounds_and_the_same_command_again(commands):
+    small = ("env=lunar_lander", "iterations=2", "probe.enabled=false", "evaluate.video=false")
+    printed = commands.train(*small)
+    assert "round 2 of 2" in printed and "starting with 578 of 578 parameters from the source" in printed
+    (folder,) = {path.parent.parent for path in commands.outputs.rglob("round1/results.json")}
+    results = json.loads((folder / "results.json").read_text())
+    first = json.loads((folder / "round1" / "results.json").read_text())
+    assert [row["frames"] for row in results["rounds"]] == [
+        first["collect"]["frames"],
+        results["collect"]["frames"],
+    ]
+    assert results["collect"]["frames"] > first["collect"]["frames"] and results["collect"]["mixed"] == 4
+    assert [row["score"] for row in results["rounds"]] == [
+        first["evaluation"]["mean"],
+        results["evaluation"]["mean"],
+    ]
+    assert results["parameters"]["vision"]["copied"] == results["parameters"]["vision"]["total"]
+    with (folder / "rounds.csv").open(newline="") as file:
+        assert [row["round"] for row in csv.DictReader(file)] == ["1", "2"]
+    assert wm.load(folder).agent() is not None
+    again = commands.train(*small)
+    assert "building" not in again
+    assert commands.results()[-1]["rounds"] == results["rounds"]

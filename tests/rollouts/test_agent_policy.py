@@ -1,0 +1,137 @@
+"""Rollouts of a finished run's agent, and of earlier runs beside new ones."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import worldmodels as wm
+from worldmodels.config import plain
+from worldmodels.controller.agent import controller_size
+from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.stages import collect
+from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import WEIGHTS, Store
+from worldmodels.transfer.weights import save_weights
+
+SMALL = (
+    *("env=lunar_lander", "scale=smoke", "vae=cvae", "vae.network.latent_size=4", "memory.network.hidden_size=6"),
+    *("trainer.precision=32-true", "collect.rollouts=3", "collect.max_steps=12", "executor.slots=2"),
+)
+
+
+def finished_run(config, folder, scale=1.0):
+    """A run with fresh V and M, a C at random, and a few rollouts."""
+
+    def write(save):
+        return lambda made: save(made / WEIGHTS) or {}
+
+    def chosen(path):
+        rng = np.random.default_rng(0)
+        parameters = scale * rng.normal(size=controller_size(config, 2))
+        save_file(dict.fromkeys(("mean", "best", "agent"), parameters), path)
+
+    store, facts = Store(folder / "artifacts"), {}
+    vision = store.build("vision", "v", {}, {}, write(lambda path: save_weights(make_vision(config), path)), facts)
+    memory = store.build("memory", "m", {}, {}, write(lambda path: save_weights(make_memory(config, 2), path)), facts)
+    models = {"vision": vision, "memory": memory}
+    controller = store.build("controller", "c", {"scale": scale}, models, write(chosen), facts)
+    inputs = collect.STAGE.inputs(config)
+    rollouts = store.build("collect", "r", inputs, {}, lambda made: collect.run(config, SerialExecutor(), made), facts)
+    made = {**models, "controller": controller, "collect": rollouts}
+    results = {
+        "config": plain(config),
+        "artifacts": "artifacts",
+        "stages": {stage: {"artifact": artifact.name} for stage, artifact in made.items()},
+    }
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(compose, tmp_path_factory):
+    return finished_run(compose(*SMALL), tmp_path_factory.mktemp("run"))
+
+
+def collected(compose, folder, run, *overrides, noise=0.0, mix=None, **settings):
+    folder.mkdir(exist_ok=True)
+    config = compose(*SMALL, f"collect.policy={{_target_: agent, run: '{run}', noise: {noise}}}", *overrides)
+    config.collect.mix = mix and str(mix)
+    summary = collect.run(config, SerialExecutor(), folder)
+    return RolloutStore(folder), summary
+
+
+def test_without_noise_it_plays_as_the_agent(compose, run, tmp_path):
+    store, _ = collected(compose, tmp_path / "a", run)
+    agent = wm.load(run).agent()
+    for rollout in range(3):
+        agent.reset()
+        actions = [agent.act(frame) for frame in store.read(rollout, "frames")]
+        np.testing.assert_array_equal(store.read(rollout, "actions"), actions)
+
+
+def test_noise_is_of_each_episode_alone_and_actions_stay_the_tasks(compose, run, tmp_path):
+    stores = [
+        collected(compose, tmp_path / str(slots), run, f"executor.slots={slots}", noise=0.5)[0] for slots in (1, 3)
+    ]
+    quiet, _ = collected(compose, tmp_path / "quiet", run)
+    for rollout in range(3):
+        noisy, other = (store.read(rollout, "actions") for store in stores)
+        np.testing.assert_array_equal(noisy, other)
+        assert not np.array_equal(noisy, quiet.read(rollout, "actions"))
+        assert np.abs(noisy).max() <= 1
+    assert not np.array_equal(stores[0].read(0, "actions")[:4], stores[0].read(1, "actions")[:4])
+
+
+def test_m_remembers_the_actions_that_were_taken(compose, run, tmp_path):
+    """C's own decisions beside them are those of an agent that is told the same."""
+    store, _ = collected(compose, tmp_path / "a", run, noise=0.5)
+    agent, taken = wm.load(run).agent()._agent, store.read(0, "actions")
+    parameters = wm.load(run).controller.agent
+    agent.begin(0, parameters)
+    own = []
+    for frame, action in zip(store.read(0, "frames"), taken, strict=True):
+        agent.act([0], frame[None], disturb=lambda slots, actions, taken=action: own.append(actions[0]) or taken[None])
+    noise = (taken - np.array(own))[np.abs(taken).max(axis=1) < 1]
+    assert len(noise) > 2 and 0.05 < noise.std() < 1.5
+
+
+def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
+    store, summary = collected(compose, tmp_path / "a", run, noise=0.2, mix=run)
+    earlier = RolloutStore(wm.load(run).finished.artifact("collect").path)
+    assert len(store) == summary["rollouts"] == 6 and summary["mixed"] == 3
+    assert summary["frames"] == store.lengths.sum()
+    for number in range(3):
+        np.testing.assert_array_equal(store.read(3 + number, "frames"), earlier.read(number, "frames"))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    (tmp_path / "a" / "000001.h5").unlink()
+    (tmp_path / "a" / "mixed-000002.h5").unlink()
+    collected(compose, tmp_path / "a", run, noise=0.2, mix=run)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
+
+
+def test_what_counts_is_the_agent_and_the_rollouts_and_not_their_folder(compose, run, tmp_path):
+    config = compose(*SMALL)
+    same, other = finished_run(config, tmp_path / "same"), finished_run(config, tmp_path / "other", scale=2.0)
+
+    def inputs(folder, mix=None):
+        config = compose(*SMALL, f"collect.policy={{_target_: agent, run: '{folder}'}}")
+        config.collect.mix = mix and str(mix)
+        return collect.STAGE.inputs(config)["collect"]
+
+    assert inputs(run) == inputs(same) != inputs(other)
+    assert inputs(run, run) == inputs(run, other) != inputs(run)
+    assert str(run) not in json.dumps(inputs(run, run))
+
+
+def test_what_cannot_be_is_refused(compose, run, tmp_path):
+    with pytest.raises(wm.ConfigError, match=r"plays lunar_lander: expected an agent of car_racing"):
+        collected(compose, tmp_path / "a", run, "env=car_racing")
+    with pytest.raises(wm.ConfigError, match=r"expected a finished one, for example collect.policy.run=DIR"):
+        collect.STAGE.inputs(compose(*SMALL, "collect.policy=agent"))
+    with pytest.raises(wm.ConfigError, match="nowhere is no run"):
+        collected(compose, tmp_path / "b", "nowhere")
+    with pytest.raises(wm.ConfigError, match="has rollouts of another task or other settings of it"):
+        collected(compose, tmp_path / "c", run, "env.action_repeat=2", mix=run)

@@ -1,0 +1,56 @@
+"""A linear read-out of the true state from what C reads: how much of a controller that knows the state is left.
+
+With a read-out y = A x + a and weights V and bias d of a controller that acts on y, the one that reads x has W = V A
+and b = V a + d: a C like any other, of which the search goes through those alone that act on what is read out.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+RIDGE = 1e-3  # of inputs that have variance 1
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """y = A x + a: weights (K, D), bias (K,)."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def to_controller(self, parameters: np.ndarray, outputs: int) -> np.ndarray:
+        """Parameters of controllers on y, (…, O (K + 1)), as those of controllers on x: (…, O (D + 1))."""
+        on_state = parameters[..., :-outputs].reshape(*parameters.shape[:-1], outputs, -1)
+        bias = parameters[..., -outputs:] + on_state @ self.bias
+        weights = on_state @ self.weights
+        return np.concatenate([weights.reshape(*bias.shape[:-1], -1), bias], axis=-1)
+
+    def save(self, path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        save_file({name: np.ascontiguousarray(values) for name, values in vars(self).items()}, partial)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "ReadOut":
+        return cls(**load_file(path))
+
+
+def fit(rollouts: Iterable[tuple[np.ndarray, np.ndarray]]) -> ReadOut:
+    """Least squares with a ridge of `RIDGE` on standardised inputs, over all frames of the rollouts: inputs (T, D) and
+    the true state (T, K) of each. Rollouts are read one at a time.
+    """
+    count, sums = 0, [np.zeros(())] * 4
+    for inputs, states in rollouts:
+        x, y = inputs.astype(np.float64), states.astype(np.float64)
+        count += len(x)
+        sums = [total + part for total, part in zip(sums, (x.sum(0), y.sum(0), x.T @ x, x.T @ y), strict=True)]
+    mean, target = sums[0] / count, sums[1] / count
+    covariance = sums[2] / count - np.outer(mean, mean)
+    std = np.sqrt(np.maximum(np.diag(covariance), 1e-12))
+    correlation = covariance / np.outer(std, std) + RIDGE * np.eye(len(std))
+    shared = (sums[3] / count - np.outer(mean, target)) / std[:, None]
+    weights = np.linalg.solve(correlation, shared).T / std
+    return ReadOut(weights, target - weights @ mean)

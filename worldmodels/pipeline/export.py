@@ -1,0 +1,158 @@
+"""A finished run's agent as a small folder, a run itself, that git can hold: what `Run.agent` and
+``python -m worldmodels.evaluate`` read, and the run's results.
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from omegaconf import OmegaConf
+
+from worldmodels.config import Config, PathsConfig, plain
+from worldmodels.controller.agent import agent_models
+from worldmodels.factory import make_vision
+from worldmodels.pipeline.stages import evaluate
+from worldmodels.pipeline.stages.controller import SCALING
+from worldmodels.reports.tidy import write_csv
+from worldmodels.store.artifacts import MANIFEST, WEIGHTS, Artifact, describe_files, listed, write_json
+from worldmodels.store.fingerprint import changes
+from worldmodels.store.runs import RESULTS, FinishedRun
+from worldmodels.transfer.weights import save_tensors
+from worldmodels.utils.checks import require
+from worldmodels.vision.interface import Vision
+
+CHANGES_RESULTS = False
+log = logging.getLogger(__name__)
+ARTIFACTS, CONFIG, GENERATIONS = "artifacts", "config.yaml", "generations.csv"
+UNEXPORTED = ("fitness",)  # columns of a generation: every individual's return
+
+
+def export(run: FinishedRun, folder: Path, half: bool = False, decoder: bool = False) -> int:
+    """Write the agent of ``run`` into ``folder``, in the place of one that was exported there before. Returns the bytes
+    written. ``half``: the weights of V and M are stored as float16; they are float32 again when they are loaded.
+    ``decoder``: V's decoder too, for films and dreams.
+
+    The folder holds ``results.json``, ``config.yaml`` for people, ``generations.csv``, and under ``artifacts/`` V, M
+    if C reads its state, and C. Raises `ConfigError` where the folder is a run of another kind.
+    """
+    _require_free(folder)
+    config, controller = run.config, run.controller
+    models = {role: run.parent(controller, role) for role in agent_models(config)}
+    left_out, exact = [], set()
+    if "vision" in models:
+        network = make_vision(config, models["vision"].weights)
+        left_out = [] if decoder else unread(network)
+        exact = {name for name, _ in network.named_buffers()}
+
+    shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
+    (folder / RESULTS).unlink(missing_ok=True)
+    contents = {}
+    for role, artifact in models.items():
+        tensors = safetensors.torch.load_file(artifact.weights)
+        missing = left_out if role == "vision" else []
+        kept = {name: value for name, value in tensors.items() if name not in missing}
+        target = _folder_of(folder, artifact)
+        save_tensors(_halved(kept, exact) if half else kept, target / WEIGHTS, missing)
+        contents[role] = _write_manifest(target, artifact, {})
+    target = _folder_of(folder, controller)
+    for path in (controller.weights, controller.path / SCALING):
+        if path.exists():
+            shutil.copy(path, target / path.name)
+    parents = {
+        role: {**entry, "content": contents[role]}
+        for role, entry in controller.manifest["parents"].items()
+        if role in contents
+    }
+    _write_manifest(target, controller, parents)
+    results = _results(run, config, {"half": half, "left_out": left_out})
+    write_csv(folder / GENERATIONS, results["controller"]["generations"])
+    (folder / CONFIG).write_text(OmegaConf.to_yaml(results["config"]), encoding="utf-8")
+    write_json(folder / RESULTS, results)
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def unread(network: Vision) -> list[str]:
+    """Names of V's weights that `encode` does not read: what they are changes nothing that it gives."""
+    frames = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    names = []
+    with torch.inference_mode():
+        for name, parameter in network.named_parameters():
+            kept = parameter.detach().clone()
+            parameter.fill_(torch.nan)
+            if all(bool(part.isfinite().all()) for part in network.encode(frames)):
+                names.append(name)
+            parameter.copy_(kept)
+    return names
+
+
+def warn_of_other_code(run: FinishedRun) -> None:
+    """Say once, of a run that was exported, what of the code and libraries differs from those that it was scored by."""
+    if run.exported and (changed := changes(run.exported["code"], evaluate.code_of(run.config))):
+        log.warning("%s was exported from a run of other code: %s", run.folder, listed(changed))
+
+
+def _require_free(folder: Path) -> None:
+    if not (folder / RESULTS).exists() and not (folder / ARTIFACTS).exists():
+        return
+    try:
+        free = "exported" in json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        free = False
+    require(free, f"to={folder} holds a run that was not exported: expected a new folder, or one of an earlier export")
+
+
+def _halved(tensors: Mapping[str, torch.Tensor], exact: Iterable[str]) -> dict[str, torch.Tensor]:
+    """In float16, except for what is counted rather than trained. Raises `ConfigError` where one is too large."""
+    halved = {
+        name: value.half() if value.is_floating_point() and name not in exact else value
+        for name, value in tensors.items()
+    }
+    for name, value in halved.items():
+        require(bool(value.isfinite().all()), f"half=true cannot hold {name}: expected half=false")
+    return halved
+
+
+def _folder_of(folder: Path, artifact: Artifact) -> Path:
+    target = folder / ARTIFACTS / artifact.manifest["stage"] / artifact.name
+    target.mkdir(parents=True)
+    return target
+
+
+def _write_manifest(folder: Path, artifact: Artifact, parents: Mapping[str, Any]) -> str:
+    """The manifest of the exported files. Returns the hash of their content."""
+    kept = {name: value for name, value in artifact.manifest.items() if name not in ("config", "summary")}
+    summary = {name: value for name, value in artifact.summary.items() if not isinstance(value, list)}
+    manifest = {**kept, "parents": dict(parents), "summary": summary, **describe_files(folder)}
+    write_json(folder / MANIFEST, manifest)
+    return manifest["content"]
+
+
+def _results(run: FinishedRun, config: Config, exported: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's results, where ``exported`` tells what became of it."""
+    rows = run.results["controller"]["generations"]
+    generations = [{name: value for name, value in row.items() if name not in UNEXPORTED} for row in rows]
+    settings = {**plain(config), "paths": plain(PathsConfig())}
+    if run.exported:
+        code = run.exported["code"]
+    elif "evaluate" in run.results["stages"]:
+        code = run.artifact("evaluate").manifest["code"]
+    else:
+        code = evaluate.code_of(config)
+    return {
+        **run.results,
+        "controller": {**run.results["controller"], "generations": generations},
+        "artifacts": ARTIFACTS,
+        "exported": {**exported, "code": code},
+        "config": settings,
+    }
+
+
+def _files(folder: Path) -> list[Path]:
+    """All that an export wrote."""
+    artifacts = [path for path in (folder / ARTIFACTS).rglob("*") if path.is_file()]
+    return [*artifacts, *(folder / name for name in (RESULTS, CONFIG, GENERATIONS))]

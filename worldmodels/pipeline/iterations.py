@@ -1,0 +1,129 @@
+"""The iterative procedure (Ha & Schmidhuber 2018, section 5): data of the agent's own, V, M and the search go on.
+
+Each round is a run like any other, whose settings follow from those of the first one and from the round before: the
+agent of that round collects, with noise on its actions, and its rollouts join all earlier ones; V, M and the search
+start from what that round left. What is finished is found again, so that the same command goes on.
+"""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from worldmodels.config import Config
+from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
+from worldmodels.controller.individuals import first_step
+from worldmodels.controller.inputs import open_inputs
+from worldmodels.controller.phases import phase_at
+from worldmodels.envs import task_spec
+from worldmodels.pipeline.job import run_job
+from worldmodels.pipeline.stages.collect import STAGE as COLLECT
+from worldmodels.reports.tidy import write_csv
+from worldmodels.store.artifacts import write_json
+from worldmodels.store.runs import RESULTS
+from worldmodels.transfer.config import TransferConfig
+from worldmodels.utils import parts
+from worldmodels.utils.disk import writing
+
+CHANGES_RESULTS = False
+log = logging.getLogger(__name__)
+ROUNDS = "rounds.csv"
+SEEDS = 1_000_000  # between the seeds of two rounds' rollouts
+
+
+def run_rounds(config: Config, source: Config | None, folder: Path) -> float | None:
+    """Run one job in ``config.iterations`` rounds, and return the objective of the last. That one's results are in
+    ``folder``, and what all rounds gave is its ``rounds`` and ``rounds.csv``; the others are in ``folder/round1`` …
+    """
+    if config.iterations == 1:
+        return run_job(config, source, folder)
+    rows: list[dict[str, Any]] = []
+    value, previous = None, folder
+    for number in range(1, config.iterations + 1):
+        where = folder if number == config.iterations else folder / f"round{number}"
+        with writing("the run's results", where):
+            where.mkdir(parents=True, exist_ok=True)
+        log.info("round %d of %d", number, config.iterations)
+        this = config if number == 1 else next_round(config, previous, number)
+        value = run_job(this, source if number == 1 else None, where)
+        results = json.loads((where / RESULTS).read_text(encoding="utf-8"))
+        rows.append({"round": number, **_row(results)})
+        previous = where
+        with writing("the run's results", folder):
+            write_csv(folder / ROUNDS, rows)
+    with writing("the run's results", folder):
+        write_json(folder / RESULTS, {**json.loads((folder / RESULTS).read_text(encoding="utf-8")), "rounds": rows})
+    for row in rows:
+        log.info("round %d: %s", row["round"], ", ".join(f"{key} {row[key]:.4g}" for key in TOLD if key in row))
+    return value
+
+
+def next_round(config: Config, previous: Path, number: int) -> Config:
+    """The settings of round ``number``, 2 or later, after the run in ``previous``; ``config``: those of the first."""
+    run, iteration = str(previous), config.iteration
+    noise = {"noise": iteration.noise, "persistence": iteration.persistence}
+    collect = dataclasses.replace(
+        config.collect,
+        policy={parts.TARGET: "agent", "run": run, **noise},
+        mix=run,
+        recorded=None,
+        recorded_key=None,
+        frames=iteration.frames or config.collect.frames,
+        seed=COLLECT.seed(config) + SEEDS * (number - 1),
+    )
+    transfer = TransferConfig(
+        name="iterated",
+        load=["vision", "memory", "controller"],
+        freeze=list(iteration.freeze),
+        source_run=run,
+    )
+    controller = _searched_on(config, (number - 1) * config.controller.generations)
+    return dataclasses.replace(config, collect=collect, transfer=transfer, controller=controller)
+
+
+def _searched_on(config: Config, done: int) -> ControllerConfig:
+    """The search's settings after so many generations: phases that have begun hold, and the others come as much sooner.
+    Its first step is a share of the usual one, because it starts at what was found.
+    """
+    search = config.controller
+    now, opened = phase_at(search, done + 1), open_inputs(search, done + 1)
+    phases = [PhaseConfig(1, opened)] if opened != list(search.inputs) else []
+    phases += [
+        dataclasses.replace(phase, generation=phase.generation - done)
+        for phase in search.phases
+        if phase.generation > done + 1
+    ]
+    chosen = dict(search.search) if isinstance(search.search, dict) else {parts.TARGET: search.search}
+    settings = parts.complete(SEARCH, chosen, "controller.search")
+    if "sigma" in settings:
+        size = task_spec(config.env).outputs * (_size(config, opened) + 1)
+        chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(size))
+    limits = {"rollouts": now.rollouts, "max_steps": now.max_steps, "patience": now.patience}
+    return dataclasses.replace(search, search=chosen, phases=phases, after=done, **limits)
+
+
+def _size(config: Config, inputs: list[str]) -> int:
+    """Numbers of these inputs of C."""
+    return sum(config.vae.latent_size if name == "z" else config.memory.hidden_size for name in inputs)
+
+
+TOLD = ("frames", "return_mean", "heldout_reconstruction", "heldout_nll", "population_mean", "validation", "score")
+
+
+def _row(results: dict[str, Any]) -> dict[str, Any]:
+    """What a round gave: what its data reaches, V and M on the held-out rollouts, the search and the score."""
+    data = results["collect"]
+    row: dict[str, Any] = {name: data[name] for name in ("rollouts", "frames", "return_mean", "return_std")}
+    row |= {f"coverage_{name}": value for name, value in data["coverage"].items()}
+    for part in ("vision", "memory"):
+        row |= {name: value for name, value in results.get(part, {}).items() if name.startswith("heldout_")}
+    generations = results["controller"]["generations"]
+    row["population_mean"] = generations[-1]["mean"]
+    validated = [generation["validation"] for generation in generations if "validation" in generation]
+    row |= {"validation": max(validated)} if validated else {}
+    if score := results.get("evaluation"):
+        low, high = score["interval"] or (None, None)
+        row |= {"score": score["mean"], "score_low": low, "score_high": high, "random": score["random"]["mean"]}
+    row["seconds"] = sum(stage["seconds"] for stage in results["stages"].values())
+    return {name: value for name, value in row.items() if value is not None}

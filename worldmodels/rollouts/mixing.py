@@ -1,0 +1,47 @@
+"""Rollouts of an earlier run in a data set beside new ones."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from worldmodels.rollouts.storage import Entry, RolloutStore
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.checks import require
+
+MIXED = "mixed-"  # begins the names of their files
+
+
+def content_of(run: str) -> str:
+    """What ``collect.mix`` counts as: the content of the run's data set."""
+    return FinishedRun(Path(run)).manifest("collect")["content"]
+
+
+def mix(run: str, env: dict[str, Any], folder: Path) -> list[Entry]:
+    """Put all rollouts of a finished run's data set into ``folder``, linked where that can be. ``env``: the settings of
+    the task that count. Returns their entries. Raises `ConfigError` where they are of another task.
+    """
+    artifact = FinishedRun(Path(run)).artifact("collect")
+    theirs = artifact.manifest["inputs"].get("env")
+    require(
+        theirs == json.loads(json.dumps(env)),
+        f"collect.mix={run} has rollouts of another task or other settings of it ({theirs}): expected those of this "
+        f"run ({env})",
+    )
+    entries = []
+    for number, entry in enumerate(RolloutStore(artifact.path).entries):
+        source, target = artifact.path / entry.file, folder / f"{MIXED}{number:06d}.h5"
+        if not target.exists():
+            _link(source, target)
+        entries.append(Entry(target.name, entry.length, entry.seed, entry.total_reward))
+    return entries
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # on another disk
+        partial = target.with_suffix(".partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)

@@ -1,0 +1,59 @@
+"""The jobs of a sweep are checked before the first of them starts, and a sweep that is refused leaves nothing."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from omegaconf import DictConfig, open_dict
+
+from worldmodels.utils.disk import remove_empty_folders
+from worldmodels.utils.errors import ConfigError
+
+CHANGES_RESULTS = False
+NOTE = "multirun.yaml"  # what Hydra writes into a sweep's folder before its first job
+
+_folders: list[Path] = []
+_hydras_check = Sweeper.validate_batch_is_legal
+
+
+class SweepRefused(ConfigError):
+    """Jobs of a sweep make no sense. ``lines``: one for each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def check_jobs_first(check: Callable[[DictConfig], Any], explain: Callable[[Exception], str]) -> None:
+    """Have Hydra's own sweeper ``check`` the config of every job before the first one starts, where it composes them
+    anyway. It raises `SweepRefused` with the line that ``explain`` gives for each job that fails.
+    """
+
+    def checked(sweeper: Any, jobs: Sequence[Sequence[str]]) -> None:
+        _folders.append(Path(sweeper.config.hydra.sweep.dir).absolute())
+        if type(sweeper).__name__ != "BasicSweeper":  # others choose the jobs of a batch by the results of earlier ones
+            _hydras_check(sweeper, jobs)
+            return
+        load, lines = sweeper.hydra_context.config_loader.load_sweep_config, []
+        for number, overrides in enumerate(jobs, start=sum(map(len, sweeper.overrides[: sweeper.batch_index - 1]))):
+            try:
+                composed = load(sweeper.config, list(overrides))
+                with open_dict(composed):
+                    del composed["hydra"]
+                check(composed)
+            except Exception as error:  # whatever its type, it is the request's fault
+                lines.append(f"job {number} of the sweep: {explain(error)}")
+        if lines:
+            raise SweepRefused(lines)
+
+    Sweeper.validate_batch_is_legal = checked  # type: ignore[method-assign]
+
+
+def remove_refused() -> None:
+    """Remove the folders of sweeps in which no job has left anything."""
+    for folder in _folders:
+        if folder.is_dir() and all(path.name == NOTE for path in folder.rglob("*") if not path.is_dir()):
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_empty_folders(folder)
