@@ -157,8 +157,9 @@ def run(
             [scores] = _returns(validation_work, mean, validation_seeds, executor, "validation")
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
             incumbent.consider(search.mean, _score_of(row), measure)
-        row |= {"seconds": round(time.perf_counter() - started, 2), "fitness": fitness.tolist()}
-        spent += row["seconds"]
+        seconds = time.perf_counter() - started
+        row |= {"seconds": round(seconds, 2), "fitness": fitness.tolist()}
+        spent += seconds
         journal.row("generations", "generation", row)
         validated = "  validation %(validation).1f ± %(validation_std).1f" if "validation" in row else ""
         validated = f"  held-out dreams %(dream).1f ± %(dream_std).1f{validated}" if "dream" in row else validated
