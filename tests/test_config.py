@@ -456,14 +456,14 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
         ("vae.epoch=3", "vae.epoch is unknown: expected network, loss, "),
         (
             "vae=[a]",
-            "vae=[a] is a list: expected an option of the group, one of cvae, foveal, vae_gan; write for example ",
+            "vae=[a] is a list: expected an option of the group, one of cvae, cvae_64, foveal, vae_gan; ",
         ),
         ("env=[car_racing]", "env=[car_racing] is a list: expected an option of the group, one of bipedal_walker, "),
         ("scale={}", "scale={} is a dict: expected an option of the group, one of hour, laptop, "),
         ("experiment={a: 1}", "experiment={a: 1} is a dict: expected an option of the group, one of dream_score, "),
         ("vae={a: 1}", "vae.a is unknown: expected network, loss, "),
         ("vae=1", "vae=1 is no name: expected an option of the group, one of cvae, "),
-        ("memory=null", "memory=null is no name: expected an option of the group, one of mdn_lstm; "),
+        ("memory=null", "memory=null is no name: expected an option of the group, one of mdn_lstm, mdn_lstm_512; "),
         ("logger=[csv,nope]", "logger=nope is unknown: expected an option that --help lists"),
         (
             "+vae=foveal",
