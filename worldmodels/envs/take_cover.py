@@ -11,6 +11,7 @@ import shlex
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from worldmodels.envs.task import Task
 FAR = 480.0  # from the player's wall to that of the imps, in the map's units
 FIREBALL, IMP = "DoomImpBall", "DoomImp"
 FOLDER = "worldmodels-doom"
+WRAPPER, TASK = "vizdoom.gymnasium_wrapper", "VizdoomTakeCover-v1"
+HARMLESS = ("episode_timeout", "episode_start_time", "doom_skill", "living_reward", "death_penalty")
 IDLE: dict[str, list[Any]] = defaultdict(list)  # games that nobody plays, by what they were made with
 LAUNCHER = """#!/bin/sh
 # The game writes where it starts, and would outlive a process that was killed.
@@ -29,6 +32,17 @@ cd "$(dirname "$0")" || exit 1
 if command -v setpriv > /dev/null; then exec setpriv --pdeathsig KILL {engine} "$@"; fi
 exec {engine} "$@"
 """
+
+
+def foreign(name: str, kwargs: Any) -> bool:
+    """Whether an ``env.id`` is a task of ViZDoom whose ``kwargs`` could do more than play Take Cover: others of its
+    settings name files and programs, as ``vizdoom_path`` does.
+    """
+    module, _, task = name.partition(":") if ":" in name else ("", "", name)
+    if not (f"{module}.".startswith("vizdoom.") or task.startswith("Vizdoom")):
+        return False
+    known = module == WRAPPER and task == TASK and isinstance(kwargs, Mapping) and set(kwargs) <= set(HARMLESS)
+    return not known or not all(isinstance(value, int | float) for value in kwargs.values())
 
 
 class TakeCover(Task):
