@@ -37,10 +37,12 @@ PAPER = {
 
 
 def temperature(run: FinishedRun) -> float:
-    """Of the dreams of the search's last generation, by which its agent was chosen. Exits where that was in the task."""
+    """Of the dreams of the search's last generation. Exits where that was in the task."""
     phase = phase_at(run.config.controller, run.results["controller"]["generations"][-1]["generation"])
     if phase.where != "dream" or phase.temperature is None:
-        raise SystemExit(f"error: {run.folder} was searched in the task at its end: expected a search that ends in dreams")
+        raise SystemExit(
+            f"error: {run.folder} was searched in the task at its end: expected a search that ends in dreams"
+        )
     return phase.temperature
 
 

@@ -91,7 +91,9 @@ def test_a_search_becomes_a_table_and_a_figure(commands: Commands, tmp_path: Pat
     [folder] = [path.parent for path in commands.outputs.rglob("results.json")]
     [results] = commands.results()
     commands.analyse("dream_training", str(folder), "--to", str(tmp_path))
-    tables = {name: list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("runs", "summary", "generations")}
+    tables = {
+        name: list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("runs", "summary", "generations")
+    }
     [run], [line] = tables["runs"], tables["summary"]
     assert run["temperature"] == line["temperature"] == "0.7"
     assert float(run["reality"]) == pytest.approx(results["evaluation"]["mean"], rel=1e-4)

@@ -22,8 +22,13 @@ def scored(analysis: ModuleType, **scores: list[float]) -> list[dict]:
     """A row for each seed of these rungs, whose inputs are joined by ``_``."""
     return [
         {
-            **{"env": "lunar_lander", "rung": analysis.RUNGS[tuple(name.split("_"))], "seed": seed, "score": score},
-            **{"random": 5.0, "parameters": 4, "remark": ""},
+            "env": "lunar_lander",
+            "rung": analysis.RUNGS[tuple(name.split("_"))],
+            "seed": seed,
+            "score": score,
+            "random": 5.0,
+            "parameters": 4,
+            "remark": "",
         }
         for name, values in scores.items()
         for seed, score in enumerate(values)

@@ -3,8 +3,8 @@
 import collections
 import dataclasses
 import itertools
-import types
 import logging
+import types
 from pathlib import Path
 
 import numpy as np
