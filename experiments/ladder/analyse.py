@@ -153,9 +153,8 @@ def main() -> None:
         print(f"{line['env']:16} {line['rung']:42} {line['score']:8.1f}{interval}{remark}")
     for line in lost:
         interval = "" if line["lost_low"] is None else f" [{line['lost_low']:.0f}, {line['lost_high']:.0f}]"
-        print(
-            f"{line['env']:16} {line['from']} → {line['to']}: {line['lost']:.1f}{interval} lost with {line['takes_away']}"
-        )
+        pair = f"{line['from']} → {line['to']}"
+        print(f"{line['env']:16} {pair}: {line['lost']:.1f}{interval} lost with {line['takes_away']}")
 
 
 if __name__ == "__main__":
