@@ -1,8 +1,8 @@
 """Tables and figure of finished runs: ``python experiments/dream_training/analyse.py RUN … [--to FOLDER]``.
 
-``runs.csv`` has a line a search: its agent's score in dreams at the temperature of the search and in the task.
-``generations.csv`` has every generation. ``summary.csv`` and ``temperatures.svg`` have a line and a point for each
-temperature: mean and standard deviation over searches, and over all their episodes.
+``runs.csv`` has a line a search: its agent's score in dreams at the temperature of the search's end and in the task,
+mean and standard deviation over episodes. ``generations.csv`` has every generation. ``summary.csv`` has a line for each
+temperature: mean and standard deviation over searches. ``temperatures.svg`` has a point for each search.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
+from worldmodels.controller.phases import phase_at
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.dreams.core import DreamModel
 from worldmodels.dreams.returns import dream_returns
@@ -35,12 +36,22 @@ PAPER = {
 }
 
 
+def temperature(run: FinishedRun) -> float:
+    """Of the dreams of the search's last generation. Exits where that was in the task."""
+    phase = phase_at(run.config.controller, run.results["controller"]["generations"][-1]["generation"])
+    if phase.where != "dream" or phase.temperature is None:
+        raise SystemExit(
+            f"error: {run.folder} was searched in the task at its end: expected a search that ends in dreams"
+        )
+    return phase.temperature
+
+
 def dreamt(run: FinishedRun) -> np.ndarray:
-    """Returns of the run's agent in dreams of its own M, at the temperature of its search: (DREAMS,)."""
-    search, model = run.config.controller, DreamModel.of(run)
+    """Returns of the run's agent in dreams of its own M, at the temperature of its search's end: (DREAMS,)."""
+    model = DreamModel.of(run)
     seeds = [episode_seed(run.config.seed, "figures", 3, number) for number in range(DREAMS)]
     agent = agent_parameters(load_file(run.controller.weights))[None]
-    settings = {"temperature": search.temperature, "end_threshold": search.end_threshold}
+    settings = {"temperature": temperature(run), "end_threshold": run.config.controller.end_threshold}
     return dream_returns(model, agent, seeds, **settings)[0]
 
 
@@ -49,7 +60,7 @@ def row(run: FinishedRun, dreams: np.ndarray) -> dict[str, Any]:
     evaluation, search = run.results["evaluation"], run.results["controller"]
     return {
         "env": run.results["env"],
-        "temperature": run.config.controller.temperature,
+        "temperature": temperature(run),
         "seed": run.config.seed,
         "generations": len(search["generations"]),
         "population": run.config.controller.population,
@@ -69,15 +80,15 @@ def row(run: FinishedRun, dreams: np.ndarray) -> dict[str, Any]:
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line for each task and temperature: the mean over searches, and its standard deviation where there are two."""
     lines = []
-    for env, temperature in sorted({(row["env"], row["temperature"]) for row in rows}):
-        members = [row for row in rows if (row["env"], row["temperature"]) == (env, temperature)]
-        line: dict[str, Any] = {"env": env, "temperature": temperature, "searches": len(members)}
+    for env, tau in sorted({(row["env"], row["temperature"]) for row in rows}):
+        members = [row for row in rows if (row["env"], row["temperature"]) == (env, tau)]
+        line: dict[str, Any] = {"env": env, "temperature": tau, "searches": len(members)}
         for place in ("dream", "reality", "random"):
             values = [member[place] for member in members]
             line[place] = float(np.mean(values))
             line[f"{place}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        if env == "take_cover" and temperature in PAPER:
-            (line["paper_dream"], _), (line["paper_reality"], _) = PAPER[temperature]
+        if env == "take_cover" and tau in PAPER:
+            (line["paper_dream"], _), (line["paper_reality"], _) = PAPER[tau]
         lines.append(line)
     return lines
 
@@ -95,7 +106,8 @@ def figure(rows: Sequence[dict[str, Any]]) -> Figure:
             for index, name in enumerate(("dreams", "the game")):
                 means = [scores[index][0] for scores in PAPER.values()]
                 panel.plot(list(PAPER), means, ":", color=f"C{index}", label=f"in {name}, the paper")
-        panel.axhline(members[0]["random"], color="grey", linewidth=0.8, label="random, in the task")
+        random = {row["seed"]: row["random"] for row in members}  # searches of a seed share their random agent
+        panel.axhline(float(np.mean(list(random.values()))), color="grey", linewidth=0.8, label="random, in the task")
         panel.set(title=env, xlabel="temperature of the search", ylabel="return")
         panel.legend(fontsize=7)
     return drawing
@@ -114,7 +126,7 @@ def main() -> None:
     write_csv(arguments.to / "runs.csv", rows)
     write_csv(arguments.to / "summary.csv", summary(rows))
     curves = [
-        {"env": run.results["env"], "temperature": run.config.controller.temperature, "seed": run.config.seed, **values}
+        {"env": run.results["env"], "temperature": temperature(run), "seed": run.config.seed, **values}
         for run in runs
         for each in run.results["controller"]["generations"]
         for values in [{name: value for name, value in each.items() if name != "fitness"}]

@@ -1,7 +1,7 @@
 """Where an agent loses what it lacks: ``python experiments/ladder/analyse.py RUN … [--to FOLDER]``.
 
-``results.csv`` has a line a run, ``summary.csv`` one a task and rung (mean over its seeds with a 95 % interval), and
-``<task>.svg`` shows the rungs from the true state down.
+``results.csv`` has a line a run, ``summary.csv`` one a task and rung (mean over its seeds with a 95 % interval),
+``steps.csv`` one a task and step down, from the rung that differs in one thing, and ``<task>.svg`` shows the rungs.
 """
 
 import argparse
@@ -24,6 +24,15 @@ RUNGS = {  # from the top; what a run's config says of it: inputs, read-out, wha
     ("z", "h", "memory"): "C on [z, h], M untrained",
     ("z", "vision"): "C on z, V untrained",
 }
+STEPS = (  # from, to, and what the step takes away: two rungs that differ in nothing else
+    (("state",), ("z", "h", "readout"), "what V and M do not tell linearly"),
+    (("z", "h", "readout"), ("z", "h"), "knowing which directions of [z, h] matter"),
+    (("z", "readout"), ("z",), "knowing which directions of z matter"),
+    (("z", "h"), ("z", "h", "memory"), "M's training"),
+    (("z",), ("z", "vision"), "V's training"),
+    (("z", "h", "readout"), ("z", "readout"), "M, of a read-out"),
+    (("z", "h"), ("z",), "M"),
+)
 RANDOM = "random agent"
 
 
@@ -88,8 +97,25 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             scores = " ".join(f"{each['score']:.6g}" for each in members)
             facts = {"env": env, "rung": name, "seeds": len(members), "parameters": members[0]["parameters"]}
             lines.append({**facts, **figures, "scores": scores, "remark": members[0]["remark"]})
-        randoms = sorted({each["random"] for each in of_task})
+        randoms = list({each["seed"]: each["random"] for each in of_task}.values())  # rungs of a seed share theirs
         lines.append({"env": env, "rung": RANDOM, "seeds": len(randoms), **bounded("score", randoms)})
+    return lines
+
+
+def steps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line a task and step whose two rungs have been run: what is lost on the way, seed by seed, as far as both have
+    the seed.
+    """
+    lines = []
+    for env in sorted({each["env"] for each in rows}):
+        for above, below, taken in STEPS:
+            upper, lower = (
+                {each["seed"]: each["score"] for each in rows if (each["env"], each["rung"]) == (env, RUNGS[key])}
+                for key in (above, below)
+            )
+            if lost := [upper[seed] - lower[seed] for seed in sorted(upper.keys() & lower.keys())]:
+                names = {"from": RUNGS[above], "to": RUNGS[below], "takes_away": taken}
+                lines.append({"env": env, **names, "seeds": len(lost), **bounded("lost", lost)})
     return lines
 
 
@@ -116,12 +142,19 @@ def main() -> None:
     write_csv(options.to / "results.csv", rows)
     lines = summary(rows)
     write_csv(options.to / "summary.csv", lines)
+    lost = steps(rows)
+    if lost:
+        write_csv(options.to / "steps.csv", lost)
     for env in sorted({each["env"] for each in rows}):
         figure(options.to / f"{env}.svg", [line for line in lines if line["env"] == env])
     for line in lines:
         interval = "" if line["score_low"] is None else f" [{line['score_low']:.0f}, {line['score_high']:.0f}]"
         remark = f" ({line['remark']})" if line.get("remark") else ""
         print(f"{line['env']:16} {line['rung']:42} {line['score']:8.1f}{interval}{remark}")
+    for line in lost:
+        interval = "" if line["lost_low"] is None else f" [{line['lost_low']:.0f}, {line['lost_high']:.0f}]"
+        pair = f"{line['from']} → {line['to']}"
+        print(f"{line['env']:16} {pair}: {line['lost']:.1f}{interval} lost with {line['takes_away']}")
 
 
 if __name__ == "__main__":

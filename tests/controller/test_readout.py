@@ -25,6 +25,18 @@ def test_it_is_the_least_squares_of_another_hand():
     np.testing.assert_allclose(fitted.weights, plain[:3].T, rtol=0.01, atol=0.02)
 
 
+def test_a_constant_input_counts_for_nothing_however_large_it_is():
+    x = np.random.default_rng(0).normal(size=(5000, 3))
+    y = 2 * x[:, :1] + 1
+    weights = []
+    for constant in (1.0, 1e3):
+        x[:, 2] = constant
+        halves = [(x[:2500], y[:2500]), (x[2500:], y[2500:])]
+        weights.append(readout.fit(halves).weights)
+    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-9, atol=1e-9)
+    assert abs(weights[1][0, 2]) < 1e-9
+
+
 def test_a_controller_on_the_read_out_is_one_on_the_inputs():
     rng = np.random.default_rng(1)
     fitted = readout.ReadOut(rng.normal(size=(2, 5)), rng.normal(size=2))

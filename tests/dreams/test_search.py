@@ -227,7 +227,7 @@ def test_dreams_begin_anywhere_in_real_rollouts_with_the_state_of_then(model):
         assert t == (0 if i < 16 else int(np.linspace(0, len(place) - 2, 16)[i % 16]))
         assert mu[i] == place[t] and log_var[i] == rollouts[i // 16][1][t]
         assert float(state.h[i]) == pytest.approx(0 if t == 0 else (place[t - 1] + actions[t - 1]).item())
-    anywhere = dataclasses.replace(model, first_mu=mu, first_log_var=log_var, first_state=state)
+    anywhere = dataclasses.replace(model, start_mu=mu, start_log_var=log_var, start_state=state)
     dreams = Dreams(anywhere, 4)
     stream = np.random.default_rng(0)
     chosen = dreams.begin([3, 1], [stream, stream])

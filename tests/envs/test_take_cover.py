@@ -1,6 +1,8 @@
 """Take Cover of ViZDoom."""
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodels.envs import checked_spec, make_env, registry
+from worldmodels.envs import checked_spec, make_env, registry, take_cover
 from worldmodels.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +95,47 @@ def test_a_game_leaves_nothing_behind(config, tmp_path):
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["temporary"]
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def played(config, pipe):
+    """A worker that leaves one game idle and another one under way."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    games = [make_env(config), make_env(config)]
+    for game in games:
+        game.reset(seed=0)
+    games[0].close()
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    pipe.send({line.split(maxsplit=5)[5] for line in maps if "/dev/shm/ViZDoom" in line})
+    pipe.recv()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at Linux's shared memory")
+@pytest.mark.parametrize("terminated", [False, True])
+def test_neither_does_a_worker_that_ends_or_is_terminated(config, tmp_path, monkeypatch, terminated):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=played, args=(config, theirs))
+    worker.start()
+    shared = ours.recv()
+    assert shared and all(Path(each).exists() for each in shared) and len(list(tmp_path.iterdir())) == 1
+    if terminated:
+        worker.terminate()
+    else:
+        ours.send(None)
+    worker.join(60)
+    assert worker.exitcode == (128 + signal.SIGTERM if terminated else 0)
+    assert not [each for each in shared if Path(each).exists()]
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_the_folder_of_a_process_that_is_gone_is_removed(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    for name in ("held", "left", "without"):
+        (tmp_path / name).mkdir()
+    with (tmp_path / "held" / take_cover.LOCK).open("w") as held, (tmp_path / "left" / take_cover.LOCK).open("w"):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert [take_cover._left(tmp_path / name) for name in ("held", "left", "without")] == [False, True, False]
 
 
 def test_without_the_extra_a_line_says_what_to_install(compose, monkeypatch):

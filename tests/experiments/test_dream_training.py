@@ -1,10 +1,14 @@
 """The study's tables from the figures of searches."""
 
+import csv
 import importlib.util
-from types import ModuleType
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, Commands
+
+from worldmodels.controller.config import ControllerConfig, PhaseConfig
 
 SCRIPT = ROOT / "experiments" / "dream_training" / "analyse.py"
 
@@ -46,3 +50,53 @@ def test_the_figure_has_a_panel_for_each_task(analysis):
         "in the game, the paper",
         "random, in the task",
     ]
+
+
+def finished(generations: int) -> SimpleNamespace:
+    """A search in dreams at two temperatures, and in the task from the fifth generation on."""
+    phases = [
+        PhaseConfig(1, where="dream", temperature=0.5),
+        PhaseConfig(3, temperature=0.7),
+        PhaseConfig(5, where="reality"),
+    ]
+    return SimpleNamespace(
+        folder=Path("run"),
+        config=SimpleNamespace(controller=ControllerConfig(generations=9, phases=phases)),
+        results={"controller": {"generations": [{"generation": i + 1} for i in range(generations)]}},
+    )
+
+
+def test_a_searchs_temperature_is_that_of_its_last_phase_which_has_to_be_in_dreams(analysis):
+    assert [analysis.temperature(finished(last)) for last in (2, 3, 4)] == [0.5, 0.7, 0.7]
+    with pytest.raises(SystemExit, match="error: run was searched in the task at its end: expected"):
+        analysis.temperature(finished(5))
+
+
+def test_a_random_agent_is_drawn_by_its_mean_over_seeds(analysis):
+    rows = searches("lunar_lander")
+    for row in rows:
+        row["random"] = (5.0, 5.0, 20.0)[row["seed"]]
+    [panel] = analysis.figure(rows).axes
+    [line] = [line for line in panel.lines if line.get_label().startswith("random")]
+    assert line.get_ydata()[0] == 10
+
+
+@pytest.mark.slow
+def test_a_search_becomes_a_table_and_a_figure(commands: Commands, tmp_path: Path) -> None:
+    commands.train(
+        *("env=lunar_lander", "env.max_steps=30", "env.step_reward=1", "memory.network.end_head=true"),
+        *("controller.where=dream", "controller.phases=[{generation: 1, temperature: 0.7}]", "evaluate.episodes=2"),
+        *("probe.enabled=false", "measure.enabled=false"),
+    )
+    [folder] = [path.parent for path in commands.outputs.rglob("results.json")]
+    [results] = commands.results()
+    commands.analyse("dream_training", str(folder), "--to", str(tmp_path))
+    tables = {
+        name: list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("runs", "summary", "generations")
+    }
+    [run], [line] = tables["runs"], tables["summary"]
+    assert run["temperature"] == line["temperature"] == "0.7"
+    assert float(run["reality"]) == pytest.approx(results["evaluation"]["mean"], rel=1e-4)
+    assert 0 < float(run["dream"]) <= 30
+    assert len(tables["generations"]) == len(results["controller"]["generations"])
+    assert (tmp_path / "temperatures.svg").stat().st_size <= 300_000

@@ -115,6 +115,29 @@ def test_code_that_a_run_names_is_run_only_if_it_is_allowed(run, key, value, pat
     assert FinishedRun(run, [module]).config.env.name == "lunar_lander"
 
 
+DOOM = "vizdoom.gymnasium_wrapper:VizdoomTakeCover-v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "foreign"),
+    [
+        (DOOM, {"episode_timeout": 2100, "doom_skill": 3}, False),
+        (DOOM, {"vizdoom_path": "/tmp/program"}, True),
+        (DOOM, {"episode_timeout": "1 vizdoom_path = /tmp/program"}, True),
+        (DOOM.replace("TakeCover", "Deathmatch"), {}, True),
+        (DOOM.partition(":")[2], {"vizdoom_path": "/tmp/program"}, True),  # registered by another import
+        (f"worldmodels.envs:{DOOM.partition(':')[2]}", {}, True),
+        ("vizdoom.gymnasium_wrapper.other:Mine-v0", {}, True),
+    ],
+)
+def test_of_vizdoom_take_cover_with_harmless_settings_needs_no_permission(run, name, kwargs, foreign):
+    named(run, "env.id", name)
+    named(run, "env.kwargs", kwargs)
+    if foreign:
+        assert "names vizdoom.gymnasium_wrapper" in refusal(lambda: FinishedRun(run).config)
+    assert FinishedRun(run, ["vizdoom"] if foreign else []).config.env.id == name
+
+
 def test_our_own_classes_and_those_of_lightning_need_no_permission(run):
     named(run, "vae.loss", {"_target_": "worldmodels.vision.losses.gan.Adversarial"})
     named(run, "env.kwargs", {"logger": {"_target_": "lightning.pytorch.loggers.CSVLogger"}})

@@ -51,11 +51,11 @@ class ControllerConfig(Settings):
     agent that.
 
     With ``where=dream`` C is searched inside M alone (Ha & Schmidhuber 2018, section 4): thousands of dreams at once,
-    each from a real first frame of M's training rollouts, whose score and end M's heads decide. The task then tells the
-    search nothing: ``validate_every`` also scores the search's mean in held-out dreams (``dream`` in the table), which
-    chooses the agent, and the score in the task (``validation``) only stands beside it. Above τ = 1 a dream is less
-    certain than M believes and harder to exploit. Both kinds of generations go into one search by ``phases``: dreams
-    first, then the task.
+    each from a real frame of M's training rollouts (``starts``), whose score and end M's heads decide. The task then
+    tells the search nothing: ``validate_every`` also scores the search's mean in held-out dreams (``dream`` in the
+    table), which chooses the agent, and the score in the task (``validation``) only stands beside it. Above τ = 1 a
+    dream is less certain than M believes and harder to exploit. Both kinds of generations go into one search by
+    ``phases``: dreams first, then the task.
     """
 
     node: ClassVar[str] = "controller"
@@ -87,9 +87,9 @@ class ControllerConfig(Settings):
     starts: Annotated[
         str,
         Setting(
-            "Where dreams of the search begin: first, at first frames of real rollouts, as in the paper; any, at any "
-            "frame of them with M's state of then, so that there are dangers that M seldom dreams up. "
-            "Held-out dreams begin at first frames, as episodes do.",
+            "Where dreams of the search begin: first, at first frames of real rollouts, as in the paper; any, at 16 "
+            "frames of each of 64 of them, both evenly spaced, with M's state of then, so that there are dangers that "
+            "M seldom dreams up. Held-out dreams begin at first frames, as episodes do.",
             options=("first", "any"),
             when=lambda search: dreams(search),
         ),

@@ -40,11 +40,14 @@ class ReadOut:
 
 def fit(rollouts: Iterable[tuple[np.ndarray, np.ndarray]]) -> ReadOut:
     """Least squares with a ridge of `RIDGE` on standardised inputs, over all frames of the rollouts: inputs (T, D) and
-    the true state (T, K) of each. Rollouts are read one at a time.
+    the true state (T, K) of each. Rollouts are read one at a time. Sums are of differences from the first one's mean,
+    as those of large numbers tell little of how these vary.
     """
-    count, sums = 0, [np.zeros(())] * 4
+    count, sums, near = 0, [np.zeros(())] * 4, None
     for inputs, states in rollouts:
         x, y = inputs.astype(np.float64), states.astype(np.float64)
+        near = near or (x.mean(0), y.mean(0))
+        x, y = x - near[0], y - near[1]
         count += len(x)
         sums = [total + part for total, part in zip(sums, (x.sum(0), y.sum(0), x.T @ x, x.T @ y), strict=True)]
     mean, target = sums[0] / count, sums[1] / count
@@ -53,4 +56,5 @@ def fit(rollouts: Iterable[tuple[np.ndarray, np.ndarray]]) -> ReadOut:
     correlation = covariance / np.outer(std, std) + RIDGE * np.eye(len(std))
     shared = (sums[3] / count - np.outer(mean, target)) / std[:, None]
     weights = np.linalg.solve(correlation, shared).T / std
-    return ReadOut(weights, target - weights @ mean)
+    assert near is not None
+    return ReadOut(weights, target + near[1] - weights @ (mean + near[0]))

@@ -32,17 +32,17 @@ ROLLOUTS, PLACES = 64, 16  # of so many training rollouts, so many frames each t
 
 @dataclass(frozen=True)
 class DreamModel:
-    """What dreams are made of: M, the latents (N, Z) of real first frames, and V where dreams are to be seen. Where the
-    frames are no first ones, ``first_state`` is M's after those before, of N rows.
+    """What dreams are made of: M, the latents (N, Z) of real frames that they start from, and V where dreams are to be
+    seen. Where these are no first frames, ``start_state`` is M's after those before, of N rows.
     """
 
     config: Config
     spec: TaskSpec
     vision: Vision | None
     memory: Memory
-    first_mu: np.ndarray
-    first_log_var: np.ndarray
-    first_state: Any = None
+    start_mu: np.ndarray
+    start_log_var: np.ndarray
+    start_state: Any = None
 
     @classmethod
     def of(cls, run: str | Path | FinishedRun, allow: Collection[str] = ()) -> "DreamModel":
@@ -56,7 +56,7 @@ class DreamModel:
     @classmethod
     def blind(cls, config: Config, memory: Path, encoded: Path, anywhere: bool = False) -> "DreamModel":
         """Without V. ``memory``: M's weights; ``encoded``: rollouts as V sees them, of which dreams begin at first
-        frames of M's training rollouts only, or ``anywhere`` in these.
+        frames of M's training rollouts only, or ``anywhere``: at the frames of `frames_anywhere` of `ROLLOUTS`.
         """
         spec = task_spec(config.env)
         network = make_memory(config, spec.action_size, memory).eval()
@@ -179,18 +179,20 @@ class Dreams:
 
     @torch.inference_mode()
     def begin(self, slots: Sequence[int] | np.ndarray, streams: Sequence[np.random.Generator]) -> np.ndarray:
-        """New dreams in ``slots``, each from a real first frame, z ~ N(μ, σ²). Returns the numbers of these frames."""
+        """New dreams in ``slots``, each from one of the model's real frames, z ~ N(μ, σ²). Returns the numbers of
+        these frames.
+        """
         distinct, stream_of = _distinct(streams)
         starts, latents = np.empty(len(distinct), np.int64), []
         for i, stream in enumerate(distinct):
-            starts[i] = stream.integers(len(self.model.first_mu))
-            mu, log_var = self.model.first_mu[starts[i]], self.model.first_log_var[starts[i]]
+            starts[i] = stream.integers(len(self.model.start_mu))
+            mu, log_var = self.model.start_mu[starts[i]], self.model.start_log_var[starts[i]]
             latents.append(mu + np.exp(log_var / 2) * stream.standard_normal(len(mu), np.float32))
         for slot, i, stream in zip(slots, stream_of, streams, strict=True):
             self.z[slot] = torch.from_numpy(latents[i])
             self._streams[slot] = stream
         rows = torch.tensor(list(slots), dtype=torch.long)
-        first = self.model.first_state
+        first = self.model.start_state
         initial = (
             self.model.memory.initial_state(len(rows))
             if first is None

@@ -35,7 +35,8 @@ def dream_returns(
     inputs, size = read_inputs(config.controller), controller_size(config, spec.outputs)
     require(
         model.reward_head is not None or model.step_reward is not None,
-        "this M predicts no reward: expected a run whose M has a reward head",
+        "this M predicts no reward: expected a run whose M has a reward head, or env.step_reward, where every step "
+        "of the task pays the same",
     )
     require(
         controllers.ndim == 2 and controllers.shape[1] == size,

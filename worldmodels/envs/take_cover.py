@@ -3,16 +3,22 @@
 The second task of Ha & Schmidhuber 2018 (section 4). Each step of the game, a 35th of a second, pays 1.
 """
 
-import atexit
 import functools
 import json
+import multiprocessing
 import os
 import shlex
 import shutil
+import signal
+import sys
 import tempfile
+import threading
 from collections import defaultdict
+from collections.abc import Mapping
+from multiprocessing import util
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -22,6 +28,10 @@ from worldmodels.envs.task import Task
 FAR = 480.0  # from the player's wall to that of the imps, in the map's units
 FIREBALL, IMP = "DoomImpBall", "DoomImp"
 FOLDER = "worldmodels-doom"
+LOCK = "in-use"  # held by the process whose folder it is
+GAMES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # every game, and the process that made it
+WRAPPER, TASK = "vizdoom.gymnasium_wrapper", "VizdoomTakeCover-v1"
+HARMLESS = ("episode_timeout", "episode_start_time", "doom_skill", "living_reward", "death_penalty")
 IDLE: dict[str, list[Any]] = defaultdict(list)  # games that nobody plays, by what they were made with
 LAUNCHER = """#!/bin/sh
 # The game writes where it starts, and would outlive a process that was killed.
@@ -29,6 +39,17 @@ cd "$(dirname "$0")" || exit 1
 if command -v setpriv > /dev/null; then exec setpriv --pdeathsig KILL {engine} "$@"; fi
 exec {engine} "$@"
 """
+
+
+def foreign(name: str, kwargs: Any) -> bool:
+    """Whether an ``env.id`` is a task of ViZDoom whose ``kwargs`` could do more than play Take Cover: others of its
+    settings name files and programs, as ``vizdoom_path`` does.
+    """
+    module, _, task = name.partition(":") if ":" in name else ("", "", name)
+    if not (f"{module}.".startswith("vizdoom.") or task.startswith("Vizdoom")):
+        return False
+    known = module == WRAPPER and task == TASK and isinstance(kwargs, Mapping) and set(kwargs) <= set(HARMLESS)
+    return not known or not all(isinstance(value, int | float) for value in kwargs.values())
 
 
 class TakeCover(Task):
@@ -57,6 +78,7 @@ class TakeCover(Task):
             game.set_doom_config_path(str(folder / "game.ini"))
         if IDLE[kind]:  # a game takes half a second to start, and begins an episode as a new one does
             self.world.game = IDLE[kind].pop()
+        GAMES[self.world.game] = os.getpid()
         self.world.close = functools.partial(_leave, self.world.game, kind)
 
     def render_mode(self, config: EnvConfig, pictures: bool) -> str | None:
@@ -122,38 +144,50 @@ def _leave(game: Any, kind: str) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _folder(process: int) -> Path:
-    """A folder for what the games of this process write, with their launcher. It goes with the process, or where that
-    was killed, with the next one.
+    """A folder for what the games of this process write, with their launcher. It goes with the process, a terminated
+    worker's too; that of a process that was killed goes when another one makes its own.
     """
+    import fcntl
+
     import vizdoom
 
     place = Path(tempfile.gettempdir())
-    for old in place.glob(f"{FOLDER}-*-*"):
-        if not _alive(old.name.split("-")[-2]):
+    for old in place.glob(f"{FOLDER}-*"):
+        if _left(old):
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-{process}-", dir=place))
+    lock = (folder / "locking").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / "locking").rename(folder / LOCK)
     engine = Path(vizdoom.__file__).parent / "vizdoom"
     launcher = folder / "game"
     launcher.write_text(LAUNCHER.format(engine=shlex.quote(str(engine))))
     launcher.chmod(0o700)
-    atexit.register(_clean, process, folder)
+    # In multiprocessing's processes `atexit` does not run; in one that was forked off, neither does this.
+    util.Finalize(None, _clean, (process, folder, lock), exitpriority=0)
+    worker, main = multiprocessing.parent_process() is not None, threading.current_thread() is threading.main_thread()
+    if worker and main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     return folder
 
 
-def _clean(process: int, folder: Path) -> None:
-    if process != os.getpid():  # of a process that was forked off
-        return
-    for games in IDLE.values():
-        while games:
-            games.pop().close()
+def _clean(process: int, folder: Path, lock: IO[str]) -> None:
+    """Close the games of this process, which leave shared memory behind otherwise, and remove their folder."""
+    for game in [game for game, owner in GAMES.items() if owner == process]:
+        game.close()
     shutil.rmtree(folder, ignore_errors=True)
+    lock.close()
 
 
-def _alive(process: str) -> bool:
+def _left(folder: Path) -> bool:
+    """Whether the process that made the folder is gone, and its lock with it: numbers of processes mean nothing where
+    containers share a folder.
+    """
+    import fcntl
+
     try:
-        os.kill(int(process), 0)
-    except (ValueError, ProcessLookupError):
-        return False
+        with (folder / LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return True
+        return False
     return True

@@ -43,8 +43,8 @@ OTHER_TASK = "bipedal_walker"  # stands for a task that was not measured
 FLOAT32 = 0.5  # of the default rates of V and M, where bf16 is not used
 PROBED = 2300.0  # held-out frames a second through the probes of V or of M, seen once on two cores; float32 in any case
 DECODED = 1500.0  # held-out frames a second through V's decoder, likewise
-DREAMT = 30_000.0  # steps of a search in dreams a second on one core, likewise
-FORECAST = 30_000.0  # steps of M a second in open-loop forecasts, likewise
+DREAMT = 17_446.0  # steps of a search in dreams of CarRacing a second on one core: README.md, "Speed"
+FORECAST = 30_000.0  # steps of M a second in open-loop forecasts, seen once on two cores
 STAGE_SECONDS = 2.0  # starting processes, checking files
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.config import Config, config_from_json
+from worldmodels.envs import take_cover
 from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, load_artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
@@ -132,14 +133,20 @@ def require_allowed(config: Mapping[str, Any], allow: Collection[str], folder: P
 
 def foreign_code(config: Mapping[str, Any]) -> list[str]:
     """Dotted paths outside of the package that a plain config names: ``_target_`` anywhere, the short form of a part
-    (``vae.loss: mypackage.Huber``), and the module of a Gymnasium id (``mypackage:Mine-v0``).
+    (``vae.loss: mypackage.Huber``), and the module of a Gymnasium id (``mypackage:Mine-v0``); of ViZDoom all but Take
+    Cover with harmless settings.
     """
     short = (_value(config, key) for key in part_keys(Config))
     used = {name: node for name, node in config.items() if name not in ("logger", "callbacks")}  # by training alone
     paths = [*_targets(used), *(path for path in short if isinstance(path, str) and "." in path)]
     foreign = [path for path in dict.fromkeys(paths) if "." in path and not path.startswith(OURS)]
-    module, colon, _ = str(_value(config, "env.id")).partition(":")
-    return [*foreign, module] if colon and not f"{module}.".startswith(OURS) else foreign
+    name = str(_value(config, "env.id"))
+    module, colon, _ = name.partition(":")
+    if colon and not f"{module}.".startswith(OURS) and module != take_cover.WRAPPER:
+        foreign.append(module)
+    if take_cover.foreign(name, _value(config, "env.kwargs") or {}):
+        foreign.append(take_cover.WRAPPER)
+    return foreign
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -21,13 +21,7 @@ from worldmodels.utils.settings import Declared, Part, Setting, argument_types, 
 CHANGES_RESULTS = False  # which class is chosen, with which settings, counts in the keys of artifacts
 TARGET = "_target_"
 # Packages that a finished run may name without permission; of these only classes that fit the part are called.
-OURS = (
-    "worldmodels.",
-    "ale_py.",
-    "vizdoom.gymnasium_wrapper.",
-    "lightning.pytorch.loggers.",
-    "lightning.pytorch.callbacks.",
-)
+OURS = ("worldmodels.", "ale_py.", "lightning.pytorch.loggers.", "lightning.pytorch.callbacks.")
 
 
 def target(part: Part, value: Any, key: str = "") -> str:

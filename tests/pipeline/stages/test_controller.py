@@ -2,7 +2,9 @@
 
 import collections
 import dataclasses
+import itertools
 import logging
+import types
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +241,17 @@ def test_a_search_ends_at_its_target_or_after_its_minutes(config, tmp_path):
     for name, settings, wanted in (("target", {"target": -1e9}, 2), ("minutes", {"max_minutes": 1e-9}, 1)):
         (tmp_path / name).mkdir()
         assert len(search(validated(config, **settings), tmp_path / name, Shuffled())["generations"]) == wanted
+
+
+def test_minutes_are_counted_on_as_if_there_had_been_no_interruption(config, tmp_path, monkeypatch):
+    """Generations of four milliseconds, of which rounded seconds know nothing."""
+    ticks = itertools.count()
+    monkeypatch.setattr(controller, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks) * 0.004))
+    three = dataclasses.replace(config, controller=dataclasses.replace(config.controller, max_minutes=0.011 / 60))
+    two = dataclasses.replace(config, controller=dataclasses.replace(three.controller, generations=2))
+    long = dataclasses.replace(config, controller=dataclasses.replace(three.controller, generations=9))
+    search(two, tmp_path, Shuffled())
+    assert len(search(long, tmp_path, Shuffled())["generations"]) == 3
 
 
 def test_while_z_alone_is_open_m_is_not_asked(config, tmp_path):

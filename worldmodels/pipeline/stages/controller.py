@@ -158,7 +158,7 @@ def run(
             row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
             incumbent.consider(search.mean, _score_of(row), measure)
         seconds = time.perf_counter() - started
-        row |= {"seconds": round(seconds, 2), "fitness": fitness.tolist()}
+        row |= {"seconds": seconds, "fitness": fitness.tolist()}
         spent += seconds
         journal.row("generations", "generation", row)
         validated = "  validation %(validation).1f ± %(validation_std).1f" if "validation" in row else ""
