@@ -161,7 +161,7 @@ def _folder(process: int) -> Path:
     (folder / "locking").rename(folder / LOCK)
     engine = Path(vizdoom.__file__).parent / "vizdoom"
     launcher = folder / "game"
-    launcher.write_text(LAUNCHER.format(engine=shlex.quote(str(engine))))
+    launcher.write_text(LAUNCHER.format(engine=shlex.quote(str(engine))), encoding="utf-8")
     launcher.chmod(0o700)
     # In multiprocessing's processes `atexit` does not run; in one that was forked off, neither does this.
     util.Finalize(None, _clean, (process, folder, lock), exitpriority=0)
