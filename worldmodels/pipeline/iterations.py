@@ -99,8 +99,8 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
     if "sigma" in settings:
         size = task_spec(config.env).outputs * (_size(config, opened) + 1)
         chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(size))
-    limits = {"rollouts": now.rollouts, "max_steps": now.max_steps, "patience": now.patience}
-    return dataclasses.replace(search, search=chosen, phases=phases, after=done, **limits)
+    held = {name: getattr(now, name) for name in ("rollouts", "max_steps", "patience", "where", "temperature")}
+    return dataclasses.replace(search, search=chosen, phases=phases, after=done, **held)
 
 
 def _size(config: Config, inputs: list[str]) -> int:
