@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from worldmodels.config import Config
+from worldmodels.config import Config, plain
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
@@ -21,7 +21,7 @@ from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.artifacts import write_json
-from worldmodels.store.runs import RESULTS
+from worldmodels.store.runs import RESULTS, foreign_code
 from worldmodels.transfer.config import TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
@@ -79,7 +79,8 @@ def next_round(config: Config, previous: Path, number: int) -> Config:
         source_run=run,
     )
     controller = _searched_on(config, (number - 1) * config.controller.generations)
-    return dataclasses.replace(config, collect=collect, transfer=transfer, controller=controller)
+    allow = list(dict.fromkeys([*config.allow, *foreign_code(plain(config))]))  # the round before is of the same code
+    return dataclasses.replace(config, collect=collect, transfer=transfer, controller=controller, allow=allow)
 
 
 def _searched_on(config: Config, done: int) -> ControllerConfig:
