@@ -46,6 +46,12 @@ def test_the_search_goes_on_with_its_phases(compose, tmp_path):
     [
         (["stage=vision"], "needs an agent that collects, which stage=vision does not reach"),
         (["rung=state"], "goes on from the agent, and C reads the true state: expected iterations=1"),
+        (
+            ["transfer=random_memory"],
+            "and transfer=random_memory would hold in the first alone: expected transfer=scratch",
+        ),
+        (["transfer=freeze_encoder"], "and transfer=freeze_encoder would hold in the first alone"),
+        (["transfer.budget=0.5"], "and transfer=scratch would hold in the first alone"),
         (["iterations=0"], "iterations=0 is too small"),
     ],
 )

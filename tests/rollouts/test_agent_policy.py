@@ -100,7 +100,7 @@ def test_m_remembers_the_actions_that_were_taken(compose, run, tmp_path):
 
 
 def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
-    store, summary = collected(compose, tmp_path / "a", run, noise=0.2, mix=run)
+    store, summary = collected(compose, tmp_path / "a", run, "collect.seed=1", noise=0.2, mix=run)
     earlier = RolloutStore(wm.load(run).finished.artifact("collect").path)
     assert len(store) == summary["rollouts"] == 6 and summary["mixed"] == 3
     assert summary["frames"] == store.lengths.sum()
@@ -109,7 +109,7 @@ def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
     (tmp_path / "a" / "000001.h5").unlink()
     (tmp_path / "a" / "mixed-000002.h5").unlink()
-    collected(compose, tmp_path / "a", run, noise=0.2, mix=run)
+    collected(compose, tmp_path / "a", run, "collect.seed=1", noise=0.2, mix=run)
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
 
 
@@ -165,6 +165,11 @@ def test_a_run_of_ones_own_classes_plays_where_they_are_allowed(compose, tmp_pat
 def test_what_cannot_be_is_refused(compose, run, tmp_path):
     with pytest.raises(wm.ConfigError, match=r"has a C of 22 parameters, and this env asks for 11"):
         collected(compose, tmp_path / "d", run, "env.kwargs={continuous: false}", "env.discrete=threshold")
+    with pytest.raises(wm.ConfigError, match=r"has 3 episodes with the seeds of new ones.*set collect.seed"):
+        collected(compose, tmp_path / "e", run, mix=run)
+    assert not list((tmp_path / "e").iterdir())
+    with pytest.raises(wm.ConfigError, match=r"takes the place of new rollouts, which collect.mix=DIR joins"):
+        compose(*SMALL, "collect.recorded=folder", "collect.mix=DIR")
     with pytest.raises(wm.ConfigError, match=r"plays lunar_lander: expected an agent of car_racing"):
         collected(compose, tmp_path / "a", run, "env=car_racing")
     with pytest.raises(wm.ConfigError, match=r"expected a finished one, for example collect.policy.run=DIR"):

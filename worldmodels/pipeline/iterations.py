@@ -22,7 +22,7 @@ from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.artifacts import write_json
 from worldmodels.store.runs import RESULTS, foreign_code
-from worldmodels.transfer.config import TransferConfig
+from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
 
@@ -73,7 +73,7 @@ def next_round(config: Config, previous: Path, number: int) -> Config:
         seed=COLLECT.seed(config) + SEEDS * (number - 1),
     )
     transfer = TransferConfig(
-        name="iterated",
+        name=ITERATED,
         load=["vision", "memory", "controller"],
         freeze=list(iteration.freeze),
         source_run=run,

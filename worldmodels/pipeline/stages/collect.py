@@ -72,6 +72,10 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     done = _finished(folder)
     target_frames = settings.frames or settings.rollouts * (settings.max_steps or 0)
     frames_done = sum(entry.length for entry in done.values())
+    mixed: list[Entry] = []
+    if isinstance(settings, CollectConfig) and settings.mix:
+        seeds = {episode.seed for episode in _missing({}, settings)}
+        mixed = mix(settings.mix, counted(config.env, node), seeds, folder)
     with Progress(node, target_frames, "frames", frames_done) as progress:
         if (size := _size(done, settings)) is None:
             slots = config.executor.slots if sees(settings) else 1
@@ -89,11 +93,6 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
         if int(path.stem) >= size:
             path.unlink()
     entries = [done[number] for number in range(size)]
-    mixed = (
-        mix(settings.mix, counted(config.env, node), folder)
-        if isinstance(settings, CollectConfig) and settings.mix
-        else []
-    )
     write_index(folder, [*entries, *mixed])
     returns = [entry.total_reward for entry in entries]
     summary = {
