@@ -10,6 +10,7 @@ import pytest
 from helpers import ROOT, ended
 
 from worldmodels.api import train
+from worldmodels.cli import remove_empty_run
 from worldmodels.utils.errors import ConfigError
 
 HEAVY = ("torch", "lightning", "numba", "cv2", "h5py", "matplotlib")
@@ -163,3 +164,13 @@ def test_help_is_shown_in_any_encoding(warm):
     )
     assert "collect ? vision ? encode ? memory ? controller ? evaluate" in shown
     assert shown == usual.encode("ascii", "replace").decode()
+
+
+def test_what_was_refused_keeps_the_results_of_earlier_rounds(tmp_path):
+    (tmp_path / "run" / "round1").mkdir(parents=True)
+    (tmp_path / "run" / "round1" / "results.json").write_text("{}")
+    remove_empty_run(tmp_path / "run")
+    assert (tmp_path / "run" / "round1" / "results.json").exists()
+    (tmp_path / "refused").mkdir()
+    remove_empty_run(tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()

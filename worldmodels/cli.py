@@ -122,8 +122,10 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def remove_empty_run(folder: Path) -> None:
-    """Remove the folders that were made for a refused request, up to the working folder."""
-    if not (folder / "results.json").exists():
+    """Remove the folders that were made for a refused request, up to the working folder. What holds results stays: a
+    run's own, or those of its first rounds.
+    """
+    if next(folder.rglob("results.json"), None) is None:
         shutil.rmtree(folder, ignore_errors=True)
         remove_empty_folders(folder)
 

@@ -28,7 +28,7 @@ from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutCo
 from worldmodels.rollouts.iteration import IterationConfig
 from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
 from worldmodels.transfer.budgets import loaded_parts, memory_steps
-from worldmodels.transfer.config import TransferConfig, strategy_label
+from worldmodels.transfer.config import ITERATED, TransferConfig, strategy_label
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.overrides import open_keys
@@ -148,6 +148,11 @@ class Config(Settings):
             self.iterations == 1 or privileged(self.controller) is None,
             f"iterations={self.iterations} goes on from the agent, and {privileged(self.controller)}: expected "
             "iterations=1",
+        )
+        require(
+            self.iterations == 1 or self.transfer.name == ITERATED or self.transfer.from_scratch,
+            f"iterations={self.iterations} goes on from its rounds, and transfer={self.transfer.name} would hold in "
+            "the first alone: expected transfer=scratch, or iterations=1; iteration.freeze freezes later rounds",
         )
         steps = memory_steps(self)
         require(

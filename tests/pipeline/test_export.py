@@ -8,9 +8,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import worldmodels as wm
-from worldmodels.factory import make_vision
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.export import export, unread
 from worldmodels.pipeline.stages import evaluate
 from worldmodels.rollouts.executor import SerialExecutor
@@ -151,6 +152,56 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(exporte
     with pytest.raises(wm.ConfigError, match="holds a run that was not exported: expected a new folder"):
         export(run, run.folder)
     assert (run.folder / "results.json").exists()
+
+
+def test_a_folder_is_not_exported_onto_itself(exported, tmp_path):
+    folder = shutil.copytree(exported[False][0], tmp_path / "agent")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (tmp_path / "link").symlink_to(folder)
+    for to in (folder, tmp_path / "link"):
+        with pytest.raises(wm.ConfigError, match="is the run itself: expected another folder"):
+            export(FinishedRun(folder), to, half=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_an_export_that_fails_leaves_what_was_there(exported, run, tmp_path, monkeypatch):
+    folder = shutil.copytree(exported[False][0], tmp_path / "agent")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("worldmodels.pipeline.export.write_csv", killed)
+        for to in (folder, tmp_path / "new"):
+            with pytest.raises(KeyboardInterrupt):
+                export(run, to, half=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["agent"]
+    export(run, tmp_path / "new")
+    assert (tmp_path / "new" / "results.json").exists()
+
+
+def test_in_half_precision_what_m_counts_is_exact(run, tmp_path, monkeypatch):
+    """Of a buffer, such as the scale of the rewards, every digit counts."""
+
+    def counting(*arguments):
+        network = make_memory(*arguments)
+        name, parameter = next(iter(network.named_parameters()))
+        module = network.get_submodule(name.rpartition(".")[0])
+        value = parameter.detach()
+        delattr(module, name.rpartition(".")[2])
+        module.register_buffer(name.rpartition(".")[2], value)
+        counted.extend(name for name, _ in network.named_buffers())
+        return network
+
+    counted = []
+    monkeypatch.setattr("worldmodels.pipeline.export.make_memory", counting, raising=False)
+    export(run, tmp_path / "half", half=True)
+    (weights,) = (tmp_path / "half").glob("artifacts/memory/*/weights.safetensors")
+    tensors = load_file(weights)
+    assert counted and all(tensors.pop(name).dtype == torch.float32 for name in counted if name in tensors)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
 
 
 def test_files_that_are_missing_damaged_or_foreign_are_named(exported, tmp_path):

@@ -13,7 +13,7 @@ from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 
 PHASES = (
     "controller.phases=[{generation: 1, inputs: [z]}, {generation: 21, inputs: [z, h], rollouts: 3},"
-    " {generation: 31, max_steps: 500}]"
+    " {generation: 31, max_steps: 500, where: dream, temperature: 1.3}]"
 )
 
 
@@ -36,7 +36,7 @@ def test_the_search_goes_on_with_its_phases(compose, tmp_path):
         assert searched.after == done
         for generation in (1, 5, 6, 10, 15):
             whole, now = phase_at(config.controller, done + generation), phase_at(searched, generation)
-            for name in ("inputs", "rollouts", "max_steps", "patience"):
+            for name in ("inputs", "rollouts", "max_steps", "patience", "where", "temperature"):
                 assert getattr(now, name) == getattr(whole, name), (number, generation, name)
     assert next_round(config, tmp_path, 3).controller.search["sigma"] == pytest.approx(0.3 * first_step(2 * 289))
 
@@ -46,6 +46,12 @@ def test_the_search_goes_on_with_its_phases(compose, tmp_path):
     [
         (["stage=vision"], "needs an agent that collects, which stage=vision does not reach"),
         (["rung=state"], "goes on from the agent, and C reads the true state: expected iterations=1"),
+        (
+            ["transfer=random_memory"],
+            "and transfer=random_memory would hold in the first alone: expected transfer=scratch",
+        ),
+        (["transfer=freeze_encoder"], "and transfer=freeze_encoder would hold in the first alone"),
+        (["transfer.budget=0.5"], "and transfer=scratch would hold in the first alone"),
         (["iterations=0"], "iterations=0 is too small"),
     ],
 )

@@ -65,6 +65,15 @@ def test_a_stage_depends_on_what_it_reads(inputs, override, expected):
     assert {stage for stage in STAGES if before[stage] != after[stage]} == expected
 
 
+def test_the_limit_of_the_episodes_that_choose_the_agent_counts(inputs):
+    searched = ("controller.max_steps=50", "controller.validate_every=1")
+    before, after = inputs(*searched, "env.max_steps=300"), inputs(*searched, "env.max_steps=400")
+    assert {stage for stage in STAGES if before[stage] != after[stage]} >= {"controller"}
+    unvalidated = [inputs(searched[0], f"env.max_steps={limit}")["controller"] for limit in (300, 400)]
+    assert unvalidated[0] == unvalidated[1]
+    assert "validation_max_steps" not in inputs(*searched, "env.max_steps=50")["controller"]["controller"]
+
+
 def test_pictures_that_are_the_same_count_as_the_same(inputs):
     """``exact`` draws what ``gymnasium`` draws, sooner."""
     assert inputs("env.renderer=exact") == inputs("env.renderer=gymnasium")

@@ -8,8 +8,9 @@ from safetensors.numpy import save_file
 
 import worldmodels as wm
 from worldmodels.config import plain
-from worldmodels.controller.agent import controller_size
+from worldmodels.controller.agent import agent_parts, controller_size
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.iterations import next_round
 from worldmodels.pipeline.stages import collect
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
@@ -99,7 +100,7 @@ def test_m_remembers_the_actions_that_were_taken(compose, run, tmp_path):
 
 
 def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
-    store, summary = collected(compose, tmp_path / "a", run, noise=0.2, mix=run)
+    store, summary = collected(compose, tmp_path / "a", run, "collect.seed=1", noise=0.2, mix=run)
     earlier = RolloutStore(wm.load(run).finished.artifact("collect").path)
     assert len(store) == summary["rollouts"] == 6 and summary["mixed"] == 3
     assert summary["frames"] == store.lengths.sum()
@@ -108,7 +109,7 @@ def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
     before = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
     (tmp_path / "a" / "000001.h5").unlink()
     (tmp_path / "a" / "mixed-000002.h5").unlink()
-    collected(compose, tmp_path / "a", run, noise=0.2, mix=run)
+    collected(compose, tmp_path / "a", run, "collect.seed=1", noise=0.2, mix=run)
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
 
 
@@ -126,7 +127,49 @@ def test_what_counts_is_the_agent_and_the_rollouts_and_not_their_folder(compose,
     assert str(run) not in json.dumps(inputs(run, run))
 
 
+@pytest.mark.parametrize("override", ["env.squash=[clip,clip]", "trainer.precision=bf16-mixed"])
+def test_what_changes_its_actions_counts(compose, tmp_path, override):
+    config, other = compose(*SMALL), compose(*SMALL, override)
+    runs = [finished_run(config, tmp_path / "run"), finished_run(other, tmp_path / "other")]
+
+    def inputs(run, *overrides):
+        return collect.STAGE.inputs(compose(*SMALL, f"collect.policy={{_target_: agent, run: '{run}'}}", *overrides))
+
+    whole = inputs(runs[0])
+    changed = inputs(runs[1]) if override.startswith("trainer") else inputs(runs[0], override)
+    assert whole["agent"] != changed["agent"] and whole["env"] == changed["env"]
+    assert collect.STAGE.inputs(config) == collect.STAGE.inputs(other)
+
+
+def test_the_code_of_its_networks_counts(compose, run):
+    played = compose(*SMALL, f"collect.policy={{_target_: agent, run: '{run}'}}")
+    networks = agent_parts(compose(*SMALL))
+    assert networks and set(networks) <= set(collect.STAGE.parts(played))
+    assert set(networks).isdisjoint(collect.STAGE.parts(compose(*SMALL)))
+
+
+def test_a_run_of_ones_own_classes_plays_where_they_are_allowed(compose, tmp_path, monkeypatch):
+    (tmp_path / "my_vision.py").write_text("from worldmodels.vision.network import ConvVAE as MyVAE\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = "vae.network={_target_: my_vision.MyVAE, latent_size: 4}"
+    small = [override for override in SMALL if not override.startswith("vae")]
+    run = finished_run(compose(*small, own), tmp_path / "run")
+    with pytest.raises(wm.ConfigError, match=r"add allow=\[my_vision\]"):
+        collected(compose, tmp_path / "a", run)
+    store, _ = collected(compose, tmp_path / "a", run, "allow=[my_vision]")
+    assert len(store) == 3
+    second = next_round(compose(*small, own, "iterations=2"), run, 2)
+    assert "my_vision.MyVAE" in collect.STAGE.parts(second)
+
+
 def test_what_cannot_be_is_refused(compose, run, tmp_path):
+    with pytest.raises(wm.ConfigError, match=r"has a C of 22 parameters, and this env asks for 11"):
+        collected(compose, tmp_path / "d", run, "env.kwargs={continuous: false}", "env.discrete=threshold")
+    with pytest.raises(wm.ConfigError, match=r"has 3 episodes with the seeds of new ones.*set collect.seed"):
+        collected(compose, tmp_path / "e", run, mix=run)
+    assert not list((tmp_path / "e").iterdir())
+    with pytest.raises(wm.ConfigError, match=r"takes the place of new rollouts, which collect.mix=DIR joins"):
+        compose(*SMALL, "collect.recorded=folder", "collect.mix=DIR")
     with pytest.raises(wm.ConfigError, match=r"plays lunar_lander: expected an agent of car_racing"):
         collected(compose, tmp_path / "a", run, "env=car_racing")
     with pytest.raises(wm.ConfigError, match=r"expected a finished one, for example collect.policy.run=DIR"):

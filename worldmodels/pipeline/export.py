@@ -4,6 +4,7 @@
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from omegaconf import OmegaConf
 
 from worldmodels.config import Config, PathsConfig, plain
 from worldmodels.controller.agent import agent_models
-from worldmodels.factory import make_vision
+from worldmodels.envs import task_spec
+from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import evaluate
 from worldmodels.pipeline.stages.controller import SCALING
 from worldmodels.reports.tidy import write_csv
@@ -34,30 +36,59 @@ UNEXPORTED = ("fitness",)  # columns of a generation: every individual's return
 
 def export(run: FinishedRun, folder: Path, half: bool = False, decoder: bool = False) -> int:
     """Write the agent of ``run`` into ``folder``, in the place of one that was exported there before. Returns the bytes
-    written. ``half``: the weights of V and M are stored as float16; they are float32 again when they are loaded.
-    ``decoder``: V's decoder too, for films and dreams.
+    written. ``half``: the weights of V and M are stored as float16; they are float32 again when they are loaded, and
+    the results are still those of the run, whose weights were not rounded. ``decoder``: V's decoder too, for films and
+    dreams.
 
     The folder holds ``results.json``, ``config.yaml`` for people, ``generations.csv``, and under ``artifacts/`` V, M
-    if C reads its state, and C. Raises `ConfigError` where the folder is a run of another kind.
+    if C reads its state, and C. All is written beside it first, so that an export that fails leaves what was there.
+    Raises `ConfigError` where the folder is a run of another kind, or ``run`` itself.
     """
     _require_free(folder)
+    require(folder.resolve() != run.folder.resolve(), f"to={folder} is the run itself: expected another folder")
+    whole = Path(os.path.abspath(folder))
+    partial = whole.with_name(f".{whole.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an earlier try that was killed
+    partial.mkdir(parents=True)
+    try:
+        _write(run, partial, half, decoder)
+        size = sum(path.stat().st_size for path in _files(partial))
+        _put(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return size
+
+
+def _put(partial: Path, folder: Path) -> None:
+    """Move a whole export to its place. Where there is a folder, the results come first: they say that it is one."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    for name in (RESULTS, CONFIG, GENERATIONS):
+        (partial / name).replace(folder / name)
+    shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
+    (partial / ARTIFACTS).rename(folder / ARTIFACTS)
+
+
+def _write(run: FinishedRun, folder: Path, half: bool, decoder: bool) -> None:
     config, controller = run.config, run.controller
     models = {role: run.parent(controller, role) for role in agent_models(config)}
-    left_out, exact = [], set()
+    left_out, exact = [], {}
     if "vision" in models:
         network = make_vision(config, models["vision"].weights)
         left_out = [] if decoder else unread(network)
-        exact = {name for name, _ in network.named_buffers()}
+        exact["vision"] = {name for name, _ in network.named_buffers()}
+    if "memory" in models:
+        size = task_spec(config.env).action_size
+        exact["memory"] = {name for name, _ in make_memory(config, size, models["memory"].weights).named_buffers()}
 
-    shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
-    (folder / RESULTS).unlink(missing_ok=True)
     contents = {}
     for role, artifact in models.items():
         tensors = safetensors.torch.load_file(artifact.weights)
         missing = left_out if role == "vision" else []
         kept = {name: value for name, value in tensors.items() if name not in missing}
         target = _folder_of(folder, artifact)
-        save_tensors(_halved(kept, exact) if half else kept, target / WEIGHTS, missing)
+        save_tensors(_halved(kept, exact[role]) if half else kept, target / WEIGHTS, missing)
         contents[role] = _write_manifest(target, artifact, {})
     target = _folder_of(folder, controller)
     for path in (controller.weights, controller.path / SCALING):
@@ -73,7 +104,6 @@ def export(run: FinishedRun, folder: Path, half: bool = False, decoder: bool = F
     write_csv(folder / GENERATIONS, results["controller"]["generations"])
     (folder / CONFIG).write_text(OmegaConf.to_yaml(results["config"]), encoding="utf-8")
     write_json(folder / RESULTS, results)
-    return sum(path.stat().st_size for path in _files(folder))
 
 
 def unread(network: Vision) -> list[str]:

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from worldmodels.config import Config
+from worldmodels.config import Config, plain
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
@@ -21,8 +21,8 @@ from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.artifacts import write_json
-from worldmodels.store.runs import RESULTS
-from worldmodels.transfer.config import TransferConfig
+from worldmodels.store.runs import RESULTS, foreign_code
+from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
 
@@ -73,13 +73,14 @@ def next_round(config: Config, previous: Path, number: int) -> Config:
         seed=COLLECT.seed(config) + SEEDS * (number - 1),
     )
     transfer = TransferConfig(
-        name="iterated",
+        name=ITERATED,
         load=["vision", "memory", "controller"],
         freeze=list(iteration.freeze),
         source_run=run,
     )
     controller = _searched_on(config, (number - 1) * config.controller.generations)
-    return dataclasses.replace(config, collect=collect, transfer=transfer, controller=controller)
+    allow = list(dict.fromkeys([*config.allow, *foreign_code(plain(config))]))  # the round before is of the same code
+    return dataclasses.replace(config, collect=collect, transfer=transfer, controller=controller, allow=allow)
 
 
 def _searched_on(config: Config, done: int) -> ControllerConfig:
@@ -99,8 +100,8 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
     if "sigma" in settings:
         size = task_spec(config.env).outputs * (_size(config, opened) + 1)
         chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(size))
-    limits = {"rollouts": now.rollouts, "max_steps": now.max_steps, "patience": now.patience}
-    return dataclasses.replace(search, search=chosen, phases=phases, after=done, **limits)
+    held = {name: getattr(now, name) for name in ("rollouts", "max_steps", "patience", "where", "temperature")}
+    return dataclasses.replace(search, search=chosen, phases=phases, after=done, **held)
 
 
 def _size(config: Config, inputs: list[str]) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
+from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
@@ -107,6 +108,13 @@ class CollectConfig(RolloutsConfig):
         str | None,
         Setting("Key of the pictures where a recording's observations are a Dict.", counts="unless default"),
     ] = None
+
+    def check(self) -> None:
+        require(
+            self.recorded is None or self.mix is None,
+            f"collect.recorded={self.recorded} takes the place of new rollouts, which collect.mix={self.mix} joins: "
+            "expected one of them",
+        )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ def content_of(run: str) -> str:
     return FinishedRun(Path(run)).manifest("collect")["content"]
 
 
-def mix(run: str, env: dict[str, Any], folder: Path) -> list[Entry]:
+def mix(run: str, env: dict[str, Any], seeds: Collection[int], folder: Path) -> list[Entry]:
     """Put all rollouts of a finished run's data set into ``folder``, linked where that can be. ``env``: the settings of
-    the task that count. Returns their entries. Raises `ConfigError` where they are of another task.
+    the task that count; ``seeds``: those of the new episodes. Returns their entries. Raises `ConfigError` where they
+    are of another task, or begin as new ones do.
     """
     artifact = FinishedRun(Path(run)).artifact("collect")
     theirs = artifact.manifest["inputs"].get("env")
@@ -29,8 +31,15 @@ def mix(run: str, env: dict[str, Any], folder: Path) -> list[Entry]:
         f"collect.mix={run} has rollouts of another task or other settings of it ({theirs}): expected those of this "
         f"run ({env})",
     )
+    stored = RolloutStore(artifact.path).entries
+    same = len({entry.seed for entry in stored}.intersection(seeds))
+    require(
+        same == 0,
+        f"collect.mix={run} has {same} episodes with the seeds of new ones, which begin alike: expected other seeds; "
+        "set collect.seed to another number than that run's",
+    )
     entries = []
-    for number, entry in enumerate(RolloutStore(artifact.path).entries):
+    for number, entry in enumerate(stored):
         source, target = artifact.path / entry.file, folder / f"{MIXED}{number:06d}.h5"
         if not target.exists():
             _link(source, target)

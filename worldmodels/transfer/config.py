@@ -12,6 +12,7 @@ from worldmodels.vision.config import FRAMES
 CHANGES_RESULTS = False  # `TransferConfig.choices` counts in the keys of artifacts
 
 NETWORKS = ("vision", "memory")
+ITERATED = "iterated"  # the name of what later rounds of the iterative procedure do
 INPUT_LAYERS = ("reinit", "keep_latent", "adapter")
 
 
@@ -128,6 +129,11 @@ class TransferConfig(Settings):
         for position, path in enumerate(self.unfreeze):
             others = [*self.freeze, *self.unfreeze[:position]]
             _require_disjoint("unfreeze", [path], others, "is frozen already: expected modules apart from each other")
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether V, M and C begin at random, and all of them trains on all of the budget."""
+        return not self.load and not any(self.choices(part) for part in NETWORKS)
 
     def choices(self, part: str) -> dict[str, Any]:
         """What the training of V or M depends on of this; nothing where ``part`` is trained as from scratch.

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from worldmodels.envs import make_env, task_class, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.pipeline.stage import Stage, Work
-from worldmodels.rollouts.config import POLICY, CollectConfig, RolloutsConfig
+from worldmodels.rollouts.config import POLICIES, POLICY, CollectConfig, RolloutsConfig
 from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results
 from worldmodels.rollouts.mixing import mix
@@ -30,6 +30,7 @@ from worldmodels.utils.settings import counted
 
 log = logging.getLogger(__name__)
 COVERED = 500  # rollouts
+AGENT = "worldmodels.rollouts.policies.agent"  # imported by its name: its code counts for agents' rollouts alone
 RECORDED = "worldmodels.rollouts.recorded"  # imported by its name: its code counts for recorded rollouts alone
 
 
@@ -55,7 +56,7 @@ class CollectRollouts:
         def stream(number: int) -> np.random.Generator:
             return generator(seed, self.node, number, 0)
 
-        players = make_players(settings, spec, self.slots, stream)
+        players = make_players(settings, spec, self.slots, stream, config.allow)
         for episode, played in play(feed, env, players, self.slots, record=True):
             assert played.rollout is not None
             rollout = played.rollout
@@ -71,6 +72,10 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     done = _finished(folder)
     target_frames = settings.frames or settings.rollouts * (settings.max_steps or 0)
     frames_done = sum(entry.length for entry in done.values())
+    mixed: list[Entry] = []
+    if isinstance(settings, CollectConfig) and settings.mix:
+        seeds = {episode.seed for episode in _missing({}, settings)}
+        mixed = mix(settings.mix, counted(config.env, node), seeds, folder)
     with Progress(node, target_frames, "frames", frames_done) as progress:
         if (size := _size(done, settings)) is None:
             slots = config.executor.slots if sees(settings) else 1
@@ -88,11 +93,6 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
         if int(path.stem) >= size:
             path.unlink()
     entries = [done[number] for number in range(size)]
-    mixed = (
-        mix(settings.mix, counted(config.env, node), folder)
-        if isinstance(settings, CollectConfig) and settings.mix
-        else []
-    )
     write_index(folder, [*entries, *mixed])
     returns = [entry.total_reward for entry in entries]
     summary = {
@@ -170,7 +170,24 @@ def _inputs(config: Config, node: str) -> dict[str, Any]:
     settings = counted(_node(config, node))
     if not task_class(config.env).scatters:
         settings.pop("scatter", None)
-    return {"env": counted(config.env, node), node: settings}
+    inputs = {"env": counted(config.env, node), node: settings}
+    if _agent_plays(config, node):
+        of_agents = {
+            name: value for name, value in counted(config.env, "controller").items() if name not in inputs["env"]
+        }
+        inputs["agent"] = importlib.import_module(AGENT).agent_counts(_policy(config, node), of_agents, config.allow)
+    return inputs
+
+
+def _policy(config: Config, node: str) -> Mapping[str, Any]:
+    """The chosen policy and its settings."""
+    policy = getattr(config, node).policy
+    return policy if isinstance(policy, Mapping) else {parts.TARGET: policy}
+
+
+def _agent_plays(config: Config, node: str) -> bool:
+    """Whether the rollouts are those of a finished run's agent."""
+    return not _recorded(config, node) and parts.target(POLICY, _policy(config, node)) == POLICIES["agent"]
 
 
 def _recorded(config: Config, node: str) -> bool:
@@ -191,7 +208,10 @@ def _stage(node: str) -> Stage:
     def code_parts(config: Config) -> list[str]:
         if _recorded(config, node):
             return [f"{RECORDED}.write"]
-        return [*task_parts(config.env), parts.target(POLICY, policy(config))]
+        chosen = [*task_parts(config.env), parts.target(POLICY, policy(config))]
+        if _agent_plays(config, node):
+            chosen += importlib.import_module(AGENT).networks(_policy(config, node), config.allow)
+        return chosen
 
     def libraries(config: Config) -> list[str]:
         return ["numpy", "opencv-python-headless"] if _recorded(config, node) else rollout_libraries(config.env)

@@ -350,9 +350,17 @@ def _inputs(config: Config) -> dict[str, Any]:
             **({"phases": table} if _changes(search, table) else {}),
             "max_steps": search.max_steps or config.env.max_steps,
             **patience,
+            **_validated(config),
         },
         **agent_inputs(config),
     }
+
+
+def _validated(config: Config) -> dict[str, int]:
+    """The limit of the episodes that choose the agent, where it is not that of the search."""
+    search, limit = config.controller, config.env.max_steps
+    cut = search.max_steps is not None and search.max_steps != limit
+    return {"validation_max_steps": limit} if search.validate_every is not None and cut else {}
 
 
 def _changes(search: ControllerConfig, table: list[dict[str, Any]]) -> bool:

@@ -1,7 +1,7 @@
 """The agent of a finished run as a collection policy: data of one's own (Ha & Schmidhuber 2018, section 5)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -9,27 +9,57 @@ import numpy as np
 from omegaconf import MISSING
 from safetensors.numpy import load_file
 
-from worldmodels.controller.agent import Agent, agent_models, knows
+from worldmodels.controller.agent import (
+    Agent,
+    agent_models,
+    agent_parts,
+    controller_size,
+    knows,
+)
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import TaskSpec
 from worldmodels.store.runs import FinishedRun
+from worldmodels.training.hardware import rollout_precision
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Setting
 
 
 def content_of(run: str, _: Any = None) -> list[str]:
     """What the agent of a run counts as: the contents of C, and of the V and M that it was searched with."""
-    require(run != MISSING, "policy agent has no run: expected a finished one, for example collect.policy.run=DIR")
+    _require_run(run)
     manifest = FinishedRun(Path(run)).manifest("controller")
     parents = manifest["parents"]
     return [manifest["content"], *(parents[role]["content"] for role in ("vision", "memory") if role in parents)]
+
+
+def agent_counts(policy: Mapping[str, Any], env: Mapping[str, Any], allow: Collection[str]) -> dict[str, Any]:
+    """What the actions of a run's agent depend on besides what it is; ``env``: this task's settings that an agent has
+    beside other policies.
+    """
+    return {**env, "precision": rollout_precision(_run_of(policy, allow).config.trainer)}
+
+
+def networks(policy: Mapping[str, Any], allow: Collection[str]) -> list[str]:
+    """Dotted paths of the classes of V and M that play."""
+    return agent_parts(_run_of(policy, allow).config)
+
+
+def _run_of(policy: Mapping[str, Any], allow: Collection[str]) -> FinishedRun:
+    run = policy.get("run", MISSING)
+    _require_run(run)
+    return FinishedRun(Path(run), allow)
+
+
+def _require_run(run: str) -> None:
+    require(run != MISSING, "policy agent has no run: expected a finished one, for example collect.policy.run=DIR")
 
 
 class AgentPlayers:
     """Players for all slots at once. Noise is added to the agent's actions, and the nearest action of the task is
     taken: of a choice among n, noise on its one-hot vector.
 
-    ``stream`` gives the random numbers of an episode, from what its player is.
+    ``stream`` gives the random numbers of an episode, from what its player is; ``allow``: modules outside the package
+    whose classes the run may name.
     """
 
     sees = True
@@ -40,6 +70,7 @@ class AgentPlayers:
         spec: TaskSpec,
         slots: int,
         stream: Callable[[Any], np.random.Generator],
+        allow: Collection[str],
         run: Annotated[str, Setting("Folder of a finished run, whose agent plays.", counts_as=content_of)],
         noise: Annotated[
             float,
@@ -50,7 +81,7 @@ class AgentPlayers:
             Setting("Correlation of the noise with that of the step before.", at_least=0, below=1),
         ] = 0.8,
     ) -> None:
-        finished = FinishedRun(Path(run))
+        finished = FinishedRun(Path(run), allow)
         config, controller = finished.config, finished.controller
         require(
             not knows(config), f"policy.run={run} has a C that reads the true state: expected an agent that sees pixels"
@@ -58,8 +89,13 @@ class AgentPlayers:
         weights = {role: finished.parent(controller, role).weights for role in agent_models(config)}
         self._parameters = agent_parameters(load_file(controller.weights))
         require(
-            len(self._parameters) % spec.outputs == 0 and config.env.name == spec.name,
-            f"policy.run={run} plays {config.env.name}: expected an agent of {spec.name}",
+            config.env.name == spec.name, f"policy.run={run} plays {config.env.name}: expected an agent of {spec.name}"
+        )
+        size = controller_size(config, spec.outputs)
+        require(
+            len(self._parameters) == size,
+            f"policy.run={run} has a C of {len(self._parameters)} parameters, and this env asks for {size}: expected "
+            "an agent with as many outputs; set env.discrete and env.kwargs as its run did",
         )
         self._agent = Agent(config, spec, weights["vision"], weights.get("memory"), slots)
         self._actions, self._stream = spec.actions, stream

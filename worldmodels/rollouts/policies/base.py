@@ -1,6 +1,6 @@
 """What a random policy is, and how the rollout engine plays with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,15 +36,19 @@ class RandomPlayers:
 
 
 def make_players(
-    config: RolloutsConfig, spec: TaskSpec, slots: int, stream: Callable[[Any], np.random.Generator]
+    config: RolloutsConfig,
+    spec: TaskSpec,
+    slots: int,
+    stream: Callable[[Any], np.random.Generator],
+    allow: Collection[str] = (),
 ) -> Players:
     """The policy that ``collect.policy`` names, in so many slots. ``stream``: the random numbers of an episode, from
     what its player is. A class that ``sees`` plays in all slots itself (`worldmodels.rollouts.engine.Players`), and is
-    given ``spec``, ``slots`` and ``stream``.
+    given ``spec``, ``slots``, ``stream`` and ``allow``, the modules whose classes a finished run may name.
     """
     key = f"{config.node}.policy"
     if sees(config):
-        return parts.make(POLICY, config.policy, key, spec=spec, slots=slots, stream=stream)
+        return parts.make(POLICY, config.policy, key, spec=spec, slots=slots, stream=stream, allow=allow)
     return RandomPlayers(slots, lambda player: random_policy(config, spec, stream(player)))
 
 
