@@ -8,6 +8,7 @@ from omegaconf import MISSING, DictConfig
 from worldmodels.cli import command
 from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.checks import require
 
 
 @dataclass
@@ -24,6 +25,7 @@ class ExportCommand:
 def export(composed: DictConfig) -> None:
     """Write the folder ``to``. Nothing of the run is changed."""
     request = to_config(composed)
+    require(request.to != "", "to is empty: expected a folder to write, for example to=my_agent")
     run = FinishedRun(Path(request.run), request.allow)
 
     # What takes long to import waits until the request has been checked.

@@ -149,7 +149,7 @@ def test_an_export_takes_the_place_of_an_earlier_one_and_of_nothing_else(exporte
     assert json.loads((folder / "results.json").read_text())["exported"]["half"]
     assert (folder / "README.md").read_text() == "mine"
     assert len(list(folder.glob("artifacts/*/*"))) == 3
-    with pytest.raises(wm.ConfigError, match="holds a run that was not exported: expected a new folder"):
+    with pytest.raises(wm.ConfigError, match="holds what is no export: expected a new folder"):
         export(run, run.folder)
     assert (run.folder / "results.json").exists()
 
@@ -162,6 +162,18 @@ def test_a_folder_is_not_exported_onto_itself(exported, tmp_path):
         with pytest.raises(wm.ConfigError, match="is the run itself: expected another folder"):
             export(FinishedRun(folder), to, half=True)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_what_can_be_no_folder_of_an_export_is_refused(exported, run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("mine")
+    for to, reason in (("file", "is a file"), ("mine", "holds what is no export"), ("file/below", "cannot be written")):
+        with pytest.raises(wm.ConfigError, match=f"{to} {reason}"):
+            export(run, tmp_path / to)
+    with pytest.raises(wm.ConfigError, match=r"decoder=true: .* was exported without V's decoder"):
+        export(FinishedRun(exported[False][0]), tmp_path / "new", decoder=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]
 
 
 def test_an_export_that_fails_leaves_what_was_there(exported, run, tmp_path, monkeypatch):

@@ -170,7 +170,7 @@ def test_a_senseless_flag_is_a_line(compose: Callable[..., Config], override: st
         ("trainer.profiler=simple", set()),
         ("trainer.detect_anomaly=true", set()),
         ("trainer.deterministic=true", set()),
-        ("trainer.devices=2", set()),
+        ("trainer.devices=2", {"vision", "memory"}),
         ("trainer.num_workers=2", set()),
         ("trainer.checkpoint_every_minutes=1", set()),
         ("trainer.log_every_n_steps=1", set()),

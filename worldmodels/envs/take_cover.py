@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
 from multiprocessing import util
 from pathlib import Path
 from typing import IO, Any
@@ -30,8 +29,6 @@ FIREBALL, IMP = "DoomImpBall", "DoomImp"
 FOLDER = "worldmodels-doom"
 LOCK = "in-use"  # held by the process whose folder it is
 GAMES: WeakKeyDictionary[Any, int] = WeakKeyDictionary()  # every game, and the process that made it
-WRAPPER, TASK = "vizdoom.gymnasium_wrapper", "VizdoomTakeCover-v1"
-HARMLESS = ("episode_timeout", "episode_start_time", "doom_skill", "living_reward", "death_penalty")
 IDLE: dict[str, list[Any]] = defaultdict(list)  # games that nobody plays, by what they were made with
 LAUNCHER = """#!/bin/sh
 # The game writes where it starts, and would outlive a process that was killed.
@@ -39,17 +36,6 @@ cd "$(dirname "$0")" || exit 1
 if command -v setpriv > /dev/null; then exec setpriv --pdeathsig KILL {engine} "$@"; fi
 exec {engine} "$@"
 """
-
-
-def foreign(name: str, kwargs: Any) -> bool:
-    """Whether an ``env.id`` is a task of ViZDoom whose ``kwargs`` could do more than play Take Cover: others of its
-    settings name files and programs, as ``vizdoom_path`` does.
-    """
-    module, _, task = name.partition(":") if ":" in name else ("", "", name)
-    if not (f"{module}.".startswith("vizdoom.") or task.startswith("Vizdoom")):
-        return False
-    known = module == WRAPPER and task == TASK and isinstance(kwargs, Mapping) and set(kwargs) <= set(HARMLESS)
-    return not known or not all(isinstance(value, int | float) for value in kwargs.values())
 
 
 class TakeCover(Task):

@@ -26,6 +26,8 @@ from worldmodels.store.fingerprint import changes
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.transfer.weights import save_tensors
 from worldmodels.utils.checks import require
+from worldmodels.utils.disk import no_folder
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.interface import Vision
 
 CHANGES_RESULTS = False
@@ -45,11 +47,18 @@ def export(run: FinishedRun, folder: Path, half: bool = False, decoder: bool = F
     Raises `ConfigError` where the folder is a run of another kind, or ``run`` itself.
     """
     _require_free(folder)
+    require(
+        not (decoder and run.exported and run.exported["left_out"]),
+        f"decoder=true: {run.folder} was exported without V's decoder: expected the run that it comes from",
+    )
     require(folder.resolve() != run.folder.resolve(), f"to={folder} is the run itself: expected another folder")
     whole = Path(os.path.abspath(folder))
     partial = whole.with_name(f".{whole.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of an earlier try that was killed
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(no_folder(f"to={folder}", error)) from error
     try:
         _write(run, partial, half, decoder)
         size = sum(path.stat().st_size for path in _files(partial))
@@ -127,13 +136,15 @@ def warn_of_other_code(run: FinishedRun) -> None:
 
 
 def _require_free(folder: Path) -> None:
-    if not (folder / RESULTS).exists() and not (folder / ARTIFACTS).exists():
+    """A new folder, an empty one, or one of an earlier export."""
+    require(folder.is_dir() or not folder.exists(), f"to={folder} is a file: expected a folder")
+    if not folder.exists() or not any(folder.iterdir()):
         return
     try:
         free = "exported" in json.loads((folder / RESULTS).read_text(encoding="utf-8"))
     except (OSError, ValueError, TypeError):
         free = False
-    require(free, f"to={folder} holds a run that was not exported: expected a new folder, or one of an earlier export")
+    require(free, f"to={folder} holds what is no export: expected a new folder, or one of an earlier export")
 
 
 def _halved(tensors: Mapping[str, torch.Tensor], exact: Iterable[str]) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.config import Config, config_from_json
-from worldmodels.envs import take_cover
+from worldmodels.envs import vizdoom_settings
 from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, load_artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
@@ -142,10 +142,10 @@ def foreign_code(config: Mapping[str, Any]) -> list[str]:
     foreign = [path for path in dict.fromkeys(paths) if "." in path and not path.startswith(OURS)]
     name = str(_value(config, "env.id"))
     module, colon, _ = name.partition(":")
-    if colon and not f"{module}.".startswith(OURS) and module != take_cover.WRAPPER:
+    if colon and not f"{module}.".startswith(OURS) and module != vizdoom_settings.WRAPPER:
         foreign.append(module)
-    if take_cover.foreign(name, _value(config, "env.kwargs") or {}):
-        foreign.append(take_cover.WRAPPER)
+    if vizdoom_settings.foreign(name, _value(config, "env.kwargs") or {}):
+        foreign.append(vizdoom_settings.WRAPPER)
     return foreign
 
 

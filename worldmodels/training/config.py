@@ -78,7 +78,7 @@ class TrainerConfig(Settings):
         ),
     ] = False
     devices: Annotated[
-        Any, Setting("Lightning's: a number of devices, or a list of their numbers.", counts="never")
+        Any, Setting("Lightning's: a number of devices, or a list of their numbers.", counts="unless default")
     ] = 1
     strategy: Annotated[
         str,
