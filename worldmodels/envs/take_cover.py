@@ -142,7 +142,7 @@ def _folder(process: int) -> Path:
         if _left(old):
             shutil.rmtree(old, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}-{process}-", dir=place))
-    lock = (folder / "locking").open("w")
+    lock = (folder / "locking").open("wb")
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / "locking").rename(folder / LOCK)
     engine = Path(vizdoom.__file__).parent / "vizdoom"
@@ -157,7 +157,7 @@ def _folder(process: int) -> Path:
     return folder
 
 
-def _clean(process: int, folder: Path, lock: IO[str]) -> None:
+def _clean(process: int, folder: Path, lock: IO[bytes]) -> None:
     """Close the games of this process, which leave shared memory behind otherwise, and remove their folder."""
     for game in [game for game, owner in GAMES.items() if owner == process]:
         game.close()
@@ -172,7 +172,7 @@ def _left(folder: Path) -> bool:
     import fcntl
 
     try:
-        with (folder / LOCK).open("r+") as lock:
+        with (folder / LOCK).open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
