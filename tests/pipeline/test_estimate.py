@@ -85,5 +85,5 @@ def test_measured_rates_of_a_task_of_ones_own_are_used(compose):
 def test_the_time_is_told_in_a_line():
     line = describe_time("car_racing", {"collect": 40.0, "vision": 200.0, "memory": 36_000.0}, 2)
     assert line == (
-        "expected time of car_racing: 10 h on 2 cores, nothing cached (collect 40 s, vision 3 min, memory 10 h)"
+        "expected time of car_racing: 10 h on 2 cores if nothing is cached (collect 40 s, vision 3 min, memory 10 h)"
     )

@@ -111,6 +111,7 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
 
 
 def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
-    """For example: ``expected time of car_racing: 4 min on 2 cores, nothing cached (collect 40 s, vision 90 s)``."""
+    """For example: ``expected time of car_racing: 4 min on 2 cores if nothing is cached (collect 40 s, …)``."""
     parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
-    return f"expected time of {name}: {duration(sum(seconds.values()))} on {workers} cores, nothing cached ({parts})"
+    total = duration(sum(seconds.values()))
+    return f"expected time of {name}: {total} on {workers} cores if nothing is cached ({parts})"
