@@ -77,6 +77,7 @@ def _shares(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray
 CASES = (
     Case("mean", "normal", _mean(lambda rng, size: rng.normal(size=size)), 0.0),
     Case("mean", "uniform", _mean(lambda rng, size: rng.random(size)), 0.5),
+    Case("mean", "gamma", _mean(lambda rng, size: rng.gamma(4.0, size=size)), 4.0),  # skewness 1
     Case("mean", "exponential", _mean(lambda rng, size: rng.exponential(size=size)), 1.0),
     Case("mean", "lognormal", _mean(lambda rng, size: rng.lognormal(size=size)), float(np.exp(0.5))),
     Case("mean", "returns", _mean(returns), 0.15 * 250 + 0.85 * 850),

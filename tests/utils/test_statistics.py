@@ -40,8 +40,9 @@ def study() -> Any:
     return module
 
 
-COVERAGE = {  # in %, measured; what a name promises holds for normal values, and for skewed ones only if there are many
+COVERAGE = {  # in %, measured; what a name promises holds up to a skewness of 1, and beyond only if there are many values
     ("mean", "normal"): (95, 95, 95, 95, 95),
+    ("mean", "gamma"): (94.4, 93.7, 93.2, 94.4, 94.9),
     ("mean", "exponential"): (91, 89, 88, 94, 95),
     ("mean", "lognormal"): (89, 84, 82, 90, 92),
     ("ratio", "normal"): (95, 96, 95, 93.5, 94.5),
@@ -52,9 +53,9 @@ COVERAGE = {  # in %, measured; what a name promises holds for normal values, an
 @pytest.mark.parametrize("case", COVERAGE)
 def test_intervals_hold_the_truth_as_often_as_told(study: Any, case: tuple[str, str]) -> None:
     (chosen,) = [each for each in study.CASES if (each.kind, each.distribution) == case]
-    found = [100 * study.coverage(chosen, n, draws=10_000)["coverage"] for n in (2, 3, 5, 10, 30)]
+    found = [100 * study.coverage(chosen, n, draws=20_000)["coverage"] for n in (2, 3, 5, 10, 30)]
     assert found == pytest.approx(COVERAGE[case], abs=1.2)
-    if case[1] == "normal":
+    if case[1] in ("normal", "gamma"):
         assert found == pytest.approx([95] * 5, abs=2)
 
 
