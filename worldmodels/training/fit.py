@@ -5,6 +5,7 @@ frozen weights did not change.
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,6 @@ from worldmodels.utils import interrupts
 from worldmodels.utils.errors import ConfigError, TrainingDiverged
 
 log = logging.getLogger(__name__)
-FLAGS = ("limit_train_batches", "limit_val_batches", "accumulate_grad_batches", "log_every_n_steps", "detect_anomaly")
-FLAGS += ("deterministic", "benchmark", "enable_model_summary", "devices")  # Lightning's, handed on as they are
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
@@ -48,30 +47,39 @@ def make_trainer(
 
     The processes of several devices are Lightning's own, on this machine: a scheduler's variables are not looked at.
     """
-    flags: dict[str, Any] = {name: getattr(config, name) for name in FLAGS}
+    flags = _flags_of(config)
     if config.fast_dev_run:
         batches = int(config.fast_dev_run)
         flags |= {"limit_train_batches": batches, "limit_val_batches": batches}
     if config.max_time is not None:
         flags["max_time"] = config.max_time if config.max_time.count(":") == 3 else f"00:{config.max_time}"
-    clip = {"gradient_clip_val": config.gradient_clip_val, "gradient_clip_algorithm": config.gradient_clip_algorithm}
     if gradient_clip is not None:
-        clip = {"gradient_clip_val": gradient_clip, "gradient_clip_algorithm": "value"}
+        flags |= {"gradient_clip_val": gradient_clip, "gradient_clip_algorithm": "value"}
     quiet = {"logger": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
+    resolved = {
+        "strategy": "ddp_spawn" if config.strategy == "auto" and not config.one_device else config.strategy,
+        "precision": resolve_precision(config),
+        "fast_dev_run": False,  # done by limits and epochs, so that a result is stored
+        "max_steps": -1,  # done by `StopAfter`
+        "overfit_batches": 0.0,  # done by the data
+        "profiler": None,
+    }
     if config.max_steps > 0:
         callbacks = [StopAfter(config.max_steps), *callbacks]
     try:
         return lightning.Trainer(
-            accelerator=config.accelerator,
-            strategy="ddp_spawn" if config.strategy == "auto" and not config.one_device else config.strategy,
             use_distributed_sampler=False,
-            precision=resolve_precision(config),  # type: ignore[arg-type]
             callbacks=callbacks,
             plugins=[LightningEnvironment(), WholeFiles()],
-            **(quiet | flags | clip | options),
+            **(quiet | flags | resolved | options),
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"Lightning refuses the trainer's flags: {error}") from error
+
+
+def _flags_of(config: TrainerConfig) -> dict[str, Any]:
+    """Those of the settings that are Lightning's own flags, under its names."""
+    return {name: getattr(config, name) for name in signature(lightning.Trainer).parameters if hasattr(config, name)}
 
 
 def make_callbacks(chosen: Mapping[str, Any], stage: str) -> list[lightning.Callback]:
