@@ -12,7 +12,7 @@ import pytest
 from helpers import Commands, Finished
 from synthetic import t_limits
 
-SMALL = ("vae.epochs=2", "heldout.rollouts=12")
+SMALL = ("vae.epochs=2", "heldout.rollouts=12", "heldout.max_steps=40", "collect.max_steps=20")
 
 
 def rows(path: Path) -> list[dict[str, str]]:

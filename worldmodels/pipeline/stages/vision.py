@@ -24,7 +24,7 @@ from worldmodels.utils.settings import counted, plain_value
 from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.losses.base import TrainingContext
+from worldmodels.vision.losses.base import Loss, TrainingContext
 from worldmodels.vision.module import VisionModule, VisionPictures
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,10 @@ def check(config: Config) -> None:
     what Lightning's flags ask for.
     """
     loss = parts.find(LOSS, config.vae.loss, "vae.loss")
+    require(
+        not isinstance(loss, type) or issubclass(loss, Loss),
+        f"vae.loss={parts.target(LOSS, config.vae.loss)} is no loss: expected {LOSS.allowed}, derived from {LOSS.fits}",
+    )
     trainer = config.trainer
     if getattr(getattr(loss, "module", None), "manual", False):
         require(
