@@ -90,13 +90,18 @@ def features(config: Config) -> dict[str, Artifact]:
     return {"features": FinishedRun(Path(folder)).vision} if folder else {}
 
 
+def _derived(loss: Any) -> bool:
+    """Whether it is a loss, or a function that makes one."""
+    return not isinstance(loss, type) or issubclass(loss, Loss)
+
+
 def check(config: Config) -> None:
     """Raise `ConfigError` where the loss cannot take the finished V that it names, cannot train this V, or cannot do
     what Lightning's flags ask for.
     """
     loss = parts.find(LOSS, config.vae.loss, "vae.loss")
     require(
-        not isinstance(loss, type) or issubclass(loss, Loss),
+        _derived(loss),
         f"vae.loss={parts.target(LOSS, config.vae.loss)} is no loss: expected {LOSS.allowed}, derived from {LOSS.fits}",
     )
     trainer = config.trainer
