@@ -1,9 +1,12 @@
 """Fixtures: composing configs, and running the commands."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # beside other workers, its threads wait for each other and spin
+
 import copy
 import functools
 import gc
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -27,6 +27,7 @@ RUNS = {  # that several tests look at
     "lander_reconstruction": (  # two runs of the study
         *("-m", "--config-dir=experiments", "+lander_reconstruction=sweep", "transfer=scratch,freeze2", "seed=0"),
         *("transfer.budget=1.0", "vae.epochs=3", "heldout.rollouts=12"),
+        *("heldout.max_steps=40", "collect.max_steps=20"),
     ),
 }
 

@@ -225,6 +225,14 @@ def test_a_task_by_its_name_or_a_config():
         wm.make_env(config, "env.action_repeat=2")
     with pytest.raises(wm.ConfigError, match=r"^env=breakout is unknown: expected one of bipedal_walker"):
         wm.make_env("breakout")
+    with pytest.raises(wm.ConfigError, match=r"^make_env got 3: expected the name of a task or a config"):
+        wm.make_env(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("folder", [None, 3])
+def test_what_is_no_folder_is_not_loaded(folder):
+    with pytest.raises(wm.ConfigError, match=rf"^load got {folder}: expected the folder of a run"):
+        wm.load(folder)
 
 
 @pytest.mark.parametrize(

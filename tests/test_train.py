@@ -131,7 +131,7 @@ def test_further_strategies_share_a_source_and_controls_need_none(commands: Comm
     strategies = "random_encoder,feature_extraction,gradual_unfreezing,from_shuffled"
     commands.train(
         *("-m", f"transfer={strategies}", "env=lunar_lander", "vae=cvae", "vae.epochs=3", "stage=vision"),
-        *("probe.enabled=false", "collect.max_steps=20"),
+        *("probe.enabled=false", "measure.enabled=false", "collect.max_steps=20"),
     )
     results = {result["transfer"]: result for result in commands.results()}
     counts = {name: result["parameters"]["vision"] for name, result in results.items()}

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,10 @@ def load(folder: str | Path, allow: Collection[str] = ()) -> "Run":
     """A finished run, from the folder that holds its ``results.json``. ``allow``: modules outside of the package whose
     classes the run may name, such as ``["mypackage"]``: their code runs when the run is used.
     """
+    require(
+        isinstance(folder, str | PathLike),
+        f"load got {folder!r:.60}: expected the folder of a run, for example load('outputs/runs/…/…')",
+    )
     return Run(FinishedRun(Path(folder), allow))
 
 
@@ -107,6 +112,10 @@ def make_env(
     if isinstance(task, str):
         config = compose(f"env={task}", *overrides).env
     else:
+        require(
+            isinstance(task, Config | EnvConfig),
+            f"make_env got {task!r:.60}: expected the name of a task or a config, for example make_env('car_racing')",
+        )
         require(not overrides, f"make_env got overrides {list(overrides)} beside a config: expected the name of a task")
         config = task.env if isinstance(task, Config) else task
     from worldmodels.envs import make_env

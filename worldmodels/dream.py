@@ -10,6 +10,7 @@ from worldmodels.cli import command, prepare_process
 from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require, require_at_least
+from worldmodels.utils.words import number_of
 
 HORIZONS = (10, 50, 100)  # dreamt frames after which the distance from reality is told
 PICTURE, GIF_PICTURE = 192, 100  # height of a frame
@@ -113,7 +114,7 @@ def dream(composed: DictConfig) -> None:
     with writing("a dream", folder):
         write_bytes(folder / "dream.gif", media.gif_bytes(small, spec.fps / every, GIF_COLOURS))
     console = make_console()
-    console.print(f"{len(frames)} frames: the task, V's reconstruction, and a dream for each τ")
+    console.print(f"{number_of(len(frames), 'frame')}: the task, V's reconstruction, and a dream for each τ")
     console.print(
         f"root mean squared error of the latents after {', '.join(map(str, HORIZONS))} dreamt frames (–: not reached)",
         soft_wrap=True,
@@ -143,7 +144,7 @@ def dream(composed: DictConfig) -> None:
     pace = (
         "the task's speed (slower with speed=0.25)" if request.speed == 1 else f"{request.speed:g} × the task's speed"
     )
-    console.print(f"the film: {len(frames)} frames in {len(frames) / fps:.1f} s, {pace}", soft_wrap=True)
+    console.print(f"the film: {number_of(len(frames), 'frame')} in {len(frames) / fps:.1f} s, {pace}", soft_wrap=True)
     console.print(f"results: {folder / 'dream.mp4'}, and the figures in dream.json", soft_wrap=True)
 
 

@@ -57,6 +57,7 @@ def probe(composed: DictConfig) -> None:
     config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **overrides))
     vision = run.vision.weights
     memory = run.memory.weights if "memory" in run.results["stages"] else None
+    trained_on = None if memory is None else run.artifact("encode").path  # which an export lacks
     folder = Path(HydraConfig.get().runtime.output_dir)
     workers = request.workers or prepare_process()
     measures = {}
@@ -83,8 +84,7 @@ def probe(composed: DictConfig) -> None:
             probes["vision"] = stage.vision(config, heldout, encoded, vision, journal("probe_vision"))
         if memory is not None and stage.moves(config):
             probes["memory"] = stage.memory(config, heldout, encoded, memory, journal("probe_memory"))
-        if memory is not None:
-            trained_on = run.artifact("encode").path
+        if memory is not None and trained_on is not None:
             measures["memory"] = measure.memory(config, encoded, trained_on, memory, journal("measure_memory"))
     facts = {"run": str(run.folder.resolve()), "env": config.env.name}
     write_json(folder / "probes.json", {**facts, **probes, "measures": measures})

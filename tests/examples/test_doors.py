@@ -30,7 +30,8 @@ class Example:
 
     def train(self, *overrides):
         """Train at the smallest scale. Returns what was printed and ``results.json``."""
-        settings = (f"env={TASK}", "scale=smoke", "trainer=cpu", "trainer.threads=1", f"paths.outputs={self.outputs}")
+        settings = (f"env={TASK}", "scale=smoke", "trainer=cpu", "trainer.threads=1", "vae.epochs=1")
+        settings += ("measure.enabled=false", f"paths.outputs={self.outputs}")
         printed = self.python("-m", "worldmodels.train", *overrides, *settings)
         paths = sorted(self.outputs.rglob("results.json"), key=lambda path: path.stat().st_mtime_ns)
         return printed, json.loads(paths[-1].read_text())
@@ -52,7 +53,7 @@ def example(tmp_path, outputs, warm):
 @pytest.mark.slow
 def test_a_search_of_ones_own(example):
     mine = example("own_search")
-    printed, results = mine.train("--config-dir", "conf", "controller=mine", "stage=controller")
+    printed, results = mine.train("--config-dir", "conf", "controller=mine", "stage=controller", "probe.enabled=false")
     assert "mirrored evolution strategy: " in printed
     weights = load_file(mine.artifact(results, "controller") / "weights.safetensors")
     assert np.abs(weights["mean"]).max() > 0
@@ -81,7 +82,7 @@ def test_an_executor_of_ones_own_gives_the_same_results(example):
     mine = example("own_executor")
     found = []
     for engine in (["--config-dir", "conf", "executor=mine"], []):
-        _, results = mine.train(*engine, "stage=controller", "executor.workers=1")
+        _, results = mine.train(*engine, "stage=controller", "probe.enabled=false", "executor.workers=1")
         assert not results["stages"]["controller"]["cached"]
         artifact = mine.artifact(results, "controller")
         rows = [row["fitness"] for row in results["controller"]["generations"]]
@@ -137,7 +138,7 @@ def test_a_policy_of_ones_own(example, compose, monkeypatch):
 @pytest.mark.slow
 def test_a_strategy_of_ones_own(example):
     mine = example("own_strategy")
-    _, results = mine.train("--config-dir", "conf", "transfer=mine", "stage=vision")
+    _, results = mine.train("--config-dir", "conf", "transfer=mine", "stage=vision", "probe.enabled=false")
     counts = results["parameters"]["vision"]
     encoder = counts["groups"]["encoder"]
     assert results["transfer"] == "mine"

@@ -86,7 +86,8 @@ def test_a_search_becomes_a_table_and_a_figure(commands: Commands, tmp_path: Pat
     commands.train(
         *("env=lunar_lander", "env.max_steps=30", "env.step_reward=1", "memory.network.end_head=true"),
         *("controller.where=dream", "controller.phases=[{generation: 1, temperature: 0.7}]", "evaluate.episodes=2"),
-        *("probe.enabled=false", "measure.enabled=false"),
+        *("probe.enabled=false", "measure.enabled=false", "evaluate.video=false"),
+        *("vae.epochs=1", "collect.max_steps=20"),
     )
     [folder] = [path.parent for path in commands.outputs.rglob("results.json")]
     [results] = commands.results()

@@ -10,7 +10,8 @@ from helpers import Commands
 @pytest.mark.slow
 def test_runs_become_tables_and_a_picture(commands: Commands, tmp_path: Path) -> None:
     commands.train(
-        "-m", "env=lunar_lander", "stage=vision", "vae=foveal,vae_gan", "vae.epochs=1", "heldout.rollouts=12"
+        *("-m", "env=lunar_lander", "stage=vision", "vae=foveal,vae_gan", "vae.epochs=1", "collect.max_steps=20"),
+        *("heldout.rollouts=12", "heldout.max_steps=30"),
     )
     runs = sorted(str(path.parent) for path in commands.outputs.rglob("results.json"))
     commands.analyse("lander_vision", *runs, "--to", str(tmp_path))

@@ -16,7 +16,7 @@ from worldmodels.reports.groups import group_runs
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "memory_transfer" / "analyse.py"
-SMALL = ("vae.epochs=2", "memory.steps=16", "measure.samples=2", "probe.enabled=false")
+SMALL = ("vae.epochs=2", "collect.max_steps=20", "memory.steps=16", "measure.samples=2", "probe.enabled=false")
 UNMEASURED = "measure.enabled=false"
 METRICS = ("jump_start", "asymptote", "area")
 Runs = list[dict[str, Any]]  # by seed

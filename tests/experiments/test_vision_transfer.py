@@ -12,7 +12,7 @@ import pytest
 from helpers import Commands, Finished
 from synthetic import t_limits
 
-SMALL = ("vae.epochs=2", "heldout.rollouts=12")
+SMALL = ("vae.epochs=2", "heldout.rollouts=12", "collect.max_steps=20")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -110,7 +110,7 @@ def test_lander_reconstruction_tells_of_the_ship_by_strategy(
     finished: Callable[[str], Finished], commands: Commands, tmp_path: Path
 ) -> None:
     shutil.copytree(finished("lander_reconstruction").outputs, commands.outputs)
-    sweep(commands, "lander_reconstruction", "foveal", "transfer=scratch", "seed=0")
+    sweep(commands, "lander_reconstruction", "foveal", "transfer=scratch", "seed=0", "heldout.max_steps=40")
     studies = commands.outputs / "studies" / "lander_reconstruction" / "smoke"
     commands.analyse("lander_reconstruction", f"{studies}/*", "--to", str(tmp_path))
     found = {(row["vae"], row["label"], row["target"], row["probe"]): row for row in rows(tmp_path / "probes.csv")}

@@ -85,6 +85,8 @@ def test_the_command_and_the_next_one(commands, run, tmp_path):
     whole = shutil.copytree(outputs, tmp_path / "whole") / run.folder.relative_to(outputs)
     printed = commands.run("export", f"run={whole}", f"to={tmp_path / 'agent'}", "half=true")
     assert f"MB: {tmp_path / 'agent'}" in printed
+    refused = commands.run("probe", f"run={tmp_path / 'agent'}", expect=2).splitlines()
+    assert "without the encode stage" in refused[-1] and not any("collect" in line for line in refused)
     shutil.rmtree(tmp_path / "whole")
     commands.run("evaluate", f"run={tmp_path / 'agent'}", "episodes=1", "workers=1", "video=true")
     (evaluation,) = (tmp_path / "agent").glob("evaluations/*/evaluation.json")

@@ -155,6 +155,12 @@ def test_a_setting_without_effect_is_told_in_a_line(compose, overrides, told):
         assert words in line and "\n" not in line
 
 
+def test_a_tasks_own_length_is_nobodys_request(compose):
+    config = compose("env.max_steps=900", "stage=collect")
+    env = dataclasses.replace(config.env, shipped={"max_steps": 900})
+    assert list(without_effect(config)) and not list(without_effect(dataclasses.replace(config, env=env)))
+
+
 def test_a_source_of_other_peoples_code_needs_permission(taken, tmp_path):
     results = json.loads((tmp_path / "runs" / "source" / "results.json").read_text())
     results["config"]["collect"]["policy"] = "mypackage.Policy"

@@ -258,6 +258,7 @@ def test_an_edited_loss_rebuilds_v_and_what_depends_on_it(commands, tmp_path, mo
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     path = tmp_path / "my_losses.py"
     run = ("env=lunar_lander", "vae=cvae", "vae.loss=my_losses.Mine", "probe.enabled=false", "measure.enabled=false")
+    run += ("vae.epochs=1", "collect.max_steps=20")
     path.write_text(LOSS)
     commands.train(*run, "stage=memory")
     path.write_text(f'"""Mine."""\n{LOSS}# the end\n')

@@ -60,7 +60,7 @@ class Keep(lightning.Callback):
 def test_vs_checkpoint_gives_back_v_and_its_loss(
     train_vision: Callable[..., Journal], tmp_path: Path, loss: Any, weights_only: bool | None
 ) -> None:
-    keep, network = Keep(), make_vision()
+    keep, network = Keep(), make_vision(kind=ConvVAE)
     train_vision(network, keep, loss=loss, kl_floor=0.25, batch_size=2, epochs=1)
     kind = AdversarialModule if loss == "gan" else VisionModule
     path = tmp_path / "run" / CHECKPOINT / "last.ckpt"

@@ -241,6 +241,13 @@ if __name__ == "__main__":
 """
 
 
+def test_more_devices_than_batches_are_refused(train_memory: Callable[..., Journal]) -> None:
+    """They would wait for each other without end."""
+    told = rf"trainer.devices=9: 9 devices would share {BATCHES} batches of an epoch \(memory\): expected one for each"
+    with pytest.raises(ConfigError, match=told):
+        train_memory(make_memory(), trainer=flags(devices=9))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp_fork", "ddp_spawn"])
 def test_two_devices_share_the_batches(

@@ -64,7 +64,7 @@ def test_the_first_long_unit_tells_the_time_that_is_left(monkeypatch, caplog, se
     assert [record.getMessage().strip() for record in caplog.records] == left
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (99, "99 s"), (185, "3 min"), (7500, "2 h")])
+@pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (99, "99 s"), (185, "3 min"), (7500, "2 h")])
 def test_time_for_people(seconds, words):
     assert duration(seconds) == words
 

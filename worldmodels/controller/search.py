@@ -7,6 +7,7 @@ import numpy as np
 
 from worldmodels.controller.config import SEARCH, ControllerConfig
 from worldmodels.utils import parts
+from worldmodels.utils.words import number_of
 
 
 class Search(Protocol):
@@ -65,4 +66,4 @@ def make_search(
 def describe(search: Search, size: int, population: int) -> str:
     """A search in a line of the log."""
     description = getattr(search, "description", type(search).__name__)
-    return f"{description}: {size:,} parameters, {population} individuals"
+    return f"{description}: {number_of(size, 'parameter')}, {number_of(population, 'individual')}"

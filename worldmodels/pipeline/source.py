@@ -8,6 +8,7 @@ picture, actions) are the source task's own, from its file. ``transfer.source_se
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,16 @@ SETTABLE = tuple(name for name in declared(EnvConfig) if name not in ("name", "d
 
 
 def compose_of_application(overrides: list[str]) -> DictConfig:
-    """A config of other overrides, with the config files that the running Hydra application finds."""
+    """A config of other overrides, with the config files that the running Hydra application finds, to read only."""
     hydra_config = HydraConfig.get()
     paths = [declaration for declaration in hydra_config.overrides.hydra if declaration.startswith("hydra.searchpath=")]
-    return hydra.compose(hydra_config.job.config_name, [*overrides, *paths])
+    folders = [source.path for source in hydra_config.runtime.config_sources]
+    return _composed(hydra_config.job.config_name, (*overrides, *paths), *folders)
+
+
+@functools.lru_cache(maxsize=16)  # the jobs of a sweep share their sources; Hydra takes a tenth of a second
+def _composed(name: str, overrides: tuple[str, ...], *_: str) -> DictConfig:
+    return hydra.compose(name, list(overrides))
 
 
 def check_source(config: Config, compose: Compose = compose_of_application) -> Config | None:
@@ -143,6 +150,7 @@ def without_effect(config: Config) -> Iterator[str]:
         (config.controller, STAGES.index(config.last_stage) >= STAGES.index("controller")),
     ]
     limits = {f"{node.node}.max_steps": node.max_steps for node, reached in limited if reached}
-    if env.max_steps != declared(EnvConfig)["max_steps"].default and None not in limits.values():
+    usual = env.shipped.get("max_steps", declared(EnvConfig)["max_steps"].default)
+    if env.max_steps != usual and None not in limits.values():
         limits_in_force = ", ".join(f"{key}={limit}" for key, limit in limits.items()) or "recorded rollouts"
         yield f"env.max_steps={env.max_steps} has no effect beside {limits_in_force}: set these, or null for this limit"

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, util
+from multiprocessing import connection, forkserver, util
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -19,7 +19,9 @@ from typing import Annotated, Any
 
 from worldmodels.rollouts.executor import Results, Work
 from worldmodels.rollouts.workers import IDLE, Alive, Refused, serve
+from worldmodels.utils import interrupts
 from worldmodels.utils.settings import Setting
+from worldmodels.utils.words import number_of
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 log = logging.getLogger(__name__)
@@ -160,7 +162,8 @@ class ProcessExecutor:
             outcome = worker.pipe.recv()
         except (EOFError, OSError):
             self._bury(worker)
-            log.warning("a worker died; it is replaced and the %d rollouts under way are redone", len(worker.under_way))
+            lost = number_of(len(worker.under_way), "rollout")
+            log.warning("a worker died; it is replaced, and redone is what it had under way: %s", lost)
             return "its worker died"
         if isinstance(outcome, Alive):
             return None
@@ -168,7 +171,8 @@ class ProcessExecutor:
             raise outcome.kind(outcome.message)
         if isinstance(outcome, str):
             worker.work = None  # it has left the session
-            log.warning("a rollout failed; the %d under way are redone\n%s", len(worker.under_way), outcome)
+            lost = number_of(len(worker.under_way), "rollout")
+            log.warning("a rollout failed; redone is what was under way: %s\n%s", lost, outcome)
             return outcome.strip().split("\n")[-1]
         return outcome
 
@@ -218,7 +222,13 @@ class ProcessExecutor:
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self._pulse), daemon=True)
         with _without_main():
-            process.start()
+            with interrupts.held_back():  # of what starts now, until `serve` is reached
+                if context.get_start_method() == "forkserver":
+                    forkserver.ensure_running()  # the first worker waits for it, which a Ctrl-C may end
+                else:
+                    process.start()
+            if process.pid is None:
+                process.start()
         theirs.close()
         return _Worker(process, ours)
 

@@ -13,6 +13,7 @@ from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
 from worldmodels.store.heldout import heldout_figures
 from worldmodels.utils.statistics import SKEWED_FROM
+from worldmodels.utils.words import number_of
 
 CHANGES_RESULTS = False
 
@@ -194,7 +195,7 @@ def headline(stage: str, results: Mapping[str, Any]) -> str:
     """What a stage gave, in a line."""
     if stage in ("collect", "encode"):
         data = results["collect"]
-        return f"{data['rollouts']:,} rollouts, {data['frames']:,} frames"
+        return f"{number_of(data['rollouts'], 'rollout')}, {number_of(data['frames'], 'frame')}"
     if stage == "vision":
         vision = results["vision"]
         text = "all frozen, not trained"
@@ -226,7 +227,7 @@ def score_line(score: Mapping[str, Any]) -> str:
     low, high = (_number(limit, ".1f") for limit in score["interval"] or (None, None))
     why = score.get("unofficial") or "episodes cut"
     note = "" if score["official"] else f" (not the official task: {why})"
-    episodes = f"{score['episodes']} episode{'' if score['episodes'] == 1 else 's'}"
+    episodes = number_of(score["episodes"], "episode")
     return (
         f"{score['mean']:.1f} ± {score['std']:.1f}, {name_of_interval(score['episodes'])} [{low}, {high}], {episodes}; "
         f"random {score['random']['mean']:.1f}{note}"

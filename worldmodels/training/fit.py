@@ -25,7 +25,9 @@ from worldmodels.training.hardware import resolve_precision
 from worldmodels.training.loading import ResumableData
 from worldmodels.training.progress import KEY, Progress, WholeFiles
 from worldmodels.utils import interrupts
+from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError, TrainingDiverged
+from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
@@ -121,8 +123,8 @@ def fit(
         module.load_state_dict(checkpoint["state_dict"])
     else:
         if checkpoint:
-            half = f" and {at['batch']} batches" if at["batch"] else ""
-            log.info("  going on after %d of %d epochs%s", at["epochs"], epochs, half)
+            half = f" and {number_of(at['batch'], 'batch', 'batches')}" if at["batch"] else ""
+            log.info("  going on after %d of %s%s", at["epochs"], number_of(epochs, "epoch"), half)
         logs = recorder.journal.logs or folder / CHECKPOINT
         trainer = make_trainer(
             config,
@@ -132,6 +134,13 @@ def fit(
             default_root_dir=logs,
             logger=recorder.journal.lightning_logger(),
             profiler=_profiler(config, logs, recorder.journal.stage),
+        )
+        batches = data.sampler.count_used()
+        require(
+            trainer.world_size <= batches,
+            f"trainer.devices={config.devices}: {trainer.world_size} devices would share "
+            f"{number_of(batches, 'batch', 'batches')} of an epoch ({recorder.journal.stage}): expected one for each at"
+            " least; use fewer devices, or smaller batches",
         )
         data.begin(at["epochs"], at["batch"])
         try:

@@ -47,13 +47,14 @@ class OrderedBatches(Sampler[Batch], Generic[Batch]):
         self._process, self._processes = process, processes
 
     def __len__(self) -> int:
-        return self._count_used() // self._processes
+        return self.count_used() // self._processes
 
     def overfitted(self) -> list[Batch]:
         """The batches that every epoch trains on, where there are so few."""
-        return list(itertools.islice(self.batches(0), self._count_used()))
+        return list(itertools.islice(self.batches(0), self.count_used()))
 
-    def _count_used(self) -> int:
+    def count_used(self) -> int:
+        """How many of them it trains on."""
         count = self.count()
         if not self._overfit:
             return count
@@ -62,7 +63,7 @@ class OrderedBatches(Sampler[Batch], Generic[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, done = self._begin
-        batches = itertools.islice(self.batches(0 if self._overfit else self.epoch), self._count_used())
+        batches = itertools.islice(self.batches(0 if self._overfit else self.epoch), self.count_used())
         share = itertools.islice(batches, self._process, None, self._processes)
         return itertools.islice(share, done if epoch == self.epoch else 0, len(self))
 

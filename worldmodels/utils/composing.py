@@ -1,6 +1,7 @@
 """What Hydra and OmegaConf refuse, in our words: the key as it is written, what was got and what is expected."""
 
 import dataclasses
+from typing import Any, get_type_hints
 
 from hydra.errors import MissingConfigException
 from omegaconf.errors import OmegaConfBaseException, ValidationError
@@ -35,6 +36,8 @@ def unknown_option(error: BaseException, key: str | None = None) -> str | None:
 
 def _of_setting(error: OmegaConfBaseException) -> str | None:
     schema, name = error.object_type, error.key
+    if isinstance(error, ValidationError) and dataclasses.is_dataclass(schema) and not issubclass(schema, Settings):  # type: ignore[arg-type]
+        return _of_type(str(error.full_key), get_type_hints(schema).get(str(name)), error)
     if not (isinstance(schema, type) and issubclass(schema, Settings)) or not isinstance(name, str):
         return None
     known = [field.name for field in dataclasses.fields(schema)]
@@ -44,8 +47,14 @@ def _of_setting(error: OmegaConfBaseException) -> str | None:
         return f"{key} is unknown: expected {', '.join(known)}"
     if isinstance(error, ValidationError) and name in declared(schema):
         key = f"{schema.node}: {name}" if in_list else str(error.full_key)
-        try:
-            typed(key, declared(schema)[name].type, error.value)  # type: ignore[attr-defined]
-        except ConfigError as refused:
-            return str(refused)
+        return _of_type(key, declared(schema)[name].type, error)
+    return None
+
+
+def _of_type(key: str, kind: Any, error: ValidationError) -> str | None:
+    """The line for a value of another type than ``kind``; None where it is not that."""
+    try:
+        typed(key, kind, error.value)  # type: ignore[attr-defined]
+    except ConfigError as refused:
+        return str(refused)
     return None

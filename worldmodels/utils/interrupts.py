@@ -82,6 +82,21 @@ def deferred() -> Iterator[None]:
             raise KeyboardInterrupt
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep Ctrl-C from a process that is started meanwhile, for as long as it lives, where the system can; this one
+    takes it at the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _unraisable(dropped: "sys.UnraisableHookArgs") -> None:
     if not (_requested and isinstance(dropped.exc_value, KeyboardInterrupt)):
         sys.__unraisablehook__(dropped)

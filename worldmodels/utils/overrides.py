@@ -1,6 +1,7 @@
 """What users write on the command line, as Hydra needs it to mean what they say."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,13 +23,20 @@ PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
 def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
     """Raise `ConfigError` where a group, a folder of ``conf``, is given something other than an option. Several options
     in a list suit groups without a setting of their name, and those whose setting is a dict; a dict suits groups of
-    settings.
+    settings. Also where a class is to be chosen and a list is given, and where a setting is deleted, which would then
+    have a default that no config file says.
     """
     kinds = get_type_hints(schema)
     if not any((conf / name).is_dir() for name in kinds):
         return  # a command without groups
     for override in overrides:
+        if override.startswith("~"):
+            _require_no_need(override, schema, conf)
         group, _, value = override.removeprefix("+").partition("=")
+        if value.startswith("[") and isinstance(part := _setting_at(schema, group), Part):
+            allowed = part.allowed if part.names else "the dotted path of a class"
+            example = next(iter(part.names), "mypackage.MyClass")
+            require(False, f"{group}={value} is a list: expected {allowed}; write for example {group}={example}")
         if not value or not group.isidentifier() or not (conf / group).is_dir():
             continue
         kind = kinds.get(group)
@@ -50,6 +58,30 @@ def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
             f"{override} adds a second {group}: expected an option in the place of the one there is; write "
             f"{group}={value}",
         )
+
+
+def _require_no_need(override: str, schema: type, conf: Path) -> None:
+    """Raise `ConfigError` where ``~NAME`` deletes a group or a setting that every run has."""
+    key = override.removeprefix("~").partition("=")[0]
+    node = get_type_hints(schema).get(key)
+    group = (conf / key).is_dir() and node is not None and get_origin(node) is not dict
+    setting = any(key == name for name in _keys(schema, lambda kind, _: get_origin(kind) is not dict))
+    require(
+        not (group or setting),
+        f"{override} deletes {key}, which every run needs: expected {'an option of the group' if group else 'a value'};"
+        f" write {key}=…, or nothing for the usual one",
+    )
+
+
+def _setting_at(schema: Any, key: str) -> Setting | None:
+    """The declaration of the setting ``key``."""
+    *nodes, name = key.split(".")
+    for node in nodes:
+        schema = get_type_hints(schema).get(node)
+        if not dataclasses.is_dataclass(schema):
+            return None
+    declaration = declared(schema).get(name)  # type: ignore[arg-type]
+    return None if declaration is None else declaration.setting
 
 
 def spelled_out(overrides: Sequence[str], schema: type) -> list[str]:
@@ -96,9 +128,10 @@ def _texts(schema: Any, node: str = "") -> Iterator[str]:
             yield f"{node}{name}"
 
 
-def part_keys(schema: Any) -> Iterator[str]:
+@functools.cache
+def part_keys(schema: Any) -> tuple[str, ...]:
     """Keys of the settings whose value is a class."""
-    yield from _keys(schema, lambda _, setting: isinstance(setting, Part))
+    return tuple(_keys(schema, lambda _, setting: isinstance(setting, Part)))
 
 
 def open_keys(schema: Any) -> Iterator[str]:

@@ -46,9 +46,9 @@ def seconds_left(done: int, total: int, at_once: int, elapsed: float) -> float |
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 40 s, 3 min, 10 h."""
+    """Seconds for people, one at least: 40 s, 3 min, 10 h."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{max(1.0, seconds):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 

@@ -1,10 +1,12 @@
 """The jobs of a sweep are checked before the first of them starts, and a sweep that is refused leaves nothing."""
 
+import pickle
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, open_dict
 
@@ -28,7 +30,8 @@ class SweepRefused(ConfigError):
 
 def check_jobs_first(check: Callable[[DictConfig], Any], explain: Callable[[Exception], str]) -> None:
     """Have Hydra's own sweeper ``check`` the config of every job before the first one starts, where it composes them
-    anyway. It raises `SweepRefused` with the line that ``explain`` gives for each job that fails.
+    anyway. It raises `SweepRefused` with the line that ``explain`` gives for each job that fails. Jobs that run one
+    after another in this process then start from what was checked, whatever becomes of the files meanwhile.
     """
 
     def checked(sweeper: Any, jobs: Sequence[Sequence[str]]) -> None:
@@ -36,10 +39,15 @@ def check_jobs_first(check: Callable[[DictConfig], Any], explain: Callable[[Exce
         if type(sweeper).__name__ != "BasicSweeper":  # others choose the jobs of a batch by the results of earlier ones
             _hydras_check(sweeper, jobs)
             return
-        load, lines = sweeper.hydra_context.config_loader.load_sweep_config, []
+        if not jobs:
+            swept = " ".join(sweeper.config.hydra.overrides.task)
+            raise SweepRefused([f"{swept} is a sweep of no jobs: expected one value at least of every setting"])
+        loader, composed_jobs, lines = sweeper.hydra_context.config_loader, {}, []
+        load = type(loader).load_sweep_config.__get__(loader)
         for number, overrides in enumerate(jobs, start=sum(map(len, sweeper.overrides[: sweeper.batch_index - 1]))):
             try:
                 composed = load(sweeper.config, list(overrides))
+                composed_jobs[tuple(overrides)] = pickle.dumps(composed)  # a fortieth of the memory
                 with open_dict(composed):
                     del composed["hydra"]
                 check(composed)
@@ -47,8 +55,20 @@ def check_jobs_first(check: Callable[[DictConfig], Any], explain: Callable[[Exce
                 lines.append(f"job {number} of the sweep: {explain(error)}")
         if lines:
             raise SweepRefused(lines)
+        if isinstance(sweeper.launcher, BasicLauncher):  # others hand the loader to processes that compose themselves
+            loader.load_sweep_config = _loading(load, composed_jobs)
 
     Sweeper.validate_batch_is_legal = checked  # type: ignore[method-assign]
+
+
+def _loading(load: Callable[..., DictConfig], composed: Mapping[tuple[str, ...], bytes]) -> Callable[..., DictConfig]:
+    """Hydra's loader of a job's config, which composes only what has not been ``composed``."""
+
+    def loaded(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+        known = composed.get(tuple(overrides))
+        return load(config, list(overrides)) if known is None else pickle.loads(known)
+
+    return loaded
 
 
 def remove_refused() -> None:

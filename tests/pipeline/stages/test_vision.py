@@ -14,6 +14,7 @@ from worldmodels.pipeline.stages import vision
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.weights import load_weights, save_weights
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.foveal import FovealVAE
 from worldmodels.vision.salience import Salience
@@ -64,3 +65,11 @@ def test_weights_come_from_the_source_and_counts_from_the_tasks_own_frames(
     own = Salience()
     own.prepare([torch.from_numpy(RolloutStore(dataset).read(i, "frames")) for i in data.training])
     assert torch.equal(written[TABLE], own.table) and own.table.unique().numel() > 100
+
+
+def test_a_class_that_is_no_loss_is_refused_before_anything_is_made(compose: Callable[..., Config]) -> None:
+    config = compose("vae.loss=fractions.Fraction")
+    with pytest.raises(
+        ConfigError, match=r"^vae.loss=fractions.Fraction is no loss: expected mse, .*losses.base.Loss$"
+    ):
+        vision.check(config)

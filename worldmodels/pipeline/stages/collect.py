@@ -27,6 +27,7 @@ from worldmodels.utils.errors import DamagedFile
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
 from worldmodels.utils.settings import counted
+from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 COVERED = 500  # rollouts
@@ -110,7 +111,8 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
             node,
             settings.frames,
         )
-    log.info("  %(rollouts)d rollouts, %(frames)d frames, return %(return_mean).1f ± %(return_std).1f", summary)
+    size_told = f"{number_of(summary['rollouts'], 'rollout')}, {number_of(summary['frames'], 'frame')}"
+    log.info("  %s, return %.1f ± %.1f", size_told, summary["return_mean"], summary["return_std"])
     if summary["coverage"]:
         log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
     return summary
@@ -136,7 +138,7 @@ def _finished(folder: Path) -> dict[int, Entry]:
             log.warning("%s", error)
             path.unlink()
     if done:
-        log.info("  kept %d rollouts that were there", len(done))
+        log.info("  kept %s", "1 rollout that was there" if len(done) == 1 else f"{len(done)} rollouts that were there")
     return done
 
 

@@ -50,6 +50,7 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.progress import Progress, duration
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.utils.settings import counted
+from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
@@ -106,7 +107,7 @@ def run(
         search.tell(row["fitness"])
         incumbent.consider(search.mean, _score_of(row), _measure(phase_at(settings, row["generation"])))
     if finished:
-        log.info("  going on after %d of %d generations", len(finished), settings.generations)
+        log.info("  going on after %d of %s", len(finished), number_of(settings.generations, "generation"))
     spent = sum(row["seconds"] for row in finished)
     if read_inputs(config.controller) != list(config.controller.inputs):
         names = [name for name in settings.inputs if name not in read_inputs(settings)]

@@ -36,6 +36,7 @@ from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
 from worldmodels.utils.settings import counted, implied_defaults
 from worldmodels.utils.statistics import describe
+from worldmodels.utils.words import number_of
 from worldmodels.vision.scaling import to_pixels
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ def run(
         ("evaluate a random agent", random, [episode for episode in missing if episode.label[0] == "random"]),
     ]
     if returns:
-        log.info("  going on after %d of %d episodes", len(returns), len(returns) + len(missing))
+        whole = number_of(len(returns) + len(missing), "episode")
+        log.info("  going on after %d of %s", len(returns), whole)
     for title, work, episodes in plan:
         at_once = getattr(executor, "workers", 1) * work.slots
         with Progress(title, len(episodes), "episodes", at_once=at_once) as progress:
@@ -111,7 +113,8 @@ def run(
     unofficial = why_unofficial(config)
     scores = {name: describe([returns[name, i] for i in range(len(seeds))]) for name in contestants}
     for name, figures in scores.items():
-        log.info("  %-6s %8.1f ± %.1f over %d episodes", name, figures["mean"], figures["std"], len(seeds))
+        over = number_of(len(seeds), "episode")
+        log.info("  %-6s %8.1f ± %.1f over %s", name, figures["mean"], figures["std"], over)
     return {
         **scores["mean"],
         "official": not unofficial,
@@ -142,7 +145,7 @@ def why_unofficial(config: Config) -> str | None:
     if reason := privileged(config.controller):
         reasons.append(reason)
     if config.evaluate.max_steps is not None:
-        reasons.append(f"episodes end after {config.evaluate.max_steps} steps")
+        reasons.append(f"episodes end after {number_of(config.evaluate.max_steps, 'step')}")
     env = config.env
     shipped = env.shipped or task_file(env.name, [conf_dir()])
     if env.id != shipped.get("id", env.id):

@@ -13,6 +13,7 @@ from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.journal import Journal
 from worldmodels.training.hardware import device
 from worldmodels.utils import parts
+from worldmodels.utils.words import number_of
 from worldmodels.vision.config import NETWORK
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
     row = {name: figures[name]["value"] for name in FIGURES}
     journal.rewind(**{TABLE: 0})
     journal.row(TABLE, "epoch", {"epoch": config.vae.epochs, **row})
-    log.info("  held-out reconstruction %.1f, KL %.1f nats, %d frames", *row.values(), figures["frames"])
+    log.info("  held-out reconstruction %.1f, KL %.1f nats, %s", *row.values(), number_of(figures["frames"], "frame"))
     return figures
 
 

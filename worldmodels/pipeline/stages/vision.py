@@ -24,7 +24,7 @@ from worldmodels.utils.settings import counted, plain_value
 from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
-from worldmodels.vision.losses.base import TrainingContext
+from worldmodels.vision.losses.base import Loss, TrainingContext
 from worldmodels.vision.module import VisionModule, VisionPictures
 
 log = logging.getLogger(__name__)
@@ -90,11 +90,20 @@ def features(config: Config) -> dict[str, Artifact]:
     return {"features": FinishedRun(Path(folder)).vision} if folder else {}
 
 
+def _derived(loss: Any) -> bool:
+    """Whether it is a loss, or a function that makes one."""
+    return not isinstance(loss, type) or issubclass(loss, Loss)
+
+
 def check(config: Config) -> None:
     """Raise `ConfigError` where the loss cannot take the finished V that it names, cannot train this V, or cannot do
     what Lightning's flags ask for.
     """
     loss = parts.find(LOSS, config.vae.loss, "vae.loss")
+    require(
+        _derived(loss),
+        f"vae.loss={parts.target(LOSS, config.vae.loss)} is no loss: expected {LOSS.allowed}, derived from {LOSS.fits}",
+    )
     trainer = config.trainer
     if getattr(getattr(loss, "module", None), "manual", False):
         require(

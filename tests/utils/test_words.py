@@ -1,0 +1,6 @@
+from worldmodels.utils.words import number_of
+
+
+def test_one_and_several() -> None:
+    assert [number_of(count, "episode") for count in (0, 1, 2000)] == ["0 episodes", "1 episode", "2,000 episodes"]
+    assert number_of(2, "batch", "batches") == "2 batches"
