@@ -96,12 +96,12 @@ function tell(name, world) {
   if (!world) return;
   get(`${name}-over`).textContent = `over after ${world.step} steps`;
   const facts = [`step ${world.step}`];
-  if (world.reward !== null) facts.push(`reward ${signed(world.reward, 2)}`, `return ${signed(world.total, 1)}`);
+  if (world.reward !== null) facts.push(`reward ${figure(world.reward, 2)}`, `return ${figure(world.total, 1)}`);
   if (world.end !== null) facts.push(`end ${(100 * world.end).toFixed(1)} %`);
   get(`${name}-facts`).textContent = facts.join("   ");
 }
 
-const signed = (x, digits) => x.toFixed(digits).replace("-", "−");
+const figure = (x, digits) => x.toFixed(digits).replace("-", "−");
 
 // A letter or digit whatever Shift and the layout's digit row say, else the key's own name.
 const named = (event) =>
