@@ -9,6 +9,7 @@ from worldmodels.cli import command, prepare_process
 from worldmodels.config import to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require, require_at_least
+from worldmodels.utils.disk import no_folder
 from worldmodels.utils.errors import ConfigError
 
 LARGEST_PORT = 65535
@@ -40,6 +41,8 @@ def play(composed: DictConfig) -> None:
     run = FinishedRun(Path(request.run), request.allow)
     if request.export is None:
         _require_extra()
+    else:
+        _require_place(Path(request.export))
 
     # What takes long to import waits until the request has been checked.
     from worldmodels.playing.session import Played
@@ -64,7 +67,17 @@ def play(composed: DictConfig) -> None:
     serve(application(played, request.temperature, request.seed), bound)
 
 
+def _require_place(path: Path) -> None:
+    """Make the folder of the file to write."""
+    require(not path.is_dir(), f"export={path} is a folder: expected a file to write, for example export=page.html")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(no_folder(f"export={path}", error)) from error
+
+
 def _require_extra() -> None:
+    """Raise `ConfigError` where what serves the page is not installed."""
     try:
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401

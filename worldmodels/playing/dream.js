@@ -272,7 +272,8 @@ class Session {
 
   facts() {
     const { step, reward, total, end, over } = this.dream;
-    return { dream: { step, reward, total, end, over }, task: null, action: this.action, start: this.start, seed: this.seed };
+    const { start, seed, temperature, agent, action } = this;
+    return { dream: { step, reward, total, end, over }, task: null, start, seed, temperature, agent, action };
   }
 }
 

@@ -13,12 +13,11 @@ function greet(facts) {
   document.title = `A dream of ${facts.name}`;
   get("name").textContent = facts.name.replaceAll("_", " ");
   get("keys").replaceChildren(...facts.keys.map(legend));
-  get("keys").classList.toggle("many", facts.keys.length > 5);
+  get("keys").classList.toggle("many", facts.keys.length > 3);
   for (const [name, there] of [["agent", facts.agent], ["task", facts.task], ["ends", facts.ends]]) {
     get(`${name}-label`).hidden = !there;
   }
   get("ends").checked = facts.ends;
-  get("task-title").textContent = facts.task ? "The real task" : "The real first frame";
   slider("temperature", facts.temperature, facts.coldest, facts.hottest, (value) => value.toFixed(2));
   slider("speed", 1, 0.1, 1, (value) => `${Math.round(value * facts.fps)} / s`);
   get("starts").replaceChildren(...facts.starts.map(thumbnail));
@@ -72,7 +71,8 @@ function show(facts, pixels) {
   tell("dream", facts.dream);
   tell("task", facts.task);
   get("seen-facts").textContent = facts.task ? "of the frame beside it, from μ" : "of the first frame, from μ";
-  if (!facts.task) get("task-facts").textContent = "the first frame";
+  get("task-title").textContent = facts.task ? "The real task" : "The real first frame";
+  if (!facts.task) get("task-facts").textContent = task.task ? "of the task, which is switched off" : "";
   get("action").textContent = `action ${facts.action.map((x) => x.toFixed(1).replace("-", "−")).join(" ")}`;
   const now = performance.now();
   shownAt.push(now);
@@ -130,6 +130,7 @@ addEventListener("keydown", press);
 addEventListener("keyup", (event) => held.has(named(event)) && hold(() => held.delete(named(event))));
 addEventListener("blur", () => held.size && hold(() => held.clear()));
 document.addEventListener("visibilitychange", () => pause(paused));
+// What was clicked gives the keys back.
 document.addEventListener("pointerup", () => setTimeout(() => document.activeElement?.matches("button, [type=range]") && document.activeElement.blur()));
 for (const name of ["agent", "ends"]) get(name).addEventListener("change", () => send({ [name]: get(name).checked }));
 get("play-task").addEventListener("change", () => {

@@ -268,4 +268,5 @@ class Session:
         worlds = {"dream": self.dream, "task": self.task}
         names = ("step", "reward", "total", "end", "over")
         told = {name: world and {fact: getattr(world, fact) for fact in names} for name, world in worlds.items()}
-        return {**told, "action": self.action.tolist(), "start": self.start, "seed": self.seed}
+        given = {"start": self.start, "seed": self.seed, "temperature": self.temperature, "agent": self.agent}
+        return {**told, **given, "action": self.action.tolist()}
