@@ -50,21 +50,21 @@ def play(composed: DictConfig) -> None:
 
     prepare_process(threads=1)  # a step is too small for more
     console = make_console()
-    played = Played.of(run, request.starts)
-    if request.export is not None:
-        from worldmodels.playing.export import write
-        from worldmodels.utils.disk import writing
+    if request.export is None:
+        from worldmodels.playing.server import HOST, application, bind, serve
 
-        path = Path(request.export)
-        with writing("a page", path.parent):
-            size = write(played, path, request.temperature, request.seed)
-        console.print(f"{size / 1e6:.1f} MB: {path}", soft_wrap=True)
+        with bind(request.port) as bound:
+            app = application(Played.of(run, request.starts), request.temperature, request.seed)
+            console.print(f"http://{HOST}:{bound.getsockname()[1]}/ plays until Ctrl-C", soft_wrap=True)
+            serve(app, bound)
         return
-    from worldmodels.playing.server import HOST, application, bind, serve
+    from worldmodels.playing.export import write
+    from worldmodels.utils.disk import writing
 
-    bound = bind(request.port)
-    console.print(f"http://{HOST}:{bound.getsockname()[1]}/ plays until Ctrl-C", soft_wrap=True)
-    serve(application(played, request.temperature, request.seed), bound)
+    path = Path(request.export)
+    with writing("a page", path.parent):
+        size = write(Played.of(run, request.starts), path, request.temperature, request.seed)
+    console.print(f"{size / 1e6:.1f} MB: {path}", soft_wrap=True)
 
 
 def _require_place(path: Path) -> None:

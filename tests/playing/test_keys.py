@@ -65,7 +65,8 @@ def toy(kind, **settings):
 def test_other_tasks_have_keys_in_the_order_of_their_actions():
     box = toy("box")
     assert {key.key: box.action([key.key]).tolist() for key in box.keys} == {
-        **{"ArrowLeft": [-1, 0], "ArrowRight": [1, 0]},
+        "ArrowLeft": [-1, 0],
+        "ArrowRight": [1, 0],
         "ArrowUp": [0, 2],  # the lower bound is where it rests
     }
     many = toy(Box(np.float32([-1] * 4), np.float32([1] * 4)))

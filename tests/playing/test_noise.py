@@ -21,7 +21,7 @@ def test_the_finaliser_is_that_of_murmurhash3():
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
 def test_numbers_are_distributed_as_they_should_be(seed):
     uniform, normal = Noise(seed).random(COUNT), Noise(seed).standard_normal(COUNT, np.float32)
-    assert 0 <= uniform.min() and uniform.max() < 1 and normal.dtype == np.float32
+    assert uniform.min() >= 0 and uniform.max() < 1 and normal.dtype == np.float32
     assert stats.kstest(uniform, "uniform").pvalue > 0.01
     assert stats.kstest(normal, "norm").pvalue > 0.01
     for numbers in (uniform, normal):

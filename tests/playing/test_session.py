@@ -151,7 +151,9 @@ class OwnMemory(nn.Module):
         return State(state.h + action.sum(-1, keepdim=True))
 
     def mixture(self, h, z):
-        return Mixture(torch.zeros(*z.shape, 1), z[..., None] + h.mean(-1)[..., None, None], torch.full((*z.shape, 1), -9.0))
+        return Mixture(
+            torch.zeros(*z.shape, 1), z[..., None] + h.mean(-1)[..., None, None], torch.full((*z.shape, 1), -9.0)
+        )
 
 
 class OwnVision(nn.Module):

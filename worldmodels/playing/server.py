@@ -1,10 +1,11 @@
 """The live page: Starlette on 127.0.0.1, a WebSocket to each page that is open."""
 
-import asyncio
 import json
 import socket
+from contextlib import suppress
 from typing import Any
 
+import anyio
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
@@ -23,6 +24,7 @@ CHANGES_RESULTS = False
 HOST = "127.0.0.1"
 HOSTS = [HOST, "localhost"]  # by which a page may call this machine: a name of somebody else's that leads here may not
 NONSENSE = 1008  # WebSocket's code for a message that is not allowed
+LONGEST_REASON = 60  # characters, of which WebSocket takes 123 bytes
 IDLE = 0.02  # seconds between looks at a game that is paused or over
 
 
@@ -39,51 +41,47 @@ def application(played: Played, temperature: float, seed: int) -> Starlette:
             return
         await websocket.accept()
         session = Session(played, temperature, seed)
+        refused: list[str] = []
         try:
-            await websocket.send_json(session.greeting())
-            await _until_one_ends(_listen(websocket, session), _show(websocket, session))
-        except WebSocketDisconnect:
-            pass
-        except ValueError as error:
-            await websocket.close(NONSENSE, str(error)[:100])
+            async with anyio.create_task_group() as group:
+                group.start_soon(_listen, websocket, session, group.cancel_scope, refused)
+                with suppress(WebSocketDisconnect):
+                    await websocket.send_json(session.greeting())
+                    await _show(websocket, session)
         finally:
             session.close()
+        if refused:
+            await websocket.close(NONSENSE, refused[0])
 
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     return Starlette(routes=[Route("/", show), WebSocketRoute("/play", play)], middleware=[hosts])
 
 
-async def _until_one_ends(*work: Any) -> None:
-    tasks = [asyncio.ensure_future(each) for each in work]
+async def _listen(websocket: WebSocket, session: Session, playing: anyio.CancelScope, refused: list[str]) -> None:
+    """Until the page is closed, or says what makes no sense, which is then ``refused``."""
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
-
-
-async def _listen(websocket: WebSocket, session: Session) -> None:
-    while True:
-        message = json.loads(await websocket.receive_text())
-        if not isinstance(message, dict):
-            raise ValueError("a message is no object")
-        session.handle(message)
+        while True:
+            asked = json.loads(await websocket.receive_text())
+            if not isinstance(asked, dict):
+                raise ValueError("a message is no object")
+            session.handle(asked)
+    except WebSocketDisconnect:
+        pass
+    except ValueError as error:
+        refused.append(str(error)[:LONGEST_REASON])
+    playing.cancel()
 
 
 async def _show(websocket: WebSocket, session: Session) -> None:
     """Steps at the task's pace, or as fast as it goes."""
-    clock = asyncio.get_running_loop().time
-    due = clock()
+    due = anyio.current_time()
     while True:
         moved = session.step()
         if moved or session.changed:
             session.changed = False
             await websocket.send_bytes(message(session.facts(), session.pictures()))
-        due = max(due + (1 / (session.spec.fps * session.speed) if moved else IDLE), clock())
-        await asyncio.sleep(due - clock())
+        due = max(due + (1 / (session.spec.fps * session.speed) if moved else IDLE), anyio.current_time())
+        await anyio.sleep_until(due)
 
 
 def message(facts: dict[str, Any], pictures: np.ndarray) -> bytes:
@@ -116,9 +114,5 @@ def serve(app: Starlette, bound: socket.socket) -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
     )
-    try:
+    with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[bound])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        bound.close()
