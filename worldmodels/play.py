@@ -7,6 +7,7 @@ from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import to_config
+from worldmodels.playing import COLDEST, HOTTEST
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require, require_at_least
 from worldmodels.utils.disk import no_folder
@@ -29,7 +30,10 @@ class PlayCommand:
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= LARGEST_PORT, f"port={self.port} is none: expected 1 to {LARGEST_PORT}, or 0 for any")
-        require(0.05 <= self.temperature <= 3, f"temperature={self.temperature} is out of range: expected 0.05 to 3")
+        require(
+            COLDEST <= self.temperature <= HOTTEST,
+            f"temperature={self.temperature} is out of range: expected {COLDEST:g} to {HOTTEST:g}",
+        )
         require_at_least("starts", self.starts, 1)
         require(0 <= self.seed < 2**32, f"seed={self.seed} is out of range: expected 0 to {2**32 - 1}")
         require(self.export != "", "export is empty: expected a file to write, for example export=page.html")

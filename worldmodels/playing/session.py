@@ -19,6 +19,7 @@ from worldmodels.envs import PixelEnv, make_env
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
 from worldmodels.memory.interface import Memory
+from worldmodels.playing import COLDEST, HOTTEST
 from worldmodels.playing.keys import KeyMap, key_map
 from worldmodels.playing.noise import Noise
 from worldmodels.store.runs import FinishedRun
@@ -26,10 +27,10 @@ from worldmodels.training.hardware import rollout_precision
 from worldmodels.utils.media import png_bytes
 from worldmodels.utils.seeds import episode_seed
 from worldmodels.vision.inference import FrameEncoder
+from worldmodels.vision.interface import Vision
 from worldmodels.vision.scaling import to_pixels
 
 CHANGES_RESULTS = False
-COLDEST, HOTTEST = 0.05, 3.0  # temperature
 SLOWEST = 0.1  # speed, the task's own being 1
 
 
@@ -75,7 +76,7 @@ class Played:
             env.close()
         mu, log_var = (part.numpy() for part in encode(np.stack(frames)))
         model = DreamModel(config, spec, vision, memory, mu, log_var)
-        first = tuple(map(Start, frames, seeds, mu, log_var))
+        first = tuple(Start(*facts) for facts in zip(frames, seeds, mu, log_var, strict=True))
         return cls(model, encode, key_map(config.env, spec.actions), first, _controller(run, config, memory))
 
 
@@ -120,7 +121,9 @@ class Session:
     def __init__(self, played: Played, temperature: float = 1.0, seed: int = 0) -> None:
         self.played, self.temperature, self.seed = played, temperature, seed
         model = played.model
-        self.config, self.spec, self.vision, self.memory = model.config, model.spec, model.vision, model.memory
+        assert model.vision is not None
+        self.vision: Vision = model.vision
+        self.config, self.spec, self.memory = model.config, model.spec, model.memory
         self.agent = self.paused = False
         self.ends = model.end_head is not None
         self.speed = 1.0
