@@ -89,7 +89,7 @@ class Keyed(Task):
 
 class Misfit(Task):
     name = "toy"
-    keys = (Keys({"n": ("north", 3)}), Keys({"n": ("north", {0: 1})}))
+    keys = (Keys({"n": ("north", 3)}), Keys({"n": ("north", {0: 1})}), Keys({"n": ("north", 1)}, rest=3))
 
 
 def test_a_task_of_ones_own_declares_its_keys():

@@ -46,7 +46,7 @@ class KeyMap:
         known = {key.key: key for key in self.keys}
         for order, key in enumerate((known[name] for name in held if name in known), start=1):
             weight = order if isinstance(self.actions, ChoiceCodec) else 1
-            action[list(key.places)] += np.float32(weight) * np.float32(key.values)
+            action[list(key.places)] += weight * np.array(key.values, np.float32)
         return self.actions.nearest(action)
 
     def described(self) -> list[dict[str, Any]]:
@@ -73,7 +73,10 @@ def _fits(keys: Keys, actions: ActionCodec) -> bool:
     chooses = isinstance(actions, ChoiceCodec)
     meanings = [meaning for _, meaning in keys.held.values()]
     places = [place for each in meanings for place in ([each] if isinstance(each, int) else each)]
-    return all(isinstance(each, int) == chooses for each in meanings) and all(0 <= x < actions.size for x in places)
+    if keys.rest is not None:
+        places.append(keys.rest)
+    suits = all(isinstance(each, int) == chooses for each in meanings) and (chooses or keys.rest is None)
+    return suits and all(0 <= place < actions.size for place in places)
 
 
 def _declared(keys: Keys, actions: ActionCodec) -> KeyMap:
