@@ -55,6 +55,8 @@ REFUSED = [
     ("evaluate run=nowhere episodes=0", "episodes=0 is too small"),
     ("dream run=nowhere", "nowhere is no run"),
     ("dream run=nowhere temperature=hot", "temperature=hot is no number"),
+    ("play run=nowhere", "nowhere is no run"),
+    ("play run=x port=65536", "port=65536 is none: expected 1 to 65535, or 0"),
     ("probe run=nowhere", "nowhere is no run"),
     ("export run=nowhere to=folder", "nowhere is no run"),
     ("probe run=nowhere scored=2", "scored=2.0 is out of range"),

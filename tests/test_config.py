@@ -34,14 +34,15 @@ from worldmodels.evaluate import EvaluateCommand
 from worldmodels.export import ExportCommand
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.pipeline.pipeline import DECLARED
+from worldmodels.play import PlayCommand
 from worldmodels.probe import ProbeCommand
 from worldmodels.report import ReportCommand
 from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
 
 COMMANDS = {"config": Config, "evaluate": EvaluateCommand, "dream": DreamCommand, "probe": ProbeCommand}
-COMMANDS |= {"benchmark": BenchmarkCommand, "report": ReportCommand, "export": ExportCommand}
-NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"], "probe": ["run=x"], "export": ["run=x", "to=y"]}
+COMMANDS |= {"benchmark": BenchmarkCommand, "report": ReportCommand, "export": ExportCommand, "play": PlayCommand}
+NEEDED = {"evaluate": ["run=x"], "dream": ["run=x"], "probe": ["run=x"], "export": ["run=x", "to=y"], "play": ["run=x"]}
 OPTIONS = [(path.parent.name, path.stem) for path in sorted(conf_dir().glob("*/*.yaml"))]
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
 SCALES = ("smoke", "sweep", "quick", "laptop", "paper")
@@ -98,7 +99,7 @@ def test_every_command_composes(command):
         assert isinstance(composed(command), COMMANDS[command])
 
 
-@pytest.mark.parametrize("command", ["evaluate", "dream", "probe", "benchmark", "report"])
+@pytest.mark.parametrize("command", ["evaluate", "dream", "probe", "benchmark", "report", "play"])
 def test_every_key_of_a_command_can_be_set(command):
     """A key must not bear the name of a group, or Hydra takes it for one."""
     with tree(conf_dir()) as composed:

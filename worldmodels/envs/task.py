@@ -22,6 +22,7 @@ class Task:
     which may be ``state_names`` alone. ``env`` is the environment with its own wrappers (time limit, order enforcing).
 
     The constructor is given ``config``, ``pictures`` and ``drawn``; other arguments are settings of ``env.task``.
+    ``keys`` (`worldmodels.envs.keys.Keys`) say how a person acts in it.
     """
 
     name: ClassVar[str] = ""
