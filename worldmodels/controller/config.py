@@ -108,6 +108,14 @@ class ControllerConfig(Settings):
     population: Annotated[int, Setting("Individuals of a generation.", at_least=4)] = 32
     rollouts: Annotated[int, Setting("Episodes of each individual.", at_least=1)] = 2
     generations: Annotated[int, Setting("Generations of the search.", at_least=1)] = 20
+    seed: Annotated[
+        int | None,
+        Setting(
+            "Seed of the search; null takes the run's. Others search again on the same data, V and M.",
+            at_least=0,
+            counts="unless default",
+        ),
+    ] = None
     after: Annotated[
         int,
         Setting(

@@ -93,7 +93,8 @@ def run(
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
     readout = _readout(config, memory, encoded, dataset, folder)
     scaling = _scaling(config, outputs, memory, encoded, dataset, folder)
-    seed = config.seed if not settings.after else episode_seed(config.seed, "controller", 5, settings.after)
+    seed = _seed(config)
+    seed = seed if not settings.after else episode_seed(seed, "controller", 5, settings.after)
     search = PhasedSearch(*_searched(config), outputs, scaling, seed, start)
 
     def controller(searched: np.ndarray) -> np.ndarray:
@@ -189,7 +190,7 @@ def check(config: Config, outputs: int) -> None:
         f"transfer={config.transfer.name} starts from a source's C, and {privileged(config.controller)}: expected "
         "another strategy, for example transfer=scratch",
     )
-    check_phases(*_searched(config), outputs, config.seed)
+    check_phases(*_searched(config), outputs, _seed(config))
 
 
 @dataclass
@@ -319,7 +320,12 @@ def _episodes(
 
 def _seeds(config: Config, *keys: int, count: int) -> list[int]:
     """The episodes that every individual of a generation meets, or every validated mean."""
-    return [episode_seed(config.seed, "controller", *keys, i) for i in range(count)]
+    return [episode_seed(_seed(config), "controller", *keys, i) for i in range(count)]
+
+
+def _seed(config: Config) -> int:
+    """Of the search."""
+    return config.seed if config.controller.seed is None else config.controller.seed
 
 
 def _returns(
