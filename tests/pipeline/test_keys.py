@@ -43,6 +43,7 @@ READERS = {  # stages that read a setting whose default no key names
     "collect.recorded": {"collect"},
     "controller.after": {"controller"},
     "controller.readout": {"controller"},
+    "controller.seed": {"controller"},
     "controller.search": {"controller"},
     "controller.validate_every": {"controller"},
     "env.discrete": {"controller", "evaluate"},

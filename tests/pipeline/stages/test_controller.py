@@ -95,6 +95,22 @@ def test_individuals_of_a_generation_meet_the_same_episodes_and_generations_meet
     assert len(set(met)) == len(met) == 3 * 4
 
 
+def test_another_seed_of_the_search_is_another_search_in_other_episodes(config, tmp_path):
+    """As another seed of the run is, whose data, V and M are others too."""
+
+    def asked(number: str, **settings):
+        executor = Shuffled()
+        folder = tmp_path / number
+        folder.mkdir()
+        search(dataclasses.replace(config, **settings), folder, executor)
+        return [[(episode.seed, *episode.player) for episode in generation] for generation in executor.generations]
+
+    searched = dataclasses.replace(config.controller, seed=7)
+    own, other, run = asked("own"), asked("other", controller=searched), asked("run", seed=7)
+    assert own != other
+    assert other == run
+
+
 def test_the_order_of_the_results_changes_nothing(config, tmp_path):
     for seed in (0, 1):
         (tmp_path / str(seed)).mkdir()
