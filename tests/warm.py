@@ -40,6 +40,10 @@ from joblib.externals.loky.backend import fork_exec
 ROOT = Path(__file__).parents[1]
 LONGEST_REQUEST = 1 << 16
 MOST_FILES = 64
+LATE = (  # libraries that are imported only where something needs them
+    *("matplotlib.pyplot", "torch.utils.tensorboard", "torch.utils.serialization", "torch.profiler._cupti_monitor"),
+    *("hydra._internal.logging_config", "imageio_ffmpeg.binaries"),
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # only a process of one thread forks safely
 
 
@@ -191,7 +195,9 @@ def tell(pipe: int, number: int) -> None:
 
 def load_libraries() -> None:
     """Import whatever commands and studies may, but no command: each is to run from its own first line."""
-    importlib.import_module("matplotlib.pyplot")
+    for library in LATE:
+        importlib.import_module(library)
+    importlib.import_module("PIL.Image").preinit()
     rooms = importlib.import_module("worldmodels").__path__
     for room in [room.name for room in pkgutil.iter_modules(rooms, "worldmodels.") if room.ispkg]:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
