@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reading
 import schedule
 from composing import composed
 from helpers import Commands, Finished
@@ -22,6 +23,7 @@ from worldmodels.config import Config, to_config
 from worldmodels.rollouts.storage import write_index, write_rollout
 
 os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
+reading.once()
 
 
 def pytest_collection_finish() -> None:

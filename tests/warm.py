@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import filelock
+import reading
 from joblib.externals.loky.backend import fork_exec
 
 ROOT = Path(__file__).parents[1]
@@ -195,6 +196,7 @@ def tell(pipe: int, number: int) -> None:
 
 def load_libraries() -> None:
     """Import whatever commands and studies may, but no command: each is to run from its own first line."""
+    reading.once()
     for library in LATE:
         importlib.import_module(library)
     importlib.import_module("PIL.Image").preinit()
