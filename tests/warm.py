@@ -89,6 +89,17 @@ class Command:
         self.wait(max(0.0, until - time.monotonic()))
         return printed.decode(), None
 
+    def first_line(self, timeout: float = 600) -> str:
+        """The first line that it prints, the only one that is ever read."""
+        printed = b""
+        while not printed.endswith(b"\n"):
+            self._expect(self._output, timeout)
+            byte = os.read(self._output, 1)
+            assert byte, "it has ended"
+            printed += byte
+        os.close(self._output)
+        return printed.decode()
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
@@ -289,15 +300,19 @@ def wait_as_a_spare(requests: socket.socket) -> NoReturn:
 
 
 def share_what_is_made_once() -> None:
-    """What takes a process half a second when it is used first: the digests of the code, Hydra's plugins and grammar,
-    and Numba's functions.
+    """What takes a process a second when it is used first: the digests and versions of the code, Hydra's plugins,
+    grammar and files, and Numba's functions.
     """
-    declared = importlib.import_module("worldmodels.pipeline.pipeline").DECLARED.values()
-    importlib.import_module("worldmodels.store.fingerprint").fingerprint(
-        [each.build.__module__ for each in declared], []
+    pipeline, config = (
+        importlib.import_module("worldmodels.pipeline.pipeline"),
+        importlib.import_module("worldmodels.api").compose(),
     )
-    task = importlib.import_module("worldmodels.api").compose().env
-    env = importlib.import_module("worldmodels.envs").make_env(task)
+    for stage in pipeline.DECLARED.values():
+        pipeline.fingerprint([stage.build.__module__], pipeline.libraries_of(stage, config))
+    artifacts = importlib.import_module("worldmodels.store.artifacts")
+    artifacts._versions()
+    artifacts._git_revision()
+    env = importlib.import_module("worldmodels.envs").make_env(config.env)
     env.reset(seed=0)
     env.close()
 
@@ -327,9 +342,12 @@ def ending() -> Iterator[None]:
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
-            stream.flush()
+    for stream, failed in ((sys.stdout, 120), (sys.stderr, None)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            code = failed or code
     os._exit((code or 0) & 255)
 
 
