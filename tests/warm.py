@@ -207,6 +207,7 @@ def tell(pipe: int, number: int) -> None:
 
 def load_libraries() -> None:
     """Import whatever commands and studies may, but no command: each is to run from its own first line."""
+    gc.disable()  # until all is imported, of which nothing is garbage
     reading.once()
     for library in LATE:
         importlib.import_module(library)
@@ -221,6 +222,7 @@ def load_libraries() -> None:
     torch.set_num_threads = lambda _: one_thread()  # beside other commands, threads wait for each other and spin
     os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
+    gc.enable()
 
 
 def prepare(request: dict[str, Any]) -> None:
