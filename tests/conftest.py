@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reading
 import schedule
 from composing import composed
 from helpers import Commands, Finished
@@ -22,6 +23,8 @@ from worldmodels.config import Config, to_config
 from worldmodels.rollouts.storage import write_index, write_rollout
 
 os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
+reading.once()
+gc.disable()  # until all is imported, of which nothing is garbage
 
 
 def pytest_collection_finish() -> None:
@@ -30,6 +33,7 @@ def pytest_collection_finish() -> None:
 
     torch.set_num_threads(1)
     gc.freeze()  # collecting garbage among the libraries' million objects takes a quarter of Hydra's time
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,17 +23,13 @@ SMALL = ("scale=smoke", "env=lunar_lander", "executor=serial", "trainer=cpu", "t
 SMALL += ("collect.rollouts=2", "collect.max_steps=20")
 
 
-def train(cwd: Path, shell: str = '"$@"', **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the smallest training command there is, in a shell, in a new interpreter."""
-    command = [sys.executable, "-m", "worldmodels.train", *SMALL]
-    return subprocess.run(
-        ["bash", "-c", shell, "bash", *command],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
+# What an interpreter that is started without a standard error begins with.
+NO_ERROR = """
+import os, runpy, sys
+os.close(2)
+sys.stderr = None
+runpy.run_module("worldmodels.train", run_name="__main__", alter_sys=True)
+"""
 
 
 def results(folder: Path) -> list[dict[str, Any]]:
@@ -44,7 +40,15 @@ def results(folder: Path) -> list[dict[str, Any]]:
 def test_a_folder_with_letters_that_the_locale_lacks(tmp_path: Path) -> None:
     folder = tmp_path / "dössier"
     folder.mkdir()
-    done = train(folder, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", LC_ALL="C")
+    locale = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = subprocess.run(  # a new interpreter, which is what reads the locale
+        [sys.executable, "-m", "worldmodels.train", *SMALL],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **locale},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, b"")
     assert f"results: {folder}" in done.stdout.decode()
     assert len(results(folder)) == 1
@@ -66,10 +70,11 @@ def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_made(tmp_
 
 
 @pytest.mark.slow
-def test_no_reader_and_no_standard_error(tmp_path: Path) -> None:
-    done = train(tmp_path, shell='"$@" 2>&- | head -1; exit "${PIPESTATUS[0]}"')
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert len(done.stdout.splitlines()) == 1
+def test_no_reader_and_no_standard_error(tmp_path: Path, warm: Warm) -> None:
+    (tmp_path / "train.py").write_text(NO_ERROR)
+    process = warm.start([str(tmp_path / "train.py"), *SMALL], tmp_path)
+    assert process.first_line().endswith("\n")
+    assert process.wait(timeout=300) == 0
     assert len(results(tmp_path)) == 1
     (log,) = tmp_path.rglob("train.log")
     assert "return" in log.read_text(encoding="utf-8") and " ± " in log.read_text(encoding="utf-8")

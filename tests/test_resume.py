@@ -13,12 +13,12 @@ from warm import Warm
 LONG_ENOUGH = [
     "env=bipedal_walker",
     "collect.rollouts=8",
-    "vae.epochs=3",
+    "vae.epochs=2",
     *("transfer.budget=0.5", "transfer.budgeted=[vision]"),
-    "memory.steps=32",
-    "controller.generations=4",
+    "memory.steps=24",
+    "controller.generations=3",
     "evaluate.video=false",
-    *("evaluate.episodes=4", "evaluate.max_steps=30"),
+    *("evaluate.episodes=3", "evaluate.max_steps=30"),
     *("heldout.max_steps=30", "probe.epochs=1"),
 ]
 

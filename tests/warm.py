@@ -35,11 +35,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import filelock
+import reading
 from joblib.externals.loky.backend import fork_exec
 
 ROOT = Path(__file__).parents[1]
 LONGEST_REQUEST = 1 << 16
 MOST_FILES = 64
+LATE = (  # libraries that are imported only where something needs them
+    *("matplotlib.pyplot", "torch.utils.tensorboard", "torch.utils.serialization", "torch.profiler._cupti_monitor"),
+    *("hydra._internal.logging_config", "imageio_ffmpeg.binaries"),
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # only a process of one thread forks safely
 
 
@@ -83,6 +88,17 @@ class Command:
         os.close(self._output)
         self.wait(max(0.0, until - time.monotonic()))
         return printed.decode(), None
+
+    def first_line(self, timeout: float = 600) -> str:
+        """The first line that it prints, the only one that is ever read."""
+        printed = b""
+        while not printed.endswith(b"\n"):
+            self._expect(self._output, timeout)
+            byte = os.read(self._output, 1)
+            assert byte, "it has ended"
+            printed += byte
+        os.close(self._output)
+        return printed.decode()
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -191,7 +207,11 @@ def tell(pipe: int, number: int) -> None:
 
 def load_libraries() -> None:
     """Import whatever commands and studies may, but no command: each is to run from its own first line."""
-    importlib.import_module("matplotlib.pyplot")
+    gc.disable()  # until all is imported, of which nothing is garbage
+    reading.once()
+    for library in LATE:
+        importlib.import_module(library)
+    importlib.import_module("PIL.Image").preinit()
     rooms = importlib.import_module("worldmodels").__path__
     for room in [room.name for room in pkgutil.iter_modules(rooms, "worldmodels.") if room.ispkg]:
         for module in pkgutil.walk_packages(importlib.import_module(room).__path__, f"{room}."):
@@ -202,6 +222,7 @@ def load_libraries() -> None:
     torch.set_num_threads = lambda _: one_thread()  # beside other commands, threads wait for each other and spin
     os.fsync = lambda _: None  # what is killed here needs no disk that outlives a power cut
     gc.freeze()  # a fork whose collector leaves them alone shares them, and ends a second sooner
+    gc.enable()
 
 
 def prepare(request: dict[str, Any]) -> None:
@@ -281,15 +302,19 @@ def wait_as_a_spare(requests: socket.socket) -> NoReturn:
 
 
 def share_what_is_made_once() -> None:
-    """What takes a process half a second when it is used first: the digests of the code, Hydra's plugins and grammar,
-    and Numba's functions.
+    """What takes a process a second when it is used first: the digests and versions of the code, Hydra's plugins,
+    grammar and files, and Numba's functions.
     """
-    declared = importlib.import_module("worldmodels.pipeline.pipeline").DECLARED.values()
-    importlib.import_module("worldmodels.store.fingerprint").fingerprint(
-        [each.build.__module__ for each in declared], []
+    pipeline, config = (
+        importlib.import_module("worldmodels.pipeline.pipeline"),
+        importlib.import_module("worldmodels.api").compose(),
     )
-    task = importlib.import_module("worldmodels.api").compose().env
-    env = importlib.import_module("worldmodels.envs").make_env(task)
+    for stage in pipeline.DECLARED.values():
+        pipeline.fingerprint([stage.build.__module__], pipeline.libraries_of(stage, config))
+    artifacts = importlib.import_module("worldmodels.store.artifacts")
+    artifacts._versions()
+    artifacts._git_revision()
+    env = importlib.import_module("worldmodels.envs").make_env(config.env)
     env.reset(seed=0)
     env.close()
 
@@ -319,9 +344,12 @@ def ending() -> Iterator[None]:
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
-            stream.flush()
+    for stream, failed in ((sys.stdout, 120), (sys.stderr, None)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            code = failed or code
     os._exit((code or 0) & 255)
 
 

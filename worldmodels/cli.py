@@ -28,7 +28,7 @@ from worldmodels.utils.composing import in_our_words
 from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.disk import explained, no_folder, remove_empty_folders, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
-from worldmodels.utils.help import settings_help
+from worldmodels.utils.help import list_groups_at_once, settings_help
 from worldmodels.utils.orphans import leave_with_parent
 from worldmodels.utils.overrides import flags_first, require_options, spelled_out
 from worldmodels.utils.settings import declared
@@ -53,6 +53,7 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
     )
     interrupts.install()
     check_jobs_first(to_config, one_line)
+    list_groups_at_once()
     started: list[bool] = []
     application: Any = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(
         _guarded(task, started)

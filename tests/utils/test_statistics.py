@@ -40,7 +40,8 @@ def study() -> Any:
     return module
 
 
-COVERAGE = {  # in %, measured; what a name promises holds up to a skewness of 1, and beyond only if there are many values
+# In %, measured; what a name promises holds up to a skewness of 1, and beyond only if there are many values.
+COVERAGE = {
     ("mean", "normal"): (95, 95, 95, 95, 95),
     ("mean", "gamma"): (94.4, 93.7, 93.2, 94.4, 94.9),
     ("mean", "exponential"): (91, 89, 88, 94, 95),

@@ -343,10 +343,11 @@ def _locked(path: Path, what: str) -> Iterator[None]:
 @functools.cache
 def _versions() -> dict[str, str]:
     packages = ("torch", "lightning", "numpy", "gymnasium", "box2d", "opencv-python-headless", "h5py", "cma")
-    installed = {distribution.name.lower(): distribution.version for distribution in metadata.distributions()}
-    return {"worldmodels": __version__, "python": platform.python_version()} | {
-        name: installed[name] for name in packages if name in installed
-    }
+    versions = {"worldmodels": __version__, "python": platform.python_version()}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 @functools.cache

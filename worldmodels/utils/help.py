@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import MISSING, OmegaConf
 
 from worldmodels.utils import parts
@@ -12,6 +13,22 @@ from worldmodels.utils.settings import Declared, Part, Settings, declared
 
 CHANGES_RESULTS = False
 KEY, WIDTH = 40, 118
+
+
+_options_of_group = ConfigLoaderImpl.get_group_options
+
+
+def list_groups_at_once() -> None:
+    """Have Hydra list the groups from what it has read, and not copy that for each of them, which takes its help a
+    second.
+    """
+
+    def options(loader: Any, group_name: str, *arguments: Any, **others: Any) -> list[str]:
+        if len(arguments) > 1 or others.keys() - {"results_filter"}:  # overrides may add folders to search
+            return _options_of_group(loader, group_name, *arguments, **others)
+        return loader.repository.get_group_options(group_name, *arguments, **others)
+
+    ConfigLoaderImpl.get_group_options = options  # type: ignore[method-assign]
 
 
 class Described(NamedTuple):
