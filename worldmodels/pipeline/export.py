@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 
 from worldmodels.config import Config, PathsConfig, plain
 from worldmodels.controller.agent import agent_models
+from worldmodels.controller.coordinates import SCALING
 from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import evaluate
-from worldmodels.pipeline.stages.controller import SCALING
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.artifacts import MANIFEST, WEIGHTS, Artifact, describe_files, listed, write_json
 from worldmodels.store.fingerprint import changes

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,30 +17,22 @@ from worldmodels.controller.agent import (
     agent_inputs,
     agent_models,
     agent_parts,
-    check_inputs,
     input_size,
-    input_sizes,
-    known_size,
     knows,
     remembers,
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
+from worldmodels.controller.coordinates import make_readout, make_scaling, search_space
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
-from worldmodels.controller.readout import ReadOut, fit
-from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, seen, spread, state_moments
 from worldmodels.dreams.search import dream_episodes, returns_in_dreams
-from worldmodels.envs import task_class, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
-from worldmodels.factory import make_memory
 from worldmodels.memory.config import NETWORK as MEMORY
-from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
-from worldmodels.rollouts.executor import Executor, one_thread
-from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import WEIGHTS, Length
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.controllers import warm_start
@@ -53,9 +44,6 @@ from worldmodels.utils.settings import counted
 from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
-SCALING = "scaling.safetensors"  # means and deviations of C's inputs
-READOUT = "readout.safetensors"
-FITTED = 500  # rollouts at most that a read-out is fitted to
 VALIDATION_DREAMS = 128  # that score a mean: one batch of M
 
 
@@ -91,11 +79,11 @@ def run(
         source_agent = agent_parameters(load_file(source.weights))
         start = warm_start(source_agent, source.outputs, input_size(config), outputs)
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    readout = _readout(config, memory, encoded, dataset, folder)
-    scaling = _scaling(config, outputs, memory, encoded, dataset, folder)
+    readout = make_readout(config, memory, encoded, dataset, folder)
+    scaling = make_scaling(config, outputs, memory, encoded, dataset, folder)
     seed = _seed(config)
     seed = seed if not settings.after else episode_seed(seed, "controller", 5, settings.after)
-    search = PhasedSearch(*_searched(config), outputs, scaling, seed, start)
+    search = PhasedSearch(*search_space(config), outputs, scaling, seed, start)
 
     def controller(searched: np.ndarray) -> np.ndarray:
         return searched if readout is None else readout.to_controller(searched, outputs)
@@ -190,7 +178,7 @@ def check(config: Config, outputs: int) -> None:
         f"transfer={config.transfer.name} starts from a source's C, and {privileged(config.controller)}: expected "
         "another strategy, for example transfer=scratch",
     )
-    check_phases(*_searched(config), outputs, _seed(config))
+    check_phases(*search_space(config), outputs, _seed(config))
 
 
 @dataclass
@@ -236,75 +224,6 @@ def _seconds_left(settings: ControllerConfig, generation: int, spent: float, las
     """Seconds until the search ends by its generations or its minutes, if every generation is as long as the last."""
     limit = math.inf if settings.max_minutes is None else max(0.0, 60 * settings.max_minutes - spent)
     return min(limit, (settings.generations - generation) * last)
-
-
-def _searched(config: Config) -> tuple[ControllerConfig, dict[str, int]]:
-    """The settings of the search with what the searched C's read, and the sizes of it: with a read-out, the state."""
-    if not config.controller.readout:
-        return config.controller, input_sizes(config)
-    return dataclasses.replace(config.controller, inputs=["state"], readout=False), {"state": known_size(config)}
-
-
-def _scaling(
-    config: Config, outputs: int, memory: Path | None, encoded: Path | None, dataset: Path | None, folder: Path
-) -> Scaling:
-    """The search's coordinates, stored in the artifact so that an interrupted search resumes with the same ones."""
-    path = folder / SCALING
-    if not config.controller.standardise:
-        return Scaling.none(sum(_searched(config)[1].values()), outputs)
-    if not path.exists():
-        if privileged(config.controller) is not None:  # a read-out is in the coordinates of what it reads out
-            assert dataset is not None
-            mean, std = state_moments([states for _, states in _states(config, dataset, ROLLOUTS)])
-        else:
-            assert encoded is not None
-            store = RolloutStore(encoded)
-            rollouts = spread(len(store), ROLLOUTS)
-            mu, actions = ([store.read(rollout, name) for rollout in rollouts] for name in ("mu", "actions"))
-            network = _memory(config, memory)
-            with one_thread():
-                mean, std = input_moments(
-                    read_inputs(config.controller), network, mu, actions, config.controller.least_deviation
-                )
-        partial = path.with_suffix(".partial")
-        save_file({"mean": mean, "std": std}, partial)
-        partial.replace(path)
-    moments = load_file(path)
-    return Scaling(moments["mean"], moments["std"], outputs)
-
-
-def _memory(config: Config, weights: Path | None) -> Memory | None:
-    """M, where C reads its state."""
-    reads = weights if remembers(config) else None
-    network = make_memory(config, task_spec(config.env).action_size, reads).eval() if reads else None
-    if network is not None:
-        check_inputs(config, network)
-    return network
-
-
-def _states(config: Config, dataset: Path, most: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Numbers of so many rollouts at most, and the true state of each as a controller knows it, (T, K)."""
-    store, task = RolloutStore(dataset), task_class(config.env)
-    for rollout in spread(len(store), most):
-        yield rollout, task.known(store.read(rollout, "states"))
-
-
-def _readout(
-    config: Config, memory: Path | None, encoded: Path | None, dataset: Path | None, folder: Path
-) -> ReadOut | None:
-    """Stored in the artifact, as the search's coordinates are; None where C acts on its inputs themselves."""
-    if not config.controller.readout:
-        return None
-    path = folder / READOUT
-    if not path.exists():
-        assert encoded is not None and dataset is not None
-        store, network, inputs = RolloutStore(encoded), _memory(config, memory), read_inputs(config.controller)
-        with one_thread():
-            fit(
-                (seen(inputs, network, store.read(rollout, "mu"), store.read(rollout, "actions")), states)
-                for rollout, states in _states(config, dataset, FITTED)
-            ).save(path)
-    return ReadOut.load(path)
 
 
 def _episodes(
