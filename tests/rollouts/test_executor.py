@@ -594,7 +594,7 @@ def test_a_worker_that_hangs_is_replaced_and_its_item_named_and_redone(tmp_path,
         results = within(SOON, lambda: list(pool.map(Apply(functools.partial(hang_once, tmp_path)), range(8))))
         assert sorted(results) == [(number, number**2) for number in range(8)]
         [message] = [record.getMessage() for record in caplog.records]
-        assert message == "a worker gave no sign of life for 3 s; it is replaced, and redone is item 3"
+        assert message == "a worker gave no sign of life for 3 s; it is replaced and starts again on item 3"
         gone = before - workers_of(pool)
         assert len(gone) == 1
         assert all_gone(gone)

@@ -163,7 +163,7 @@ class ProcessExecutor:
         except (EOFError, OSError):
             self._bury(worker)
             lost = number_of(len(worker.under_way), "rollout")
-            log.warning("a worker died; it is replaced, and redone is what it had under way: %s", lost)
+            log.warning("a worker died; it is replaced and starts again on %s", lost)
             return "its worker died"
         if isinstance(outcome, Alive):
             return None
@@ -172,7 +172,7 @@ class ProcessExecutor:
         if isinstance(outcome, str):
             worker.work = None  # it has left the session
             lost = number_of(len(worker.under_way), "rollout")
-            log.warning("a rollout failed; redone is what was under way: %s\n%s", lost, outcome)
+            log.warning("a rollout failed; its worker starts again on %s\n%s", lost, outcome)
             return outcome.strip().split("\n")[-1]
         return outcome
 
@@ -181,7 +181,7 @@ class ProcessExecutor:
         problem = f"no sign of life for {self.patience:g} s"
         names = [_name(item) for item in itertools.islice(worker.under_way.values(), LISTED)]
         more = f" and {len(worker.under_way) - LISTED} more" if len(worker.under_way) > LISTED else ""
-        log.warning("a worker gave %s; it is replaced, and redone is %s%s", problem, ", ".join(names), more)
+        log.warning("a worker gave %s; it is replaced and starts again on %s%s", problem, ", ".join(names), more)
         worker.process.kill()
         self._bury(worker)
         return problem
@@ -222,7 +222,7 @@ class ProcessExecutor:
         ours, theirs = context.Pipe()
         process = context.Process(target=serve, args=(theirs, self._pulse), daemon=True)
         with _without_main():
-            with interrupts.held_back():  # of what starts now, until `serve` is reached
+            with interrupts.held_back():
                 if context.get_start_method() == "forkserver":
                     forkserver.ensure_running()  # the first worker waits for it, which a Ctrl-C may end
                 else:

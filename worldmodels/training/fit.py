@@ -124,7 +124,7 @@ def fit(
     else:
         if checkpoint:
             half = f" and {number_of(at['batch'], 'batch', 'batches')}" if at["batch"] else ""
-            log.info("  going on after %d of %s%s", at["epochs"], number_of(epochs, "epoch"), half)
+            log.info("  going on after %s of %s%s", f"{at['epochs']:,}", number_of(epochs, "epoch"), half)
         logs = recorder.journal.logs or folder / CHECKPOINT
         trainer = make_trainer(
             config,

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 CHANGES_RESULTS = False  # shows what is done
@@ -84,12 +85,13 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Keep Ctrl-C from a process that is started meanwhile, for as long as it lives, where the system can; this one
-    takes it at the end.
+    """Keep Ctrl-C from a process that is started meanwhile and from those that it starts, for as long as they live,
+    where the system can; this one takes it at the end.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # a fork server would start it, and that lets signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -31,7 +31,7 @@ def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
         return  # a command without groups
     for override in overrides:
         if override.startswith("~"):
-            _require_no_need(override, schema, conf)
+            _refuse_deletion(override, schema, conf)
         group, _, value = override.removeprefix("+").partition("=")
         if value.startswith("[") and isinstance(part := _setting_at(schema, group), Part):
             allowed = part.allowed if part.names else "the dotted path of a class"
@@ -60,7 +60,7 @@ def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
         )
 
 
-def _require_no_need(override: str, schema: type, conf: Path) -> None:
+def _refuse_deletion(override: str, schema: type, conf: Path) -> None:
     """Raise `ConfigError` where ``~NAME`` deletes a group or a setting that every run has."""
     key = override.removeprefix("~").partition("=")[0]
     node = get_type_hints(schema).get(key)
