@@ -63,17 +63,9 @@ def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_made(tmp_
 @pytest.mark.slow
 def test_no_reader_and_no_standard_error(tmp_path: Path) -> None:
     """In a new interpreter, whose libraries find none when they are imported."""
+    shell = ("bash", "-c", '"$@" 2>&- | head -1; exit "${PIPESTATUS[0]}"', "bash")
     done = subprocess.run(
-        [
-            "bash",
-            "-c",
-            '"$@" 2>&- | head -1; exit "${PIPESTATUS[0]}"',
-            "bash",
-            sys.executable,
-            "-m",
-            "worldmodels.train",
-        ]
-        + list(SMALL),
+        [*shell, sys.executable, "-m", "worldmodels.train", *SMALL],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
