@@ -111,8 +111,8 @@ class ControllerConfig(Settings):
     seed: Annotated[
         int | None,
         Setting(
-            "Seed of the search; null takes the run's. Others search again on the same data, V and M, so that they are no "
-            "independent runs, and a report keeps them apart.",
+            "Seed of the search; null takes the run's. Others search again on the same data, V and M, so that they are "
+            "no independent runs, and a report keeps them apart.",
             at_least=0,
             counts="unless default",
         ),
