@@ -137,7 +137,7 @@ def test_other_code_is_told_once_and_not_refused(exported, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         wm.load(folder).agent()
     assert [record.getMessage() for record in caplog.records] == [
-        f"{folder} was exported from a run of other code (worldmodels.factory): its agent may score a little differently here"
+        f"{folder} was exported from a run of other code (worldmodels.factory): its agent may score otherwise here"
     ]
     caplog.clear()
     wm.load(exported[False][0]).agent()

@@ -132,7 +132,8 @@ def unread(network: Vision) -> list[str]:
 def warn_of_other_code(run: FinishedRun) -> None:
     """Say once, of a run that was exported, what of the code and libraries differs from those that it was scored by."""
     if run.exported and (changed := changes(run.exported["code"], evaluate.code_of(run.config))):
-        log.warning("%s was exported from a run of other code (%s): its agent may score a little differently here", run.folder, listed(changed))
+        told = "%s was exported from a run of other code (%s): its agent may score otherwise here"
+        log.warning(told, run.folder, listed(changed))
 
 
 def _require_free(folder: Path) -> None:
