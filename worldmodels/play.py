@@ -1,5 +1,7 @@
 """``python -m worldmodels.play``: a person in the dream, on a page in the browser."""
 
+import errno
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
 from worldmodels.config import to_config
-from worldmodels.playing import COLDEST, HOTTEST
+from worldmodels.playing import COLDEST, HOTTEST, LARGEST_SEED
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require, require_at_least
 from worldmodels.utils.disk import no_folder
@@ -35,7 +37,7 @@ class PlayCommand:
             f"temperature={self.temperature} is out of range: expected {COLDEST:g} to {HOTTEST:g}",
         )
         require_at_least("starts", self.starts, 1)
-        require(0 <= self.seed < 2**32, f"seed={self.seed} is out of range: expected 0 to {2**32 - 1}")
+        require(0 <= self.seed <= LARGEST_SEED, f"seed={self.seed} is out of range: expected 0 to {LARGEST_SEED}")
         require(self.export != "", "export is empty: expected a file to write, for example export=page.html")
 
 
@@ -72,12 +74,13 @@ def play(composed: DictConfig) -> None:
 
 
 def _require_place(path: Path) -> None:
-    """Make the folder of the file to write."""
+    """Raise `ConfigError` where the file cannot be written, or its folder not be made. Nothing is made yet: the run's
+    networks may be refused.
+    """
     require(not path.is_dir(), f"export={path} is a folder: expected a file to write, for example export=page.html")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(no_folder(f"export={path}", error)) from error
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    code = errno.ENOTDIR if not there.is_dir() else errno.EACCES if not os.access(there, os.W_OK | os.X_OK) else 0
+    require(not code, no_folder(f"export={path}", OSError(code, os.strerror(code))))
 
 
 def _require_extra() -> None:

@@ -1,17 +1,20 @@
 """The page in a real browser, Debian's Chromium without a window."""
 
-import json
 import re
 import shutil
 import urllib.request
 
 import pytest
 from helpers import wait_for
-from pages import PLAY, STEPS, assert_same_dream, exported
+from pages import ASKED, assert_same_dream, exported, play
 
+from worldmodels.playing.export import write
 from worldmodels.playing.server import bind
+from worldmodels.playing.session import Played
+from worldmodels.store.runs import FinishedRun
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HEADS = ("memory.network.reward_head=gaussian", "memory.network.end_head=true")
 HELD = [["ArrowUp"], ["ArrowUp", "ArrowRight"], []]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: apt-get install chromium")
 
@@ -120,5 +123,46 @@ def test_the_exported_page_is_driven_and_dreams_as_python_does(page, played, tmp
     drive(page)
     assert not page.is_visible("#play-task")
     assert [url for url in asked if not re.match("data:", url)] == [path.as_uri()]
-    play = f"() => {{ const STEPS = {STEPS}, HELD = {json.dumps(HELD)};\n{PLAY}\nreturn seen; }}"
-    assert_same_dream(page.evaluate(play), played, HELD)
+    assert_same_dream(page.evaluate(f"() => {{ {play(HELD, ASKED)}\nreturn seen; }}"), played, HELD)
+
+
+@pytest.mark.parametrize("temperature", [1.33, 0.1234])
+def test_the_slider_shows_what_is_in_force_and_moves_by_notches(page, played, tmp_path, temperature):
+    path = tmp_path / "page.html"
+    write(played, path, temperature)
+    page.goto(path.as_uri())
+    until(page, "temperature-value", f"^{temperature}$")
+    assert float(page.input_value("#temperature")) == temperature
+    page.focus("#temperature")
+    page.keyboard.press("ArrowLeft")
+    until(page, "temperature-value", r"^\d\.\d[05]$")
+    assert float(page.input_value("#temperature")) == pytest.approx(temperature - 0.05, abs=0.025)
+    page.keyboard.press("Home")
+    until(page, "temperature-value", r"^0\.05$")
+    page.keyboard.press("ArrowUp")
+    until(page, "temperature-value", r"^0\.10$")
+
+
+def test_a_page_that_is_loaded_again_shows_what_its_session_does(page, address):
+    page.goto(address)
+    until(page, "dream-facts", r"^step [1-9]")
+    page.check("#agent")
+    page.check("#play-task")
+    page.uncheck("#ends")
+    page.fill("#seed", "7")
+    page.keyboard.press("Tab")
+    page.reload()
+    until(page, "dream-facts", r"^step \d")
+    assert [page.is_checked(f"#{name}") for name in ("agent", "play-task", "ends")] == [False, False, True]
+    assert page.input_value("#seed") == "0"
+
+
+@pytest.mark.parametrize("task", ["bipedal_walker", "lunar_lander"])
+def test_all_of_the_page_is_in_sight_on_a_laptop(page, make_run, tmp_path, task):
+    path = tmp_path / "page.html"
+    run = make_run(f"env={task}", "memory.network.hidden_size=4", *HEADS)
+    write(Played.of(FinishedRun(run), 12), path)
+    page.goto(path.as_uri())
+    until(page, "dream-facts", r"^step \d")
+    box = page.locator("#starts").bounding_box()
+    assert box["y"] + box["height"] <= 800

@@ -18,6 +18,11 @@ def test_the_finaliser_is_that_of_murmurhash3():
         assert mixed(np.array([x], np.uint32)).tolist() == [h ^ (h >> 16)]
 
 
+def test_small_seeds_begin_with_usual_numbers():
+    """The finaliser of 0 is 0, of which a normal number of size 5.8 would be made."""
+    assert max(np.abs(Noise(seed).standard_normal(32)).max() for seed in range(21)) < 4
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
 def test_numbers_are_distributed_as_they_should_be(seed):
     uniform, normal = Noise(seed).random(COUNT), Noise(seed).standard_normal(COUNT, np.float32)

@@ -2,3 +2,5 @@
 
 CHANGES_RESULTS = False
 COLDEST, HOTTEST = 0.05, 3.0  # temperatures that the page's slider reaches
+SLOWEST = 0.1  # speed that its other slider reaches, the task's own being 1
+LARGEST_SEED = 2**32 - 1

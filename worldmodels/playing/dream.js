@@ -2,7 +2,7 @@
 // are summed in double precision and kept in single precision. Nothing here needs a page but `connect`, at the end.
 "use strict";
 
-const HIGHEST_SYMLOG = 10, SKIP_PACE = 10;
+const SALT = 0x6a09e667;
 const SQUASH = { // of `worldmodels.envs.actions`; bounds, where a task names none
   tanh: Math.tanh,
   tanh01: (x) => (Math.tanh(x) + 1) / 2,
@@ -42,7 +42,7 @@ function tensors(data) {
 // Random numbers as of `worldmodels.playing.noise`.
 class Noise {
   constructor(seed) {
-    this.origin = Noise.mixed(seed >>> 0);
+    this.origin = Noise.mixed(seed ^ SALT);
     this.drawn = 0;
   }
   static mixed(x) {
@@ -63,16 +63,16 @@ class Noise {
 }
 
 // W x + b, where W lies row by row.
-function dense(weight, bias, x, rows = bias.length, from = 0) {
-  const y = new Float32Array(rows), columns = x.length;
+function dense(weight, bias, x) {
+  const rows = bias.length, y = new Float32Array(rows), columns = x.length;
   for (let row = 0; row < rows; row++) {
-    let sum = bias[from + row], even = 0;
-    let at = (from + row) * columns, i = 0;
+    let even = bias[row], odd = 0; // of the columns, summed apart
+    let at = row * columns, i = 0;
     for (; i < columns - 1; i += 2, at += 2) {
-      sum += weight[at] * x[i];
-      even += weight[at + 1] * x[i + 1];
+      even += weight[at] * x[i];
+      odd += weight[at + 1] * x[i + 1];
     }
-    y[row] = sum + even + (i < columns ? weight[at] * x[i] : 0);
+    y[row] = even + odd + (i < columns ? weight[at] * x[i] : 0);
   }
   return y;
 }
@@ -80,7 +80,7 @@ function dense(weight, bias, x, rows = bias.length, from = 0) {
 // The transposed convolution of stride 2 that follows a ReLU: x, whose negative numbers count as 0, is (size, size, I),
 // weights are (I, kernel, kernel, O), the result is (2 (size - 1) + kernel, the same, O). Four channels at a time, of
 // those that are not 0.
-function grown(x, size, inputs, outputs, kernel, weight, bias) {
+function transposedConvolution(x, size, inputs, outputs, kernel, weight, bias) {
   const side = 2 * (size - 1) + kernel, y = new Float32Array(side * side * outputs);
   for (let i = 0; i < y.length; i++) y[i] = bias[i % outputs];
   const row = kernel * outputs, step = kernel * row, places = new Int32Array(inputs + 3), values = new Float32Array(inputs + 3);
@@ -115,6 +115,7 @@ class Model {
     Object.assign(this, data.sizes); // latent, action, hidden, mixtures
     this.layers = data.layers; // [inputs, outputs, kernel] of each
     this.reward = data.reward;
+    this.pace = data.pace; // of the skip gain
     this.tensors = tensors(data);
   }
 
@@ -123,10 +124,10 @@ class Model {
     let x = dense(this.tensors["decoder.dense.weight"], this.tensors["decoder.dense.bias"], z), size = 1;
     this.layers.forEach(([inputs, outputs, kernel], i) => {
       const weight = this.tensors[`decoder.${i}.weight`], bias = this.tensors[`decoder.${i}.bias`];
-      if (i > 0) [x, size] = grown(x, size, inputs, outputs, kernel, weight, bias);
-      else [x, size] = [signed(x, kernel * kernel * outputs, weight, bias), kernel];
+      if (i > 0) [x, size] = transposedConvolution(x, size, inputs, outputs, kernel, weight, bias);
+      else [x, size] = [fromOnePixel(x, kernel * kernel * outputs, weight, bias), kernel];
     });
-    return Uint8Array.from(x, (logit) => evenly(255 * Math.fround(sigmoid(logit))));
+    return Uint8Array.from(x, (logit) => roundHalfToEven(255 * Math.fround(sigmoid(logit))));
   }
 
   initial() {
@@ -152,7 +153,7 @@ class Model {
       let total = 0, chosen = 0;
       const edges = Array.from(logits, (logit) => (total += Math.exp((logit - highest) / temperature)));
       while (chosen < k - 1 && edges[chosen] <= uniform[i] * total) chosen++;
-      const at = i * k + chosen, kept = t["skip_gain"] ? SKIP_PACE * t["skip_gain"][i] * old : 0;
+      const at = i * k + chosen, kept = t["skip_gain"] ? this.pace * t["skip_gain"][i] * old : 0;
       return parts[size + at] + kept + Math.exp(parts[2 * size + at]) * Math.sqrt(temperature) * noise[i];
     });
   }
@@ -164,19 +165,18 @@ class Model {
 
   // The expected reward; null where M predicts none.
   expected(h) {
-    const { kind, value, offset, scale } = this.reward, t = this.tensors;
+    const { kind, value, offset, scale, bins } = this.reward, t = this.tensors;
     if (kind === "none") return null;
     if (kind === "same") return value;
     const y = dense(t["reward.weight"], t["reward.bias"], h);
     if (kind === "gaussian") return offset + scale * y[0];
     const highest = Math.max(...y), weights = Array.from(y, (logit) => Math.exp(logit - highest));
-    const bin = (i) => Math.sign(i - (y.length - 1) / 2) * Math.expm1(Math.abs((2 * i) / (y.length - 1) - 1) * HIGHEST_SYMLOG);
-    return weights.reduce((sum, p, i) => sum + p * bin(i), 0) / weights.reduce((a, b) => a + b);
+    return weights.reduce((sum, p, i) => sum + p * bins[i], 0) / weights.reduce((a, b) => a + b);
   }
 }
 
-// `grown` of a single pixel, which is a dense layer, of numbers of either sign.
-function signed(x, size, weight, bias) {
+// `transposedConvolution` of a single pixel, which is a dense layer, of numbers of either sign.
+function fromOnePixel(x, size, weight, bias) {
   const y = new Float32Array(size);
   for (let i = 0; i < size; i++) y[i] = bias[i % bias.length];
   for (let i = 0; i < x.length; i += 2) {
@@ -187,7 +187,7 @@ function signed(x, size, weight, bias) {
 }
 
 // Rounded to the nearest whole number, halves to the even one.
-function evenly(x) {
+function roundHalfToEven(x) {
   const floor = Math.floor(x), rest = x - floor;
   return rest > 0.5 || (rest === 0.5 && floor % 2) ? floor + 1 : floor;
 }
@@ -205,7 +205,7 @@ class Session {
 
   begin(start, seed) {
     const { mu, deviation } = this.data.first[start];
-    Object.assign(this, { start, seed, noise: new Noise(seed), action: this.data.rest, changed: true });
+    Object.assign(this, { noise: new Noise(seed), action: this.data.rest, changed: true });
     const z = this.noise.many(mu.length, "normal").map((noise, i) => mu[i] + Math.fround(deviation[i] * noise));
     this.dream = { z, state: this.model.initial(), step: 0, reward: null, total: 0, end: null, over: false };
     const size = this.frames.length / this.data.first.length;
@@ -222,13 +222,19 @@ class Session {
   }
 
   pressed() {
-    const { rest, stays, chooses, switches, starts, low, high, greeting } = this.data;
+    const { rest, stays, chooses, greeting } = this.data;
     const action = [...(stays ? this.action : rest)];
     const keys = this.held.map((name) => greeting.keys.find((key) => key.key === name)).filter(Boolean);
     keys.forEach((key, order) => key.places.forEach((place, i) => { action[place] += (chooses ? order + 1 : 1) * key.values[i]; }));
-    if (chooses) return chosen(action, starts);
-    if (switches) return action.map((x) => (x > 0.5 ? 1 : 0));
-    return action.map((x, i) => Math.min(Math.max(x, low[i]), high[i]));
+    if (chooses) return chosen(action, this.data.starts);
+    if (this.data.switches) return action.map((x) => (x > 0.5 ? 1 : 0));
+    return this.nearest(action);
+  }
+
+  // The continuous action that one comes nearest to, as of `worldmodels.envs.actions.BoxCodec`.
+  nearest(action) {
+    const { low, high, integer } = this.data;
+    return action.map((x, i) => Math.min(Math.max(integer ? roundHalfToEven(x) : x, low[i]), high[i]));
   }
 
   // What C does with what it reads of the dream.
@@ -239,7 +245,7 @@ class Session {
     const outputs = biases.map((bias, i) => weights[i].reduce((sum, w, j) => sum + w * seen[j], bias));
     if (chooses && !threshold) return chosen(outputs, starts);
     if (switches) return outputs.map((x) => (x > 0 ? 1 : 0));
-    if (!chooses) return outputs.map((x, i) => Math.min(Math.max(SQUASH[squash[i] ?? "bounds"](x, low[i], high[i]), low[i]), high[i]));
+    if (!chooses) return this.nearest(outputs.map((x, i) => SQUASH[squash[i] ?? "bounds"](x, low[i], high[i])));
     const action = rest.map(() => 0);
     starts.forEach((start, i) => {
       const options = (starts[i + 1] ?? rest.length) - start;
@@ -272,8 +278,7 @@ class Session {
 
   facts() {
     const { step, reward, total, end, over } = this.dream;
-    const { start, seed, temperature, agent, action } = this;
-    return { dream: { step, reward, total, end, over }, task: null, start, seed, temperature, agent, action };
+    return { dream: { step, reward, total, end, over }, task: null, action: this.action };
   }
 }
 

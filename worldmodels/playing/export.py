@@ -4,7 +4,6 @@ JavaScript that runs them (``dream.js``).
 
 import base64
 import copy
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +15,16 @@ from torch import Tensor, nn
 
 from worldmodels.controller.inputs import read_inputs
 from worldmodels.dreams.core import DreamModel
-from worldmodels.envs.actions import ChoiceCodec, SwitchCodec
+from worldmodels.envs.actions import ActionCodec, BoxCodec, ChoiceCodec, SwitchCodec
 from worldmodels.memory.heads import CategoricalReward, End, GaussianReward
-from worldmodels.memory.network import MDNLSTM
+from worldmodels.memory.network import MDNLSTM, SkipGain
 from worldmodels.playing.keys import choices
 from worldmodels.playing.page import page
 from worldmodels.playing.session import Played, Session
 from worldmodels.store.artifacts import write_bytes
 from worldmodels.utils.checks import require
+from worldmodels.utils.disk import no_folder
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.network import ConvVAE, Decoder
 from worldmodels.vision.transposed import TransposedConvolution
 
@@ -32,9 +33,15 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def write(played: Played, path: Path, temperature: float = 1.0, seed: int = 0) -> int:
-    """Write the page. Returns its bytes. Raises `ConfigError` where ``dream.js`` does not know the networks."""
+    """Write the page, and make its folder. Returns the page's bytes. Raises `ConfigError` where ``dream.js`` does not
+    know the networks, and where there can be no such folder.
+    """
     text = f"const DATA = {described(played, temperature, seed)};"
     data = page("dream.js", "page.js", data=text).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(no_folder(f"export={path}", error)) from error
     write_bytes(path, data)
     return len(data)
 
@@ -51,7 +58,8 @@ def rounded(network: Network) -> Network:
 def described(played: Played, temperature: float, seed: int) -> str:
     """All that ``dream.js`` needs, in JSON."""
     model, actions = played.model, played.model.spec.actions
-    vision, memory = known(model)
+    vision, memory = _networks(model)
+    vision, memory = rounded(vision), rounded(memory)
     weights, layers = _weights(vision, memory)
     greeting, agent = Session(played, temperature, seed).greeting(), _agent(played)
     facts = {
@@ -63,6 +71,7 @@ def described(played: Played, temperature: float, seed: int) -> str:
             "hidden": memory.hidden_size,
             "mixtures": memory.mixtures,
         },
+        "pace": SkipGain.PACE,
         "layers": layers,
         "reward": _reward(model, memory),
         "most": model.max_steps,
@@ -73,6 +82,7 @@ def described(played: Played, temperature: float, seed: int) -> str:
         "stays": played.keys.stays,
         "chooses": isinstance(actions, ChoiceCodec),
         "switches": isinstance(actions, SwitchCodec),
+        "integer": _rounds(actions),
         "starts": choices(actions),
         "low": actions.low.tolist(),
         "high": actions.high.tolist(),
@@ -83,10 +93,8 @@ def described(played: Played, temperature: float, seed: int) -> str:
     return json.dumps(facts).replace("<", "\\u003c")  # nothing in it ends the script
 
 
-def known(model: DreamModel) -> tuple[ConvVAE, MDNLSTM]:
-    """V and M with the weights that a page holds. Raises `ConfigError` where they are other networks than those that
-    ``dream.js`` runs.
-    """
+def _networks(model: DreamModel) -> tuple[ConvVAE, MDNLSTM]:
+    """V and M. Raises `ConfigError` where they are other networks than those that ``dream.js`` runs."""
     vision, memory = model.vision, model.memory
     decodes = isinstance(vision, ConvVAE) and type(vision).decode is ConvVAE.decode and type(vision.decoder) is Decoder
     _require(decodes, "V", vision, "the decoder of vae=cvae, foveal or vae_gan")
@@ -94,7 +102,7 @@ def known(model: DreamModel) -> tuple[ConvVAE, MDNLSTM]:
     heads = (type(None), GaussianReward, CategoricalReward), (type(None), End)
     for head, classes in zip((memory.reward_head, memory.end_head), heads, strict=True):  # type: ignore[union-attr]
         _require(type(head) in classes, "a head of M", head, "one of memory.network.reward_head's and end_head's own")
-    return rounded(vision), rounded(memory)  # type: ignore[return-value]
+    return vision, memory  # type: ignore[return-value]
 
 
 def _require(condition: bool, what: str, part: Any, expected: str) -> None:
@@ -103,12 +111,6 @@ def _require(condition: bool, what: str, part: Any, expected: str) -> None:
         f"{what} is {type(part).__name__}, which a page in a file cannot run: expected {expected}; "
         "without export= the live page plays it",
     )
-
-
-def rounded_play(played: Played) -> Played:
-    """What is played by a page in a file: the same, with its weights."""
-    vision, memory = known(played.model)
-    return dataclasses.replace(played, model=dataclasses.replace(played.model, vision=vision, memory=memory))
 
 
 def _weights(vision: ConvVAE, memory: MDNLSTM) -> tuple[dict[str, Tensor], list[list[int]]]:
@@ -153,6 +155,12 @@ def _agent(played: Played) -> dict[str, Any] | None:
     }
 
 
+def _rounds(actions: ActionCodec) -> bool:
+    """Whether continuous actions are whole numbers."""
+    between = np.minimum(actions.low + np.float32(0.3), actions.high)
+    return isinstance(actions, BoxCodec) and not np.array_equal(actions.nearest(between), between)
+
+
 def _reward(model: DreamModel, memory: MDNLSTM) -> dict[str, Any]:
     """What tells the reward of a step."""
     if model.step_reward is not None:
@@ -160,7 +168,9 @@ def _reward(model: DreamModel, memory: MDNLSTM) -> dict[str, Any]:
     head = memory.reward_head
     if isinstance(head, GaussianReward):
         return {"kind": "gaussian", "offset": float(head.offset), "scale": float(head.scale)}
-    return {"kind": "none" if head is None else "categorical"}
+    if isinstance(head, CategoricalReward):
+        return {"kind": "categorical", "bins": head.bins.tolist()}
+    return {"kind": "none"}
 
 
 def _text(array: np.ndarray) -> str:

@@ -1,8 +1,9 @@
 """Random numbers that a page's JavaScript and Python draw alike: the same dream in both for the same seed.
 
 Number i of a seed is MurmurHash3's finaliser (Appleby 2011) of s + i · 0x9E3779B9 modulo 2³², where s is that of the
-seed: a generator that counts, as Steele, Lea & Flood's (2014), with the 32 bits that JavaScript can multiply. Its upper
-24 bits make a uniform number, two of these a normal one (Box & Muller 1958).
+seed XOR 0x6A09E667: a generator that counts, as Steele, Lea & Flood's (2014), with the 32 bits that JavaScript can
+multiply. All seeds walk one cycle of 2³² numbers, each from another place. The upper 24 bits of a number make a uniform
+one, two of these a normal one (Box & Muller 1958).
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 CHANGES_RESULTS = False
 STEP = np.uint32(0x9E3779B9)
+SALT = 0x6A09E667  # the finaliser of 0 is 0, with which no usual seed shall begin
 SMALLEST = 2.0**-24
 
 
@@ -25,7 +27,7 @@ class Noise:
     """What a dream needs of `numpy.random.Generator`. ``seed`` counts modulo 2³²."""
 
     def __init__(self, seed: int) -> None:
-        self._origin = mixed(np.array([seed % 2**32], np.uint32))
+        self._origin = mixed(np.array([seed % 2**32 ^ SALT], np.uint32))
         self._drawn = 0
 
     def _uniform(self, count: int) -> np.ndarray:

@@ -1,12 +1,12 @@
 // The page. Where frames come from is `connect`'s affair: live.js asks Python, dream.js dreams by itself.
 "use strict";
 
-const SIDE = 64, PICTURE = SIDE * SIDE * 3, LARGEST_SEED = 4294967295;
+const SIDE = 64, PICTURE = SIDE * SIDE * 3, NOTCHES = 20; // of a slider, between 0 and 1
 const ARROWS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", " ": "space" };
 const get = (id) => document.getElementById(id);
 const held = new Set(); // in the order in which they were pressed
 const shownAt = []; // times of the frames of the last second
-let task = null, start = 0, seed = 0, paused = false, send = () => {};
+let task = null, start, seed, paused = false, send = () => {};
 
 function greet(facts) {
   task = facts;
@@ -17,12 +17,14 @@ function greet(facts) {
   for (const [name, there] of [["agent", facts.agent], ["task", facts.task], ["ends", facts.ends]]) {
     get(`${name}-label`).hidden = !there;
   }
+  // As a session begins, whatever the browser has kept of the page before.
+  get("agent").checked = get("play-task").checked = false;
   get("ends").checked = facts.ends;
-  slider("temperature", facts.temperature, facts.coldest, facts.hottest, (value) => value.toFixed(2));
-  slider("speed", 1, 0.1, 1, (value) => `${Math.round(value * facts.fps)} / s`);
+  slider("temperature", facts.temperature, facts.coldest, facts.hottest, exact);
+  slider("speed", 1, facts.slowest, 1, (value) => `${Math.round(value * facts.fps)} / s`);
   get("starts").replaceChildren(...facts.starts.map(thumbnail));
-  seed = facts.seed;
-  begin(0, seed);
+  get("seed").max = facts.largest_seed;
+  begin(0, facts.seed);
   pause(false);
 }
 
@@ -43,17 +45,30 @@ function thumbnail(picture, number) {
   return button;
 }
 
+// It begins at any value, and moves to whole notches.
 function slider(name, value, low, high, words) {
-  const input = get(name);
+  const input = get(name), tell = () => { get(`${name}-value`).textContent = words(input.valueAsNumber); };
+  const move = (notches) => {
+    input.value = Math.round(notches) / NOTCHES;
+    tell();
+    send({ [name]: input.valueAsNumber });
+  };
   Object.assign(input, { min: low, max: high, value });
-  const tell = () => { get(`${name}-value`).textContent = words(input.valueAsNumber); };
-  input.oninput = () => { tell(); send({ [name]: input.valueAsNumber }); };
+  input.oninput = () => move(input.valueAsNumber * NOTCHES);
+  input.onkeydown = (event) => {
+    const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    if (!way) return;
+    event.preventDefault();
+    move(input.valueAsNumber * NOTCHES + way);
+  };
   tell();
 }
 
+const exact = (value) => value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 4 });
+
 function begin(number, chosen) {
   start = number;
-  seed = Math.min(Math.max(Math.round(chosen) || 0, 0), LARGEST_SEED);
+  seed = Math.min(Math.max(Math.round(chosen) || 0, 0), task.largest_seed);
   get("seed").value = seed;
   [...get("starts").children].forEach((each, i) => each.setAttribute("aria-pressed", i === start));
   send({ begin: [start, seed] });

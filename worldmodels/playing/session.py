@@ -19,7 +19,7 @@ from worldmodels.envs import PixelEnv, make_env
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
 from worldmodels.memory.interface import Memory
-from worldmodels.playing import COLDEST, HOTTEST
+from worldmodels.playing import COLDEST, HOTTEST, LARGEST_SEED, SLOWEST
 from worldmodels.playing.keys import KeyMap, key_map
 from worldmodels.playing.noise import Noise
 from worldmodels.store.runs import FinishedRun
@@ -31,7 +31,6 @@ from worldmodels.vision.interface import Vision
 from worldmodels.vision.scaling import to_pixels
 
 CHANGES_RESULTS = False
-SLOWEST = 0.1  # speed, the task's own being 1
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,9 @@ class Session:
             "temperature": self.temperature,
             "coldest": COLDEST,
             "hottest": HOTTEST,
+            "slowest": SLOWEST,
             "seed": self.seed,
+            "largest_seed": LARGEST_SEED,
             "agent": self.played.controller is not None,
             "ends": self.played.model.end_head is not None,
             "task": True,
@@ -271,5 +272,4 @@ class Session:
         worlds = {"dream": self.dream, "task": self.task}
         names = ("step", "reward", "total", "end", "over")
         told = {name: world and {fact: getattr(world, fact) for fact in names} for name, world in worlds.items()}
-        given = {"start": self.start, "seed": self.seed, "temperature": self.temperature, "agent": self.agent}
-        return {**told, **given, "action": self.action.tolist()}
+        return {**told, "action": self.action.tolist()}
