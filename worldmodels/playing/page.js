@@ -6,7 +6,7 @@ const ARROWS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown:
 const get = (id) => document.getElementById(id);
 const held = new Set(); // in the order in which they were pressed
 const shownAt = []; // times of the frames of the last second
-let task = null, start, seed, paused = false, send = () => {};
+let task = null, start, seed, paused = false, ended = "", send = () => {};
 
 function greet(facts) {
   task = facts;
@@ -77,7 +77,7 @@ function begin(number, chosen) {
 function pause(wanted) {
   paused = wanted;
   get("pause").textContent = paused ? "Go on" : "Pause";
-  get("state").textContent = paused ? "paused" : "";
+  get("state").textContent = ended || (paused ? "paused" : "");
   send({ pause: paused || document.hidden });
 }
 
@@ -152,7 +152,10 @@ get("play-task").addEventListener("change", () => {
   send({ task: get("play-task").checked });
   begin(start, seed);
 });
-get("over-again").addEventListener("click", () => begin(start, seed + 1));
+get("over-again").addEventListener("click", () => begin(start, (seed + 1) % (task.largest_seed + 1)));
 get("pause").addEventListener("click", () => pause(!paused));
 get("seed").addEventListener("change", () => begin(start, get("seed").valueAsNumber));
-send = connect(greet, show, (why) => { get("state").textContent = why; });
+send = connect(greet, show, (why) => {
+  get("state").textContent = ended = why;
+  get("rate").textContent = "";
+});

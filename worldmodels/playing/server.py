@@ -14,7 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from worldmodels.playing.page import page
 from worldmodels.playing.session import Played, Session
@@ -60,7 +60,7 @@ def application(played: Played, temperature: float, seed: int) -> Starlette:
 async def _listen(websocket: WebSocket, session: Session, playing: anyio.CancelScope, refused: list[str]) -> None:
     """Until the page is closed, or says what makes no sense, which is then ``refused``."""
     try:
-        while True:
+        while websocket.application_state is WebSocketState.CONNECTED:  # a page may close between two frames
             asked = json.loads(await websocket.receive_text())
             if not isinstance(asked, dict):
                 raise ValueError("a message is no object")
@@ -75,7 +75,7 @@ async def _listen(websocket: WebSocket, session: Session, playing: anyio.CancelS
 async def _show(websocket: WebSocket, session: Session) -> None:
     """Steps at the task's pace, or as fast as it goes."""
     due = anyio.current_time()
-    while True:
+    while websocket.application_state is WebSocketState.CONNECTED:
         moved = session.step()
         if moved or session.changed:
             session.changed = False

@@ -60,7 +60,7 @@ class Played:
         """From a run that went as far as ``stage=memory``. The first frames are those of held-out episodes that begin
         as the training rollouts do. Raises `ConfigError`.
         """
-        config = run.config
+        config, learnt = run.config, run.memory.weights  # a run without M is told so first
         vision = make_vision(config, run.vision.weights).eval()
         with torch.inference_mode():
             vision.decode(torch.zeros(1, vision.latent_size))  # an exported V may have no decoder
@@ -68,7 +68,7 @@ class Played:
         env = make_task(config)
         try:
             spec = env.task_spec
-            memory = make_memory(config, spec.action_size, run.memory.weights).eval()
+            memory = make_memory(config, spec.action_size, learnt).eval()
             seeds = [episode_seed(0, "heldout", number) for number in range(starts)]
             frames = [env.reset(seed=seed)[0].copy() for seed in seeds]
         finally:
