@@ -1,11 +1,14 @@
 """Running the commands as users do."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import filelock
@@ -131,3 +134,13 @@ def wait_for(condition: Callable[[], Any], process: Command) -> None:
         except subprocess.TimeoutExpired:
             continue
         raise AssertionError(f"ended before it was time: {process.communicate()[0]}")
+
+
+def script(path: Path) -> ModuleType:
+    """The module of a study's script, which is in no package."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its dataclasses look for their types
+    spec.loader.exec_module(module)
+    return module

@@ -1,16 +1,14 @@
 """The study at its smallest scale: its sweeps, and their analysis against what the runs say."""
 
 import csv
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, Commands
+from helpers import ROOT, Commands, script
 from synthetic import t_limits
 
 from worldmodels.rollouts.storage import RolloutStore
@@ -106,12 +104,7 @@ def _of_seed_0(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def analysis() -> Any:
-    spec = importlib.util.spec_from_file_location("agent_transfer_analysis", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return script(SCRIPT)
 
 
 @pytest.fixture

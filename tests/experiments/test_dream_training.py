@@ -1,12 +1,11 @@
 """The study's tables from the figures of searches."""
 
 import csv
-import importlib.util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from helpers import ROOT, Commands
+from helpers import ROOT, Commands, script
 
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 
@@ -15,11 +14,7 @@ SCRIPT = ROOT / "experiments" / "dream_training" / "analyse.py"
 
 @pytest.fixture(scope="module")
 def analysis() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dream_training_analysis", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(SCRIPT)
 
 
 def searches(env: str) -> list[dict]:

@@ -1,21 +1,16 @@
 """The ladder's table, from runs at the smallest scale."""
 
 import csv
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from helpers import ROOT, Commands
+from helpers import ROOT, Commands, script
 
 
 @pytest.fixture(scope="module")
 def analysis() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ladder_analysis", ROOT / "experiments" / "ladder" / "analyse.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "experiments" / "ladder" / "analyse.py")
 
 
 def scored(analysis: ModuleType, **scores: list[float]) -> list[dict]:

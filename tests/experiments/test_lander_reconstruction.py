@@ -1,6 +1,5 @@
 """LunarLander's ship by strategy: what the analysis refuses, and its constants against a regression on nothing."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, Commands
+from helpers import ROOT, Commands, script
 from synthetic import write_run
 
 from worldmodels.config import Config
@@ -63,8 +62,4 @@ def test_refused_with_one_line(commands: Commands, tmp_path: Path, compose: Call
 
 @pytest.fixture(scope="module")
 def analysis() -> Any:
-    spec = importlib.util.spec_from_file_location("lander_reconstruction_analysis", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(SCRIPT)

@@ -1,14 +1,13 @@
 """The study at its smallest scale: its sweeps, and their analysis against what the runs say."""
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, Commands
+from helpers import ROOT, Commands, script
 from synthetic import t_limits
 
 from worldmodels.reports import studies
@@ -138,11 +137,7 @@ def test_every_seed_has_its_own_threshold(analysis: Any) -> None:
 
 @pytest.fixture(scope="module")
 def analysis() -> Any:
-    spec = importlib.util.spec_from_file_location("memory_transfer_analysis", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(SCRIPT)
 
 
 def check_that_v_matters(analysis: Any, pattern: str) -> None:

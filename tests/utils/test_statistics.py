@@ -1,12 +1,11 @@
 """Intervals: how often they hold the truth, and against printed tables and brute force."""
 
-import importlib.util
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, script
 
 from worldmodels.utils.statistics import (
     average_precision,
@@ -33,11 +32,7 @@ def interval(values: list[float] | np.ndarray, level: float = 0.95) -> list[floa
 
 @pytest.fixture(scope="module")
 def study() -> Any:
-    spec = importlib.util.spec_from_file_location("coverage_study", ROOT / "experiments" / "statistics" / "coverage.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "experiments" / "statistics" / "coverage.py")
 
 
 # In %, measured; what a name promises holds of normal values and of a skewness of 1, and beyond only of many.
