@@ -19,6 +19,8 @@ from worldmodels.reports.tidy import find_runs
 STRATEGIES = ("scratch", "freeze2")
 SECTIONS = ("What to use when", "Transfer matrix", "Learning curves: car_racing", "Reconstructions", "Scores", "Cost")
 SECTIONS += ("Parameters", "Probes", "Measures of M", "Runs", "Files")
+SINGLE = ("What it looks like", "What each stage gave", "Learning curves", "How far M foresees")
+SINGLE += ("What V and M know of the task", "Settings that differ from the defaults")
 ALONE = {"meta", "img", "br"}  # have no end
 
 
@@ -98,7 +100,7 @@ def test_the_page_has_everything_and_says_what_to_use(outputs):
     )
     assert "M learns the latents of another V: freeze2" in reader.text
     assert "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours 24 × 2" in reader.text
-    assert "34,400" in reader.text
+    assert "vision.encoder fresh copied, 34,400 of 690,144 frozen" in reader.text
     assert "Left out" not in reader.text
 
 
@@ -145,8 +147,9 @@ def test_a_run_of_any_stages_is_reported(tmp_path, compose, stages):
     write_run(tmp_path, compose("env=lunar_lander", "vae.epochs=2"), stages=stages, probed=False)
     page = written(tmp_path)
     reader = checked(page) if stages > 1 else Reader(page)
-    assert "1 run on lunar_lander." in reader.text
-    assert ("scratch only; nothing to compare." in reader.text) == (stages > 1)
+    assert "1 run on lunar_lander" in reader.text
+    assert ("No score: it ended with stage=" in reader.text) == (stages < 6)
+    assert ("V-kl.svg" in reader.text, "C-returns.svg" in reader.text) == (stages > 1, stages > 4)
 
 
 def test_what_is_missing_or_damaged_is_named(outputs):
@@ -159,12 +162,48 @@ def test_what_is_missing_or_damaged_is_named(outputs):
     assert "Reconstructions" not in text
 
 
-def test_the_page_of_one_run_begins_with_its_score_and_its_film(tmp_path, compose):
-    folder = write_run(tmp_path, compose("vae.epochs=2"))
+def test_the_page_of_one_run_begins_with_its_score_its_film_and_its_dream(tmp_path, compose):
+    config = compose("vae.epochs=2")
+    folder = write_run(tmp_path, config)
     Image.new("RGB", (8, 8)).save(folder / "episode.gif")
+    (memory,) = tmp_path.glob("artifacts/memory/*")
+    Image.new("RGB", (8, 8)).save(memory / "record" / "pictures" / "reality_beside_dream.000400.gif")
     page = written(tmp_path)
-    assert "300.0 ± 1.0, 95 % if returns are near normal [297.5, 302.5], 3 episodes; random -30.0" in checked(page).text
-    assert page.read_text().count("data:image/gif") == 1
+    text = checked(page).text
+    told = "300 of 900, which counts as solved; random -30; it has 3 episodes: too few to compare."
+    headings = re.findall("<h[12][^>]*>(.*?)</h", page.read_text())
+    assert headings[:7] == ["car_racing, scratch, quick, seed 0", *SINGLE]
+    assert {*SECTIONS[3:]} < {*headings}
+    assert told in text
+    assert "300.0 ± 1.0, 95 % if returns are near normal [297.5, 302.5], 3 episodes; random -30.0" in text
+    assert "Published: 906 ± 21" in text
+    assert page.read_text().count("data:image/gif") == 2
+    assert "speed, from z 0.50, fair" in text and "reconstructions that show the car 90%, kept" in text
+    assert "vae.epochs 2 5" in text and "What to use when" not in text
+    names = {path.name for path in page.parent.glob("figures/*")}
+    assert names >= {"V-reconstruction.svg", "V-kl.svg", "M-nll.svg", "C-returns.svg", "M-open-loop.svg"}
+
+
+def test_smoke_gives_no_verdict(tmp_path, compose):
+    for seed in range(3):
+        for transfer, gain in (("scratch", 0.0), ("freeze2", 3.0)):
+            write_run(tmp_path, compose(f"seed={seed}", f"transfer={transfer}", "scale=smoke"), gain)
+    page = written(tmp_path)
+    text = checked(page).text
+    assert text.count("no verdict: smoke is for tests") == 4
+    assert "better" not in text.split("How this is judged")[0] and "Transfer matrix" not in text
+    assert not (page.parent / "tables" / "comparisons.csv").exists()
+
+
+def test_what_is_undecided_names_the_command_that_would_decide_it(tmp_path, compose):
+    for seed in range(3):
+        for transfer, gain in (("scratch", 0.0), ("freeze2", 40.0 * (seed - 0.5))):
+            write_run(tmp_path, compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0"), gain)
+        write_run(tmp_path, compose(f"seed={seed}", "transfer=freeze_encoder"))
+    text = checked(written(tmp_path)).text
+    command = "python -m worldmodels.train -m env=car_racing scale=quick transfer=scratch,freeze2 seed=3,4,"
+    assert command in text and "To decide it, about" in text
+    assert "transfer=scratch,freeze_encoder seed=0,1,2,3,4 transfer.budget=1" in text  # it had half of the data
 
 
 def test_jobs_that_were_killed_are_named_unless_they_went_on(tmp_path, compose):
@@ -198,7 +237,7 @@ def test_real_runs_are_reported_by_the_command(finished: Callable[[str], Finishe
     output = commands.run("report", f"runs={outputs}/**/*-1.0-*", f"hydra.run.dir={folder}")
     assert f"2 runs; results: {folder / 'index.html'}" in output
     text = checked(folder / "index.html").text
-    assert "undecided between scratch and freeze2." in text
+    assert "no verdict: smoke is for tests" in text
     assert len(list(folder.glob("figures/*.png"))) == 2
 
 

@@ -180,7 +180,7 @@ def test_runs_that_play_alike_are_identical_and_no_comparison(tmp_path, compose)
     assert (found["judgement"].p, found["judgement"].p_similar) == (None, None)
     page, table = (make([(group, [found])], {group.settings: ""}) for make in (verdicts, matrix))
     assert "nothing to choose: freeze_lstm identical." in page
-    assert "freeze_lstm from bipedal_walker: identical, gain 0 [0, 0] return, 3 seeds</li>" in page
+    assert "freeze_lstm</span> from bipedal_walker: identical, gain 0 [0, 0] return, 3 seeds</li>" in page
     assert "= 0 [0, 0]" in table
 
 

@@ -97,6 +97,13 @@ class EnvConfig(Settings):
             counts="never",
         ),
     ] = None
+    solved: Annotated[
+        float | None,
+        Setting(
+            "The score that counts as solved, for what a run tells; null: what Gymnasium says of the task.",
+            counts="never",
+        ),
+    ] = None
     squash: Annotated[
         list[str],
         Setting(

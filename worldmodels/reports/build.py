@@ -7,10 +7,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from worldmodels.reports import page, plotting, sections, tidy
-from worldmodels.reports.figures import save
+from worldmodels.reports import dashboard, page, plotting, sections, strips, tidy
+from worldmodels.reports.figures import learning_curves, save, separate, svg
 from worldmodels.reports.groups import JUDGED_PARTS, Group, artifact, differences, group_runs, labels
-from worldmodels.reports.judgement import FAMILY, matrix, settings_note, verdicts
+from worldmodels.reports.judgement import FAMILY, SMOKE, matrix, settings_note, verdicts
 from worldmodels.reports.page import Html
 from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
@@ -30,7 +30,8 @@ PUBLISHED = (
     "Ha & Schmidhuber 2018 (arXiv:1803.10122) has 64 individuals × 16 rollouts, ours {own}; Wellmer 2020's controller "
     "also sees M's cell state. Hence the log axis, which shows the whole of both."
 )
-STRIP = "Above: validation frames; below: V's reconstruction from μ, after the last epoch of the first seed."
+BROAD = 5.0  # inches, from which on a figure is not made smaller on a narrow page
+STRIP = "V's reconstructions of validation frames from μ, after the last epoch of the first seed, below the frames."
 
 
 class Report:
@@ -48,45 +49,58 @@ class Report:
             if group.part != "evaluate":
                 measure = JUDGED[group.part][0]
                 self.problems += [f"{run}: {measure} is not finite; left out" for run in group.diverged(measure)]
-        self.judged = [(group, comparisons(group)) for group in self.groups]
+        self.judged = [(group, [] if group.scale == SMOKE else comparisons(group)) for group in self.groups]
 
     def write(self) -> Path:
         """Write the whole report. Returns the path of its page."""
         self._tables()
-        tasks = dict.fromkeys(group.env for group in self.groups)
-        content = {
-            "What to use when": verdicts(self.judged, self.differing),
-            "Transfer matrix": Html(matrix(self.judged, self.differing) + self._gains()),
-            **{f"Learning curves: {env}": self._curves(env) for env in tasks},
-            "Reconstructions": self._strips(),
+        details = {
             "Scores": sections.evaluation_table(self.runs),
             "Cost": sections.cost_table(self.runs),
-            "Parameters": sections.parameter_table(self.runs),
+            "Parameters": sections.parameter_section(self.runs),
             "Probes": sections.probe_table(self.runs),
             "Held-out figures": sections.heldout_table(self.runs),
             "Measures of M": sections.measure_table(self.runs),
             "Settings": settings_note(self.groups, self.differing),
             "Runs": sections.run_table(self.runs, self.folder),
-            "Files": self._files(),
         }
+        if len(self.runs) == 1:
+            run, title = self.runs[0], dashboard.title(self.runs[0])
+            lead = dashboard.lead(run)
+            content = {**dashboard.sections(run, self._figure), "Reconstructions": self._strips(), **details}
+        else:
+            title, lead = "Transfer in World Models", self._lead()
+            content = self._compared() | details
+        content["Files"] = page.folded("Figures and tables as files", self._files())
         path = self.folder / "index.html"
-        write_bytes(path, page.document("Transfer in World Models", self._lead(), content).encode())
+        write_bytes(path, page.document(title, lead + self._left_out(), content).encode())
         return path
 
-    def _lead(self) -> str:
+    def _compared(self) -> dict[str, Html]:
+        """What several runs show beside each other."""
+        tasks = dict.fromkeys(group.env for group in self.groups)
+        return {
+            "What to use when": verdicts(self.judged, self.differing),
+            "Transfer matrix": Html(matrix(self.judged, self.differing) + self._gains()),
+            **{f"Learning curves: {env}": self._curves(env) for env in tasks},
+            "Reconstructions": self._strips(),
+        }
+
+    def _lead(self) -> Html:
         count, tasks = len(self.runs), ", ".join(sorted({run.results["env"] for run in self.runs}))
-        lead = page.paragraph(f"{count} run{'s' if count > 1 else ''} on {tasks}.")
-        if count == 1:
-            lead += sections.film(self.runs[0])
-        if self.problems:
-            problems = "".join(page.paragraph(problem) for problem in self.problems)
-            lead += Html(f'<div class="problem"><b>Left out or replaced</b>\n{problems}</div>\n')
-        return lead
+        return page.paragraph(f"{count} runs on {tasks}.")
+
+    def _left_out(self) -> str:
+        if not self.problems:
+            return ""
+        problems = "".join(page.paragraph(problem) for problem in self.problems)
+        return f'<div class="problem"><b>Left out, replaced or unfinished</b>\n{problems}</div>\n'
 
     def _figure(self, name: str, figure: Figure | None, caption: str) -> str:
         if figure is None:
             return ""
-        return page.figure(save(figure, self.folder / "figures" / f"{name}.svg"), "svg", name, caption)
+        style = "broad" if figure.get_figwidth() > BROAD else ""
+        return page.figure(save(figure, self.folder / "figures" / f"{name}.svg"), "svg", name, caption, style)
 
     def _file_name(self, group: Group) -> str:
         """A file name for a group's figures."""
@@ -104,10 +118,23 @@ class Report:
             for budget in plotting.budgets(group):
                 name = f"{self._file_name(group)}-budget{budget:g}"
                 rest = f" Budget of the transferred parts: {budget:g}.{settings}"
-                parts.append(self._figure(name, plotting.curves_figure(group, budget), CAPTIONS[group.part] + rest))
+                parts.append(self._panels(name, group, budget, CAPTIONS[group.part] + rest))
                 figure = plotting.published_figure(group, budget)
                 parts.append(self._figure(f"{name}-published", figure, published + settings))
         return Html("".join(parts))
+
+    def _panels(self, name: str, group: Group, budget: float, caption: str) -> str:
+        """Learning curves of a part: in one file, and on the page a panel each, so that a narrow one can show them."""
+        panels = plotting.panels(group, budget)
+        if not panels:
+            return ""
+        together = group.part == "controller"
+        save(learning_curves(panels, share_y=together), self.folder / "figures" / f"{name}.svg")
+        shown = (
+            page.figure(svg(figure), "svg", panel.title)
+            for panel, figure in zip(panels, separate(panels, share_y=together), strict=True)
+        )
+        return page.side_by_side(shown) + page.paragraph(caption, "note")
 
     def _gains(self) -> Html:
         caption = (
@@ -118,13 +145,13 @@ class Report:
             self._figure(f"{self._file_name(group)}-gains", plotting.gains_figure(group, compared), caption)
             for group, compared in self.judged
         )
-        return Html(f'<div class="pairs">{figures}</div>\n' if figures else "")
+        return page.side_by_side([figures] if figures else [])
 
     def _strips(self) -> Html:
-        """V's last picture of every strategy, of its first seed."""
+        """V's last picture of every strategy, of its first seed, below the frames that they show."""
         parts = []
         for group in (group for group in self.groups if group.part == "vision"):
-            names, strips = labels(group.members), []
+            names, pictures = labels(group.members), {}
             for strategy in sorted(group.members, key=lambda strategy: (not strategy.scratch, strategy)):
                 seed = min(group.members[strategy])
                 data = _last_picture(group.members[strategy][seed])
@@ -135,10 +162,11 @@ class Report:
                         r"[^\w.-]+", "_", f"{self._file_name(group)}-{names[strategy].replace('×', 'x')}-seed{seed}"
                     )
                     write_bytes(self.folder / "figures" / f"{file}.png", data)
-                    strips.append(page.figure(data, "png", f"{group.env}: {name}", name, strip=True))
-            if strips:
+                    pictures[name] = data
+            if pictures:
                 settings = f", {self.differing[group.settings]}" if self.differing[group.settings] else ""
-                parts += [f"<h3>{escape(f'{group.env}, {group.scale}{settings}')}</h3>\n", *strips]
+                parts.append(f"<h3>{escape(f'{group.env}, {group.scale}{settings}')}</h3>\n")
+                parts += [page.figure(data, "png", name, name, "strip") for name, data in strips.rows(pictures)]
         return Html("".join([page.paragraph(STRIP, "note"), *parts]) if parts else "")
 
     def _tables(self) -> None:

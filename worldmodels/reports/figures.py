@@ -67,6 +67,12 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return by_name
 
 
+def colour_of(label: str) -> str | None:
+    """The colour of a known strategy other than scratch, which has that of the text; None for scratch and others."""
+    word = label.split()[0] if label.split() else ""
+    return looks([word])[word].colour if word in STRATEGIES[1:] else None
+
+
 class Panel(NamedTuple):
     """One diagram of learning curves: a line for each label."""
 
@@ -90,23 +96,47 @@ class Bar(NamedTuple):
 
 def save(figure: Figure, path: Path) -> bytes:
     """Write a figure as SVG, or as PNG, by the path's suffix. Returns the file's bytes."""
+    data = _encoded(figure, path.suffix.removeprefix("."))
+    write_bytes(path, data)
+    return data
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as an SVG file, for a page."""
+    return _encoded(figure, "svg")
+
+
+def _encoded(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    kind = path.suffix.removeprefix(".")
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context(SETTINGS):
         figure.savefig(buffer, format=kind, metadata=nothing, dpi=150)
-    write_bytes(path, buffer.getvalue())
     return buffer.getvalue()
 
 
-def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float = PANEL[0]) -> Figure:
+def separate(panels: Sequence[Panel], share_y: bool = False) -> list[Figure]:
+    """The panels of `learning_curves` as a figure each, for narrow pages."""
+    names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    limits = learning_curves(panels, share_y).axes[0].get_ylim() if share_y else None
+    return [learning_curves([panel], names=names, limits=limits) for panel in panels]
+
+
+def learning_curves(
+    panels: Sequence[Panel],
+    share_y: bool = False,
+    width: float = PANEL[0],
+    names: Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
+) -> Figure:
     """Panels side by side, ``width`` inches each. A thick line with markers is the mean over seeds, a thin one a seed,
     the band the 95 % interval of the mean at each point. A label looks the same in every panel. Bands
-    end at the panel's edge where they are far wider than the lines.
+    end at the panel's edge where they are far wider than the lines. ``names``: all labels that the looks are shared
+    among, if there are more; ``limits`` of the height, if they are known.
     """
-    names = list(dict.fromkeys(name for panel in panels for name in panel.curves))
+    names = list(names or dict.fromkeys(name for panel in panels for name in panel.curves))
     look_of = looks(names)
-    entries = [*names, *(curve.label for panel in panels for curve in panel.published)]
+    shown = [name for name in names if any(name in panel.curves for panel in panels)]
+    entries = [*shown, *(curve.label for panel in panels for curve in panel.published)]
     with matplotlib.rc_context(SETTINGS):
         cell = 0.85 + 0.075 * max(map(len, entries))  # inches of an entry of the legend
         columns = min(4, max(1, int(width * len(panels) / cell)))
@@ -126,6 +156,8 @@ def learning_curves(panels: Sequence[Panel], share_y: bool = False, width: float
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for together in [list(drawn)] if share_y else [[axes] for axes in drawn]:
             _fit(together)
+        if limits is not None:
+            drawn[0].set_ylim(limits)
         handle_of = {
             label: handle for axes in drawn for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
@@ -177,10 +209,11 @@ def gains(title: str, unit: str, bars: Sequence[Bar]) -> Figure:
         axes = figure.subplots()
         axes.axvline(0, color="0.5", linewidth=1)
         for row, bar in enumerate(bars):
+            colour = colour_of(bar.label) or "black"
             if bar.interval is not None:
-                axes.plot(bar.interval, [row, row], color="black", linewidth=1.5)
+                axes.plot(bar.interval, [row, row], color=colour, linewidth=1.5)
             axes.plot(bar.seeds, [row] * len(bar.seeds), "o", color="0.55", markersize=3)
-            axes.plot(bar.value, row, "D", color="black", markerfacecolor="white" if bar.hollow else "black")
+            axes.plot(bar.value, row, "D", color=colour, markerfacecolor="white" if bar.hollow else colour)
         axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set(title=title, xlabel=f"gain over scratch, {unit} (right: transfer helps)")

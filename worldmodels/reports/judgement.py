@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from worldmodels.reports.deciding import Proposal, equal_budget, more_seeds
+from worldmodels.reports.figures import colour_of
 from worldmodels.reports.groups import Group
-from worldmodels.reports.page import Html, estimate, folded, listing, number, paragraph, table
+from worldmodels.reports.page import Html, command, estimate, folded, listing, named, number, paragraph, table
 from worldmodels.reports.verdict import JUDGED, MARGIN, UNITS, Comparison, decision, margin_of, ranked
 from worldmodels.utils.comparing import FEWEST, Judgement
 
+SMOKE = "smoke"  # a scale
 ORDER = ("evaluate", "controller", "vision", "memory")  # the agent first
 MARKS = {"better": "▲", "worse": "▼", "similar": "≈", "identical": "=", "undecided": "·"}
 COLUMNS = {  # metric: what its column is called
@@ -54,18 +57,20 @@ KEY = (
 
 def verdicts(judged: Judged, differing: dict[str, str]) -> Html:
     """What to use when, for each task: strategies ranked by their gain. ``differing``: what sets settings apart."""
-    parts = [paragraph(HOW, "note")]
+    parts = []
     for env in dict.fromkeys(group.env for group, _ in judged):
         of_task = [pair for pair in judged if pair[0].env == env]
         of_task.sort(key=lambda pair: ORDER.index(pair[0].part))
         lines = [_verdict(group, compared, differing[group.settings]) for group, compared in of_task]
         parts += [f"<h3>{escape(env)}</h3>\n", *lines]
-    return Html("".join(parts))
+    return Html("".join(parts) + folded("How this is judged", paragraph(HOW, "note"))) if parts else Html("")
 
 
 def _verdict(group: Group, compared: Sequence[Comparison], settings: str) -> str:
     head = f"<b>{escape(JUDGED[group.part][2])}</b>, {group.scale}{f' ({escape(settings)})' if settings else ''}: "
     strategies = [item for item in group.members if not item.scratch]
+    if group.scale == SMOKE:
+        return paragraph(Html(head + f"no verdict: {SMOKE} is for tests, and nothing is learnt in it."))
     if not strategies:
         return paragraph(Html(head + "scratch only; nothing to compare."))
     if len(strategies) == len(group.members):
@@ -76,16 +81,24 @@ def _verdict(group: Group, compared: Sequence[Comparison], settings: str) -> str
     if not fair:
         lines = [paragraph(Html(f"{head}<b>undecided: no comparison at equal budget.</b>"))]
     else:
-        lines = [
-            _against(head, [item for item in fair if item["reference"] == one], group.part) for one in _order(fair)
-        ]
+        lines = [_against(head, [item for item in fair if item["reference"] == one], group) for one in _order(fair)]
     reasons = dict.fromkeys(item["unfair"] for item in compared if item["unfair"])
     labels = {
         reason: dict.fromkeys(item["label"] for item in compared if item["unfair"] == reason) for reason in reasons
     }
     unfair = [f"{reason}: {', '.join(names)}" for reason, names in labels.items()]
     rest = paragraph(f"Not judged. {'. '.join(unfair)}.", "note") if unfair else ""
-    return "".join(lines) + rest
+    return "".join(lines) + rest + _at_equal_budget(group, compared)
+
+
+def _at_equal_budget(group: Group, compared: Sequence[Comparison]) -> str:
+    """What would compare strategies that were compared at unequal budgets alone."""
+    judged = {item["label"] for item in compared if not item["unfair"]}
+    waiting = [item for item in compared if item["unfair"].startswith("budget") and item["label"] not in judged]
+    if not waiting:
+        return ""
+    reference = waiting[0]["reference"]
+    return _proposed(equal_budget(group, [item for item in waiting if item["reference"] == reference]))
 
 
 def _order(fair: Sequence[Comparison]) -> list[str]:
@@ -93,18 +106,30 @@ def _order(fair: Sequence[Comparison]) -> list[str]:
     return list(dict.fromkeys(item["reference"] for item in sorted(fair, key=lambda item: -item["reference_budget"])))
 
 
-def _against(head: str, fair: Sequence[Comparison], part: str) -> str:
-    """The advice of fair comparisons with one reference, the greatest gain first, and each of them."""
-    items = []
+def _proposed(proposal: Proposal) -> str:
+    """What would decide an undecided comparison."""
+    if proposal.command is None:
+        return paragraph(f"To decide it would take {proposal.told}.", "note")
+    return paragraph(f"To decide it, {proposal.told}:", "note") + command(proposal.command)
+
+
+def _against(head: str, fair: Sequence[Comparison], group: Group) -> str:
+    """The advice of fair comparisons with one reference, the greatest gain first, each of them, and what would decide
+    those that are undecided.
+    """
+    items, part = [], group.part
     for comparison in fair:
         gain = comparison[comparison["deciding"]]
         source = f" from {comparison['source_env']}" if comparison["source_env"] else ""
-        items.append(
-            f"{comparison['label']}{source}: {_verdict_of(comparison)}, gain {estimate(gain, sign=True)} "
+        told = (
+            f"{source}: {_verdict_of(comparison)}, gain {estimate(gain, sign=True)} "
             f"{UNITS[part]}, {_seeds(comparison)}{_tested(comparison)}{_probability(comparison)}"
             f"{_by_validation(comparison)}"
         )
-    return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True)
+        items.append(Html(named(comparison["label"], colour_of(comparison["label"])) + escape(told)))
+    undecided = [comparison for comparison in fair if decision(comparison) == "undecided"]
+    proposed = _proposed(more_seeds(group, undecided)) if undecided else ""
+    return paragraph(Html(f"{head}<b>{escape(_advice(fair))}</b>")) + listing(items, ordered=True) + proposed
 
 
 def _verdict_of(comparison: Comparison) -> str:
@@ -181,7 +206,7 @@ def _overview(compared: Sequence[Comparison]) -> Html:
         for target in targets:
             matching = [e for e in compared if (e["source_env"], e["label"], e["env"]) == (source, label, target)]
             cells.append("; ".join(map(_cell, matching)) or " ")
-        rows.append((source, label, *cells))
+        rows.append((source, named(label, colour_of(label)), *cells))
     return table(("source", "strategy", *(f"→ {target}" for target in targets)), rows)
 
 

@@ -47,14 +47,13 @@ def budgets(group: Group) -> list[float]:
     return sorted(of_transfer or {strategy.budget for strategy in group.members}, reverse=True)
 
 
-def curves_figure(group: Group, budget: float) -> Figure | None:
-    """Learning curves of one part; None where nothing was trained."""
-    panels = [
+def panels(group: Group, budget: float) -> list[Panel]:
+    """Learning curves of one part; none where nothing was trained."""
+    return [
         Panel(title, AXES[group.part], unit, curves)
         for measure, title, unit in PANELS[group.part]
         if (curves := curves_of(group, measure, budget))
     ]
-    return learning_curves(panels, share_y=group.part == "controller") if panels else None
 
 
 def published_figure(group: Group, budget: float) -> Figure | None:

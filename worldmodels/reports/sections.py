@@ -1,20 +1,21 @@
 """The sections that show: runs, scores, parameters, cost, probes and measures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from worldmodels.reports import tidy
+from worldmodels.reports.figures import colour_of
 from worldmodels.reports.groups import differing_settings, labels, strategy, written_at
-from worldmodels.reports.page import Html, estimate, figure, folded, link, number, paragraph, table
+from worldmodels.reports.page import Html, estimate, folded, link, named, number, paragraph, table
 from worldmodels.store.heldout import OF_VALIDATION, PATHS
-from worldmodels.store.results import name_of_interval, score_line
+from worldmodels.store.results import name_of_interval
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
 from worldmodels.utils.comparing import MANY, interquartile_mean
 from worldmodels.utils.statistics import SKEWED_FROM, seed_estimate
 
 Row = tidy.Row
-LARGEST_FILM = 4_000_000  # bytes
 FEW = f"{name_of_interval(SKEWED_FROM)}, of fewer than {SKEWED_FROM} {name_of_interval(2)}"
 COMMON_COLUMNS = ("task", "strategy", "source", "settings")
 
@@ -130,6 +131,35 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 
 
+def parameter_section(runs: Sequence[FinishedRun]) -> Html:
+    """What became of each module with each strategy, a table for each task; then the numbers."""
+    parts = []
+    for env in dict.fromkeys(run.results["env"] for run in runs):
+        of_task = sorted((run for run in runs if run.results["env"] == env), key=lambda run: not strategy(run).scratch)
+        names = labels(map(strategy, of_task))
+        fates: dict[str, dict[str, str]] = {}
+        for run in of_task:
+            for row in tidy.parameter_rows(run):
+                if row["group"]:
+                    module = f"{row['part']}.{row['group']}"
+                    fates.setdefault(module, {}).setdefault(names[strategy(run)], _fate(row))
+        columns = list(dict.fromkeys(names[strategy(run)] for run in of_task))
+        heads = [named(name, colour_of(name)) for name in columns]
+        rows = [(module, *(by_name.get(name, "–") for name in columns)) for module, by_name in fates.items()]
+        if rows:
+            parts += [f"<h3>{escape(env)}</h3>\n", table(["module", *heads], rows)]
+    return Html("".join(parts) + parameter_table(runs)) if parts else Html("")
+
+
+def _fate(row: Row) -> str:
+    """Where a module's parameters came from, and whether they train: ``copied, frozen``; parts of it in numbers."""
+    total = row["total"]
+    origin = "fresh" if row["copied"] == 0 else "copied" if row["copied"] == total else f"{row['copied']:,} copied"
+    if row["frozen"] == 0:
+        return origin
+    return f"{origin}, frozen" if row["frozen"] == total else f"{origin}, {row['frozen']:,} of {total:,} frozen"
+
+
 def parameter_table(runs: Sequence[FinishedRun]) -> Html:
     """Where V's and M's parameters came from and which trained, by strategy; equal tables of several runs once."""
     names = labels(map(strategy, runs))
@@ -146,18 +176,7 @@ def parameter_table(runs: Sequence[FinishedRun]) -> Html:
     note = "total = copied + fresh = frozen + trainable. Copied: from the source; fresh: initialised at random."
     columns = ("task", "strategy", "source", "module", *kinds)
     content = Html(table(columns, rows, kinds) + paragraph(note, "note"))
-    return folded(f"{len(rows)} modules", content) if rows else Html("")
-
-
-def film(run: FinishedRun) -> Html:
-    """A run's score in a line, and the film of its first episode where it has one of a size for a page."""
-    score, path = run.results.get("evaluation"), run.folder / "episode.gif"
-    parts = [paragraph(score_line(score))] if score else []
-    if path.is_file() and path.stat().st_size <= LARGEST_FILM:
-        parts.append(
-            figure(path.read_bytes(), "gif", "an episode", "The task, what the agent sees, and V's reconstruction.")
-        )
-    return Html("".join(parts))
+    return folded("In numbers", content) if rows else Html("")
 
 
 def cost_table(runs: Sequence[FinishedRun]) -> Html:
@@ -219,18 +238,24 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
             return [row for row in tidy.probe_rows(run) if row["part"] == model]
 
         for common, (*values, probe), rows in _by_strategy(runs, model_rows, [*keys, "probe"], f"probe_{model}"):
-            lines.setdefault((*common, *values, len(rows)), {})[probe] = _over_seeds(rows, "value")
+            lines.setdefault((*common, *values, len(rows)), {})[probe] = _explained(_over_seeds(rows, "value"))
     rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in lines.items()]
     columns = (*COMMON_COLUMNS, "model", "inputs", "target", "seeds")
     note = (
         "What V's z, and M's [z, h], carry of the true state: R² of a linear and a small MLP probe. Recall: share of "
-        "reconstructions that still show the object. Means over seeds, with 95 % intervals."
+        "reconstructions that still show the object. None: below 0, no better than the target's mean. Means over "
+        "seeds, with 95 % intervals."
     )
     return (
         Html(table([*columns, "linear R²", "MLP R²", "recall"], rows, ["seeds"]) + paragraph(note, "note"))
         if rows
         else Html("")
     )
+
+
+def _explained(r2: str) -> str:
+    """An R² over seeds; ``none`` below 0, where the mean of the target would have been a better guess."""
+    return "none" if r2.startswith("-") else r2
 
 
 def heldout_table(runs: Sequence[FinishedRun]) -> Html:

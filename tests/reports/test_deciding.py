@@ -1,0 +1,73 @@
+"""What would decide an undecided comparison."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic import write_run
+
+from worldmodels.reports.deciding import equal_budget, more_seeds, seeds_needed
+from worldmodels.reports.groups import group_runs
+from worldmodels.reports.tidy import find_runs
+from worldmodels.reports.verdict import comparisons
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(1.0, 1.0), (1.0, 2.0), (3.0, 4.0)])
+def test_so_many_seeds_find_the_difference_in_about_four_of_five_studies(mean, spread):
+    gains = np.array([mean - spread, mean, mean + spread])  # whose standard deviation is the spread
+    count = math.ceil(seeds_needed(gains, None))
+    power = stats.nct.sf(stats.t.ppf(0.975, count - 1), count - 1, mean / spread * math.sqrt(count))
+    assert 0.77 < power < 0.88
+
+
+def test_a_difference_within_the_margin_is_shown_to_be_similar():
+    gains = [-0.1, 0.0, 0.1]
+    assert seeds_needed(gains, None) == math.inf
+    assert seeds_needed(gains, 1.0) < 5
+    assert seeds_needed([5.0, 5.1, 5.2], 1.0) < 5, "it is different"
+
+
+def group_of(outputs, part):
+    runs, _ = find_runs(f"{outputs}/**")
+    (group,), _ = group_runs(runs, part)
+    return group
+
+
+def leave(outputs, compose, *overrides, gain=0.0, typed=()):
+    folder = write_run(outputs, compose("vae.epochs=2", *overrides), gain, stages=2)
+    (folder / ".hydra").mkdir()
+    (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {word}\n" for word in typed))
+
+
+def test_the_command_keeps_what_was_typed_and_goes_on_with_the_seeds(tmp_path, compose):
+    for seed in range(3):
+        for transfer, gain in (("scratch", 0.0), ("freeze2", (-30.0, 0.0, 31.0)[seed])):
+            typed = ["vae.epochs=2", f"transfer={transfer}", f"seed={seed}", "transfer.budget=1.0", "hydra.run.dir=x"]
+            leave(tmp_path, compose, *typed[:4], gain=gain, typed=typed)
+    group = group_of(tmp_path, "vision")
+    command, told = more_seeds(group, comparisons(group))
+    assert command is None and told.startswith("more than 100 seeds")
+    (fair,) = comparisons(group)
+    judgement = fair["judgement"]._replace(margin=40.0)
+    command, told = more_seeds(group, [{**fair, "judgement": judgement}])
+    assert command is not None
+    start, _, seeds = command.partition(" seed=")
+    assert start == "python -m worldmodels.train -m vae.epochs=2 transfer=scratch,freeze2"
+    assert seeds.endswith(" transfer.budget=1 stage=vision") and seeds.startswith("3,4,5")
+    assert "about" in told and "min" in told
+
+
+def test_unequal_budgets_are_made_equal(tmp_path, compose):
+    for seed in range(2):
+        leave(tmp_path, compose, f"seed={seed}", "transfer=scratch")
+        leave(tmp_path, compose, f"seed={seed}", "transfer=freeze2", "transfer.budget=0.5")
+    group = group_of(tmp_path, "vision")
+    (unfair,) = comparisons(group)
+    command, told = equal_budget(group, [unfair])
+    assert command == (
+        "python -m worldmodels.train -m env=car_racing scale=quick transfer=scratch,freeze2 seed=0,1,2,3,4 "
+        "transfer.budget=1 stage=vision"
+    )
+    seconds = 5 * (10 + 100 + 10 + 100 + 10 + 100)  # collect and V of both, and of freeze2's source
+    assert told.startswith(f"about {seconds / 60:.0f} min")

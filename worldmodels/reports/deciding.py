@@ -1,0 +1,119 @@
+"""What would decide a comparison that is undecided: a command, and how long it takes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from worldmodels.reports.dashboard import overrides
+from worldmodels.reports.groups import Group, Strategy
+from worldmodels.store.runs import FinishedRun
+from worldmodels.utils.comparing import FEWEST
+from worldmodels.utils.progress import duration
+
+USUAL = 5  # seeds of a comparison that has too few
+MOST = 100  # seeds that are worth a command
+POWER = 1.96 + 0.84  # standard normal: two-sided 5 % and a power of 80 %
+ONE_SIDED = 1.645 + 0.84  # the same of one side of an equivalence
+LAST = {"vision": "vision", "memory": "memory", "controller": "controller", "evaluate": "all"}  # stage of each part
+
+
+class Proposal(NamedTuple):
+    """A command, or why there is none, and its expected time in words."""
+
+    command: str | None
+    told: str
+
+
+def seeds_needed(gains: Sequence[float], margin: float | None) -> float:
+    """How many seeds would show that the mean of paired ``gains`` is not 0, or that it lies within ± ``margin``, if
+    mean and spread stay as they are; ∞ where neither would be shown.
+    """
+    mean, spread = abs(float(np.mean(gains))), float(np.std(gains, ddof=1))
+    different = (POWER * spread / mean) ** 2 if mean > 0 else math.inf
+    inside = (margin or 0.0) - mean
+    similar = (ONE_SIDED * spread / inside) ** 2 if inside > 0 else math.inf
+    return min(different, similar) + 2  # for Student's t
+
+
+def more_seeds(group: Group, undecided: Sequence[Mapping[str, Any]]) -> Proposal:
+    """For fair comparisons with one reference that are ``undecided``: more seeds of them and of the reference."""
+    strategies = _of(group, [item["label"] for item in undecided], undecided[0]["reference"])
+    known = sorted(set.intersection(*(set(group.members[strategy]) for strategy in strategies)))
+    needed = []
+    for item in undecided:
+        gains = item[item["deciding"]]["per_seed"]
+        judgement = item["judgement"]
+        needed.append(seeds_needed(gains, judgement.margin) if len(gains) >= FEWEST else USUAL)
+    least = min(needed)
+    if least > MOST:
+        return Proposal(None, f"more than {MOST} seeds, so small is the difference beside its spread")
+    total = max(len(known) + 2, USUAL, math.ceil(least))
+    first = known[-1] + 1 if known else 0
+    seeds = range(first, first + total - len(known))
+    return _proposal(group, strategies, seeds)
+
+
+def equal_budget(group: Group, unfair: Sequence[Mapping[str, Any]]) -> Proposal:
+    """For comparisons at unequal budgets: the same at equal ones."""
+    strategies = _of(group, [item["label"] for item in unfair], unfair[0]["reference"])
+    return _proposal(group, strategies, range(USUAL), budget=1.0)
+
+
+def _of(group: Group, names: Sequence[str], reference: str) -> list[Strategy]:
+    from worldmodels.reports.groups import labels
+
+    by_label = {name: strategy for strategy, name in labels(group.members).items()}
+    return [by_label[name] for name in dict.fromkeys([reference, *names])]
+
+
+def _proposal(group: Group, strategies: Sequence[Strategy], seeds: range, budget: float | None = None) -> Proposal:
+    runs = [next(iter(group.members[strategy].values())) for strategy in strategies]
+    chosen = list(dict.fromkeys(_option(run) for run in runs))
+    words = ["python -m worldmodels.train", *_config_dirs(runs[-1]), "-m", *_common(runs)]
+    words += [f"transfer={','.join(chosen)}", f"seed={','.join(map(str, seeds))}"]
+    budgets = [budget] if budget is not None else list(dict.fromkeys(s.budget for s in strategies if not s.scratch))
+    if budgets != [None] and budgets:
+        words.append(f"transfer.budget={','.join(f'{value:g}' for value in budgets)}")
+    if LAST[group.part] != "all":
+        words.append(f"stage={LAST[group.part]}")
+    seconds = sum(_seconds(run) for run in runs) * len(seeds) * max(1, len(budgets))
+    return Proposal(" ".join(words), f"about {duration(seconds)} on a machine like the one these runs were made on")
+
+
+def _option(run: FinishedRun) -> str:
+    """The option of the group ``transfer`` that was chosen; the strategy's name where that is not known."""
+    typed = [word.partition("=")[2] for word in _typed(run) if word.startswith("transfer=")]
+    return typed[-1] if typed else str(run.results["transfer"])
+
+
+def _typed(run: FinishedRun) -> list[str]:
+    path = run.folder / ".hydra" / "overrides.yaml"
+    return overrides(path) if path.is_file() else []
+
+
+def _common(runs: Sequence[FinishedRun]) -> list[str]:
+    """What was typed for all of the runs, besides what the command chooses itself."""
+    typed = [_typed(run) for run in runs]
+    results = runs[0].results
+    if not all(typed):
+        return [f"env={results['env']}", f"scale={results['scale']}"]
+    own = ("transfer=", "transfer.budget=", "seed=", "stage=", "hydra.", "hydra/")
+    return [word for word in typed[0] if not word.startswith(own) and all(word in others for others in typed)]
+
+
+def _config_dirs(run: FinishedRun) -> list[str]:
+    path = run.folder / ".hydra" / "hydra.yaml"
+    if not path.is_file():
+        return []
+    hydra = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sources = hydra.get("hydra", hydra).get("runtime", {}).get("config_sources", [])
+    return [f"--config-dir {source['path']}" for source in sources if source.get("provider") == "command-line"]
+
+
+def _seconds(run: FinishedRun) -> float:
+    """What all stages of a run took to build, those of its source included."""
+    stages = (*run.results["stages"].values(), *(run.results.get("source_stages") or {}).values())
+    return sum(float(entry["seconds"]) for entry in stages)
