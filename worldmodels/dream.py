@@ -26,7 +26,7 @@ class DreamCommand:
     temperature: Any = field(default_factory=lambda: [0.5, 1.0, 1.3])
     steps: int = 200
     context: int = 10
-    speed: float = 1.0
+    speed: float = 0.25
     gif_fps: float = 6.0
     seed: int = 0
     allow: list[str] = field(default_factory=list)
@@ -141,9 +141,7 @@ def dream(composed: DictConfig) -> None:
         write_json(folder / "dream.json", figures)
     fps = spec.fps * request.speed
     media.write_mp4(folder / "dream.mp4", frames, fps)  # last: all else is there where ffmpeg fails
-    pace = (
-        "the task's speed (slower with speed=0.25)" if request.speed == 1 else f"{request.speed:g} × the task's speed"
-    )
+    pace = "the task's speed" if request.speed == 1 else f"{request.speed:g} × the task's speed, which speed=1 is"
     console.print(f"the film: {number_of(len(frames), 'frame')} in {len(frames) / fps:.1f} s, {pace}", soft_wrap=True)
     console.print(f"results: {folder / 'dream.mp4'}, and the figures in dream.json", soft_wrap=True)
 

@@ -40,6 +40,7 @@ def evaluate(composed: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from worldmodels.controller.config import EvaluateConfig
+    from worldmodels.pipeline import filming
     from worldmodels.pipeline.export import warn_of_other_code
     from worldmodels.pipeline.stages import evaluate as stage
     from worldmodels.rollouts.config import ExecutorConfig
@@ -73,7 +74,8 @@ def evaluate(composed: DictConfig) -> None:
         path = folder / "evaluation.json"
         write_json(path, {"run": str(run.folder.resolve()), "env": config.env.name, **score})
         if request.video:
-            stage.try_film(config, *agent, journal, contextlib.nullcontext())
+            official = stage.official(config)
+            filming.try_film(official, stage.seed_of(official, 0), *agent, journal, contextlib.nullcontext())
     keep_films(folder, folder)
     make_console().print(score_line(score), f"results: {path}", sep="\n", soft_wrap=True)
 

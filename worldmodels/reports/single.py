@@ -103,7 +103,8 @@ def open_loop(measures: Mapping[str, Any]) -> Figure | None:
             axes.plot(steps, [error["value"] for _, error in points], color=colour, linestyle=line, label=label)
             limits = [error["interval"] for _, error in points]
             if name == "memory" and all(pair and pair[0] is not None and pair[0] > 0 for pair in limits):
-                axes.fill_between(steps, *zip(*limits, strict=True), color=colour, alpha=0.18, linewidth=0)
+                lows, highs = zip(*limits, strict=True)
+                axes.fill_between(steps, lows, highs, color=colour, alpha=0.18, linewidth=0)
         if not axes.lines:
             return None
         axes.axhline(1.0, color="0.7", linewidth=0.8)

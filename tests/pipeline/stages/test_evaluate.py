@@ -18,6 +18,7 @@ from worldmodels.config import config_from_json, config_to_json
 from worldmodels.controller.agent import Agent, AgentEpisodes, controller_size
 from worldmodels.envs import PixelEnv, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline import filming
 from worldmodels.pipeline.stages import evaluate
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor
@@ -243,8 +244,8 @@ def test_a_film_that_fails_is_a_warning_and_an_interrupt_is_not(composed, files,
         def fail(*_):
             raise what
 
-        monkeypatch.setattr(evaluate, "film", fail)
-        evaluate.try_film(composed(), *files, journal, contextlib.nullcontext())
+        monkeypatch.setattr(filming, "film", fail)
+        filming.try_film(composed(), 0, *files, journal, contextlib.nullcontext())
 
     film(Failure("ffmpeg is missing"))
     film(OSError(errno.ENOSPC, "No space left on device"))
@@ -259,21 +260,23 @@ def test_a_film_that_fails_is_a_warning_and_an_interrupt_is_not(composed, files,
 
 def test_the_film_shows_the_first_episode_as_it_was_scored(composed, files, journal, monkeypatch):
     config, shown = composed("env.renderer=fast"), []
-    beside = evaluate.media.beside
-    monkeypatch.setattr(
-        evaluate.media, "beside", lambda parts, height: shown.append(parts) or beside(parts, height=height)
-    )
-    seeds = evaluate.run(config, *files, SerialExecutor(), journal)["seeds"]
+    picture = filming.picture
+    monkeypatch.setattr(filming, "picture", lambda *parts: shown.append(parts) or picture(*parts))
+    score = evaluate.run(config, *files, SerialExecutor(), journal)
+    seeds = score["seeds"]
     journal.folder.joinpath("episode.mp4").write_bytes(b"broken")
-    evaluate.try_film(config, *files, journal, contextlib.nullcontext())
+    official = evaluate.official(config)
+    filming.try_film(official, seeds[0], *files, journal, contextlib.nullcontext())
     _, frames = played_by_hand(config, files, load_file(files[2])["mean"], seeds[0])
-    films = [parts for parts in shown if len(parts) == 3]
+    films = [parts[0] for parts in shown]
     assert len(films) == STEPS // 2  # 25 pictures a second of 50
+    assert [parts[1] for parts in shown] == list(range(1, STEPS, 2))
+    assert shown[-1][2] == pytest.approx(score["returns"][0], abs=3)  # all but the last step's reward
     for (picture, frame, seen), expected in zip(films, frames[::2], strict=True):
         np.testing.assert_array_equal(frame, expected)
         assert picture.shape == (400, 600, 3)
         assert seen.shape == (64, 64, 3)
-    assert evaluate.media.playable(journal.folder / "episode.mp4")
+    assert filming.there(journal.folder)
     shown.clear()
-    evaluate.try_film(config, *files, journal, contextlib.nullcontext())
+    filming.try_film(official, seeds[0], *files, journal, contextlib.nullcontext())
     assert shown == []  # it is there

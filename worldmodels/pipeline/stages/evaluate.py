@@ -3,46 +3,36 @@
 import dataclasses
 import functools
 import logging
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from safetensors.numpy import load_file
 
 from worldmodels.config import Config, conf_dir, config_from_json, config_to_json
-from worldmodels.controller.agent import Agent, AgentEpisodes, agent_inputs, agent_models, agent_parts
+from worldmodels.controller.agent import AgentEpisodes, agent_inputs, agent_models, agent_parts
 from worldmodels.controller.inputs import privileged
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import make_env, task_spec
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.envs.shipped import task_file
+from worldmodels.pipeline import filming
 from worldmodels.pipeline.stage import Stage, Work, libraries_of, strategy
 from worldmodels.rollouts.engine import Episode, Feed, play
-from worldmodels.rollouts.executor import Executor, Results, one_thread
+from worldmodels.rollouts.executor import Executor, Results
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
 from worldmodels.rollouts.policies.uniform import Uniform
 from worldmodels.store.artifacts import RECORD, WEIGHTS, locked
 from worldmodels.store.fingerprint import Code, digest, fingerprint
 from worldmodels.store.journal import Journal
-from worldmodels.transfer.weights import left_out
-from worldmodels.utils import interrupts, media
-from worldmodels.utils.disk import writing
-from worldmodels.utils.errors import Failure
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
 from worldmodels.utils.settings import counted, implied_defaults
 from worldmodels.utils.statistics import describe
 from worldmodels.utils.words import number_of
-from worldmodels.vision.scaling import to_pixels
 
 log = logging.getLogger(__name__)
-FILM_FPS = 25  # pictures cost as much as the task itself
-GIF_FRAMES = 150
-FILM = "episode.mp4"
 
 
 @dataclass(frozen=True)
@@ -74,10 +64,10 @@ def run(
 
     A row of the journal is a finished episode; one that is there is not played again.
     """
-    config = _official(config)
+    config = official(config)
     cut = config.evaluate.max_steps
     parameters = load_file(controller)
-    seeds = [_seed(config, number) for number in range(config.evaluate.episodes)]
+    seeds = [seed_of(config, number) for number in range(config.evaluate.episodes)]
     contestants = {"mean": agent_parameters(parameters), "best": parameters["best"], "random": None}
     journal.rewind(episodes=len(seeds))
     returns = {
@@ -159,80 +149,24 @@ def why_unofficial(config: Config) -> str | None:
     return ", ".join(reasons) or None
 
 
-def _official(config: Config) -> Config:
+def official(config: Config) -> Config:
     """The score is that of Gymnasium's own pictures, however the agent was trained."""
     return dataclasses.replace(config, env=dataclasses.replace(config.env, renderer="gymnasium"))
 
 
-def _seed(config: Config, number: int) -> int:
+def seed_of(config: Config, number: int) -> int:
+    """Of a held-out episode."""
     return episode_seed(config.seed, "evaluate", 0, number)
-
-
-def film(config: Config, vision: Path | None, memory: Path | None, controller: Path, journal: Journal) -> None:
-    """Record the first held-out episode as mp4 and GIF: the task, the frame the agent sees and, where V has its
-    decoder, V's reconstruction of it.
-    """
-    with one_thread(), torch.inference_mode():  # as it was scored, bit for bit
-        _film(config, vision, memory, agent_parameters(load_file(controller)), journal)
-
-
-def _film(config: Config, vision: Path | None, memory: Path | None, parameters: np.ndarray, journal: Journal) -> None:
-    config, decodes = _official(config), vision is not None and not left_out(vision)
-    env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
-    try:
-        agent = Agent(config, env.task_spec, vision, memory)
-        agent.begin(0, parameters)
-        frame, _ = env.reset(seed=_seed(config, 0))
-        pictures, step, done = [], 0, False
-        skip = max(1, round(env.task_spec.fps / FILM_FPS))
-        while not done:
-            known = [env.known()[None]] if agent.knows else []
-            action = agent.act([0], frame[None], *known)[0]
-            if step % skip == 0:
-                seen = [env.render(), frame]
-                if decodes:
-                    seen.append(to_pixels(agent.vision.decode(agent.z))[0].numpy())
-                pictures.append(media.beside(seen, height=256))
-            frame, _, terminated, truncated, _ = env.step(action)
-            step, done = step + 1, terminated or truncated
-        fps = round(env.task_spec.fps / skip)
-    finally:
-        env.close()
-    every = -(-len(pictures) // GIF_FRAMES)
-    small = [media.beside([picture], height=128) for picture in pictures[::every]]
-    journal.animation("episode", config.evaluate.episodes, small, fps / every)
-    media.write_mp4(journal.folder / FILM, pictures, fps)  # last: where it is, all of it is
 
 
 def _agent(work: Work) -> tuple[Path | None, Path | None, Path]:
     return work.weights("vision"), work.weights("memory"), work.path("controller") / WEIGHTS
 
 
-def try_film(
-    config: Config,
-    vision: Path | None,
-    memory: Path | None,
-    controller: Path,
-    journal: Journal,
-    lock: AbstractContextManager,
-) -> None:
-    """`film` under ``lock``, unless there is a whole one. A film that fails is a warning: the score stands."""
-    try:
-        with writing(f"the film {FILM}", journal.folder), lock:
-            if not media.playable(journal.folder / FILM):
-                log.info("  filming an episode")
-                film(config, vision, memory, controller, journal)
-    except Exception as error:
-        interrupts.check()
-        if isinstance(error, Failure):
-            log.warning("no film, and the score stands: %s", error)
-        else:
-            log.warning("no film, and the score stands", exc_info=error)
-
-
 def _finish(work: Work) -> None:
-    if work.config.evaluate.video and not media.playable(work.folder / RECORD / FILM):
-        try_film(work.config, *_agent(work), work.journal, locked(work.folder))
+    if work.config.evaluate.video and not filming.there(work.folder / RECORD):
+        config = official(work.config)
+        filming.try_film(config, seed_of(config, 0), *_agent(work), work.journal, locked(work.folder))
 
 
 STAGE = Stage(
@@ -246,6 +180,6 @@ STAGE = Stage(
     build=lambda work: run(work.config, *_agent(work), work.executor, work.journal),
     label=strategy,
     parts=lambda config: [*task_parts(config.env), *agent_parts(config)],
-    libraries=lambda config: ["torch", *rollout_libraries(_official(config).env)],
+    libraries=lambda config: ["torch", *rollout_libraries(official(config).env)],
     finish=_finish,
 )
