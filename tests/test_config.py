@@ -11,6 +11,7 @@ import sys
 import hydra
 import pytest
 import yaml
+from composing import composed
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -32,6 +33,7 @@ from worldmodels.config import (
 from worldmodels.dream import DreamCommand
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.export import ExportCommand
+from worldmodels.labels import models_label
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.play import PlayCommand
@@ -565,3 +567,17 @@ def test_reading_json_runs_the_checks(compose):
         config_from_json(json.dumps({**values, "vae": {**values["vae"], "epochs": 0}}))
     with pytest.raises(OmegaConfBaseException, match="misspelt"):
         config_from_json(json.dumps({**values, "misspelt": 1}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "label"),
+    [
+        ((), ""),
+        (("vae.loss=salient", "controller.search=sep_cma"), "-salient-sep_cma"),
+        (("vae.loss=mypackage.losses.Huber",), "-Huber"),
+        (("vae.loss={_target_: 3}",), ""),
+    ],
+)
+def test_folders_name_what_is_not_the_default(overrides, label):
+    config = composed(*overrides)
+    assert models_label(config.vae, config.memory, config.controller) == label

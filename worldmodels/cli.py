@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from worldmodels.config import conf_dir, register_schema, to_config
 from worldmodels.migrations import RENAMED
 from worldmodels.training.config import ELSEWHERE, TrainerConfig
-from worldmodels.utils import interrupts, streams
+from worldmodels.utils import interrupts, streams, sweeps
 from worldmodels.utils.composing import in_our_words
 from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.disk import explained, no_folder, remove_empty_folders, trouble
@@ -60,14 +60,33 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
     )
     try:
         require_options(sys.argv[1:], schema, conf_dir())
-        sys.argv[1:] = flags_first(spelled_out(sys.argv[1:], schema))
+        sys.argv[1:] = flags_first(spelled_out(_verbose(sys.argv[1:], schema), schema))
         application()
     except (Exception, KeyboardInterrupt) as error:
+        _tell_sweeps()
         code = _explain(error, composing=not started)
         if code == 2:
             remove_refused()
         sys.exit(code)
+    _tell_sweeps()
     sys.exit(0)
+
+
+def _verbose(arguments: list[str], schema: type) -> list[str]:
+    """``--verbose`` as the setting that it is."""
+    if "verbose" not in getattr(schema, "__dataclass_fields__", {}):
+        return arguments
+    return ["verbose=true" if argument == "--verbose" else argument for argument in arguments]
+
+
+def _tell_sweeps() -> None:
+    """The last lines of a sweep."""
+    if swept := sweeps.folders():
+        from worldmodels.store.sweep_table import print_sweep
+        from worldmodels.utils.console import make_console
+
+        for folder in swept:
+            print_sweep(folder, make_console())
 
 
 def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable[[DictConfig], Any]:

@@ -21,6 +21,7 @@ from worldmodels.controller.inputs import privileged
 from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.shipped import task_file
+from worldmodels.labels import models_label
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import direction_of, require_reached
@@ -129,6 +130,10 @@ class Config(Settings):
             counts="never",
         ),
     ] = False
+    verbose: Annotated[
+        bool,
+        Setting("Whether the console shows all that the log of the run holds; also --verbose.", counts="never"),
+    ] = False
 
     def check(self) -> None:
         require_reached(self.objective, STAGES[: STAGES.index(self.last_stage) + 1], self.measure.enabled)
@@ -191,7 +196,8 @@ def _folder(path: str) -> str:
 
 OmegaConf.register_new_resolver("folder", _folder, replace=True)
 OmegaConf.register_new_resolver("direction", direction_of, replace=True)  # worldmodels.utils.overrides writes it
-OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by it
+OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by these
+OmegaConf.register_new_resolver("models", models_label, replace=True)
 
 
 def register_schema(name: str = "schema", node: type = Config) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import MISSING, DictConfig
 
 from worldmodels.cli import command, prepare_process
-from worldmodels.config import to_config
+from worldmodels.config import plain, to_config
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require_at_least
 
@@ -50,6 +50,7 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.store.journal import Journal
     from worldmodels.store.loggers import tensorboard
     from worldmodels.store.results import keep_films, score_line
+    from worldmodels.store.wording import score_in_words
     from worldmodels.utils.console import make_console
     from worldmodels.utils.disk import writing
 
@@ -77,7 +78,8 @@ def evaluate(composed: DictConfig) -> None:
             official = stage.official(config)
             filming.try_film(official, stage.seed_of(official, 0), *agent, journal, contextlib.nullcontext())
     keep_films(folder, folder)
-    make_console().print(score_line(score), f"results: {path}", sep="\n", soft_wrap=True)
+    words = score_in_words(score, plain(config))
+    make_console().print(score_line(score), words, f"results: {path}", sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_the_command_keeps_what_was_typed_and_goes_on_with_the_seeds(tmp_path, c
     for seed in range(3):
         for transfer, gain in (("scratch", 0.0), ("freeze2", (-30.0, 0.0, 31.0)[seed])):
             typed = ["vae.epochs=2", f"transfer={transfer}", f"seed={seed}", "transfer.budget=1.0", "hydra.run.dir=x"]
-            leave(tmp_path, compose, *typed[:4], gain=gain, typed=typed)
+            leave(tmp_path, compose, *typed[:4], gain=gain, typed=[*typed, '"env.kwargs={lap_complete_percent: 0.9}"'])
     group = group_of(tmp_path, "vision")
     command, told = more_seeds(group, comparisons(group))
     assert command is None and told.startswith("more than 100 seeds")
@@ -53,7 +53,9 @@ def test_the_command_keeps_what_was_typed_and_goes_on_with_the_seeds(tmp_path, c
     command, told = more_seeds(group, [{**fair, "judgement": judgement}])
     assert command is not None
     start, _, seeds = command.partition(" seed=")
-    assert start == "python -m worldmodels.train -m vae.epochs=2 transfer=scratch,freeze2"
+    assert start == "python -m worldmodels.train -m vae.epochs=2 'env.kwargs={lap_complete_percent: 0.9}' " + (
+        "transfer=scratch,freeze2"
+    )
     assert seeds.endswith(" transfer.budget=1 stage=vision") and seeds.startswith("3,4,5")
     assert "about" in told and "min" in told
 

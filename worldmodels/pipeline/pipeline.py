@@ -35,7 +35,7 @@ from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import device, require_hardware
 from worldmodels.transfer.budgets import epochs_of, loaded_parts
 from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
-from worldmodels.utils import interrupts
+from worldmodels.utils import interrupts, live
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import implied_defaults
 
@@ -51,6 +51,8 @@ ORDER: dict[str, list[Stage]] = {  # what each stage of a run makes, the diagnos
 }
 DECLARED = {stage.name: stage for stages in ORDER.values() for stage in stages}
 DECLARED |= {stage.name: stage for stage in (collect.HELDOUT, encode.HELDOUT)}
+SHOWN = {stage.name: name for name, stages in ORDER.items() for stage in stages}  # with which stage of a run
+SHOWN |= dict.fromkeys(("heldout", "heldout_encode"), "vision")
 
 
 class Pipeline:
@@ -144,6 +146,9 @@ class Pipeline:
         self._parents[stage.name] = parents, source_outputs
         with implied_defaults() as defaults:
             inputs = {"format": FORMAT, **stage.inputs(config)}
+        view = live.current()
+        if view:
+            view.begin(config.env.name, SHOWN.get(stage.name, stage.name), stage.name)
         artifact = self.store.build(
             stage.name,
             f"{config.env.name}-{stage.label(config)}-{config.scale}-seed{stage.seed(config)}",
@@ -160,6 +165,8 @@ class Pipeline:
             reuse=config.reuse,
             length=stage.length(config),
         )
+        if view:
+            view.end(artifact.cached, artifact.manifest["seconds"])
         if artifact.cached:
             Journal(artifact.path, self.loggers, stage.name).show()
         return artifact

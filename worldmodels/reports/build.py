@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from worldmodels.reports import dashboard, page, plotting, sections, strips, tidy
+from worldmodels.reports import dashboard, page, parameters, plotting, sections, strips, tidy
 from worldmodels.reports.figures import learning_curves, save, separate, svg
 from worldmodels.reports.groups import JUDGED_PARTS, Group, artifact, differences, group_runs, labels
 from worldmodels.reports.judgement import FAMILY, SMOKE, matrix, settings_note, verdicts
@@ -57,7 +57,7 @@ class Report:
         details = {
             "Scores": sections.evaluation_table(self.runs),
             "Cost": sections.cost_table(self.runs),
-            "Parameters": sections.parameter_section(self.runs),
+            "Parameters": parameters.section(self.runs),
             "Probes": sections.probe_table(self.runs),
             "Held-out figures": sections.heldout_table(self.runs),
             "Measures of M": sections.measure_table(self.runs),

@@ -1,7 +1,9 @@
 """The page of one run: its score, what it looks like, how it was learnt, and how good V and M are."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from worldmodels.store.wording import (
 from worldmodels.transfer.config import strategy_label
 from worldmodels.utils.errors import ConfigError
 
+PLAIN = re.compile(r"[\w@%+=:,./'~-]+")  # needs no quotes
 LARGEST_FILM = 4_000_000  # bytes
 ELSEWHERE = ("paths", "logger", "executor", "env.shipped", "scale", "stage", "seed", "allow", "reuse", "objective")
 CURVES = (
@@ -149,7 +152,7 @@ def _differences(run: FinishedRun) -> Html:
     results, parts = run.results, []
     typed = run.folder / ".hydra" / "overrides.yaml"
     if typed.is_file():
-        parts.append(page.command(f"python -m worldmodels.train {' '.join(overrides(typed))}"))
+        parts.append(page.command(f"python -m worldmodels.train {in_shell(overrides(typed))}"))
     try:
         from worldmodels.api import compose  # brings Hydra's files, which no other report needs
 
@@ -167,6 +170,11 @@ def _differences(run: FinishedRun) -> Html:
     else:
         parts.append(paragraph(f"None: all is as scale={results['scale']} has it for {results['env']}."))
     return Html("".join(parts))
+
+
+def in_shell(words: Iterable[str]) -> str:
+    """Words of a command as a shell takes them."""
+    return " ".join(word if PLAIN.fullmatch(word) else shlex.quote(word) for word in words)
 
 
 def overrides(path: Path) -> list[str]:

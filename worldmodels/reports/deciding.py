@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from worldmodels.reports.dashboard import overrides
+from worldmodels.reports.dashboard import in_shell, overrides
 from worldmodels.reports.groups import Group, Strategy
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.comparing import FEWEST
@@ -72,7 +72,7 @@ def _of(group: Group, names: Sequence[str], reference: str) -> list[Strategy]:
 def _proposal(group: Group, strategies: Sequence[Strategy], seeds: range, budget: float | None = None) -> Proposal:
     runs = [next(iter(group.members[strategy].values())) for strategy in strategies]
     chosen = list(dict.fromkeys(_option(run) for run in runs))
-    words = ["python -m worldmodels.train", *_config_dirs(runs[-1]), "-m", *_common(runs)]
+    words = ["python", "-m", "worldmodels.train", *_config_dirs(runs[-1]), "-m", *_common(runs)]
     words += [f"transfer={','.join(chosen)}", f"seed={','.join(map(str, seeds))}"]
     budgets = [budget] if budget is not None else list(dict.fromkeys(s.budget for s in strategies if not s.scratch))
     if budgets != [None] and budgets:
@@ -80,7 +80,7 @@ def _proposal(group: Group, strategies: Sequence[Strategy], seeds: range, budget
     if LAST[group.part] != "all":
         words.append(f"stage={LAST[group.part]}")
     seconds = sum(_seconds(run) for run in runs) * len(seeds) * max(1, len(budgets))
-    return Proposal(" ".join(words), f"about {duration(seconds)} on a machine like the one these runs were made on")
+    return Proposal(in_shell(words), f"about {duration(seconds)} on a machine like the one these runs were made on")
 
 
 def _option(run: FinishedRun) -> str:
@@ -110,7 +110,7 @@ def _config_dirs(run: FinishedRun) -> list[str]:
         return []
     hydra = yaml.safe_load(path.read_text(encoding="utf-8"))
     sources = hydra.get("hydra", hydra).get("runtime", {}).get("config_sources", [])
-    return [f"--config-dir {source['path']}" for source in sources if source.get("provider") == "command-line"]
+    return [f"--config-dir={source['path']}" for source in sources if source.get("provider") == "command-line"]
 
 
 def _seconds(run: FinishedRun) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldmodels.store.artifacts import RECORD, finite, write_bytes
+from worldmodels.utils import live
 from worldmodels.utils.media import gif_bytes, png_bytes
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Journal:
         with (self.folder / f"{table}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite({"axis": axis, **values}), allow_nan=False) + "\n")
         self._show_row(table, {"axis": axis, **values})
+        if view := live.current():
+            view.tell(self.stage, table, values)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows up to the first that cannot be read, such as one cut short by a kill."""

@@ -13,6 +13,7 @@ from typing import Any
 import hydra
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
+from worldmodels.store.board import Board
 from worldmodels.training.config import LOGGER
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
@@ -43,45 +44,52 @@ def instantiate(part: Part, value: Mapping[str, Any], key: str, **facts: Any) ->
 
 
 class Loggers:
-    """The loggers of a run. ``folder``: where Lightning writes the files of a run."""
+    """The loggers of a run. ``folder``: where Lightning writes the files of a run. What TensorBoard shows is arranged
+    for it: `worldmodels.store.board`.
+    """
 
     def __init__(self, loggers: Sequence[Logger], folder: Path) -> None:
-        self.loggers, self.folder = list(loggers), folder
+        self.boards = [Board(logger) for logger in loggers if isinstance(logger, TensorBoardLogger)]
+        self.others = [logger for logger in loggers if not isinstance(logger, TensorBoardLogger)]
+        self.folder = folder
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        for logger in self.loggers:
+        for board in self.boards:
+            board.metrics(values, step)
+        for logger in self.others:
             logger.log_metrics(dict(values), step)
 
     def hyperparameters(self, values: Mapping[str, Any]) -> None:
-        for logger in self.loggers:
+        """A run's config, for the loggers that take it as it is; TensorBoard's is that of `finish`."""
+        for logger in self.others:
             logger.log_hyperparams(dict(values))
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Show the final score, and what was chosen beside it."""
+        for board in self.boards:
+            board.finish(results)
 
     def picture(self, tag: str, step: int, path: Path) -> None:
         """Show a PNG or GIF in the loggers that show pictures."""
-        for logger in self.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                _tensorboard_picture(logger, tag, step, path)
-            elif hasattr(logger, "log_image"):  # Weights & Biases
+        for board in self.boards:
+            board.picture(tag, step, path)
+        for logger in self.others:
+            if hasattr(logger, "log_image"):  # Weights & Biases
                 logger.log_image(tag, [str(path)], step)  # type: ignore[attr-defined]
             elif hasattr(getattr(logger, "experiment", None), "log_artifact"):  # MLflow
                 logger.experiment.log_artifact(logger.run_id, str(path), tag)  # type: ignore[attr-defined]
 
     def flush(self) -> None:
-        for logger in self.loggers:
+        for board in self.boards:
+            board.flush()
+        for logger in self.others:
             logger.save()
 
     def close(self) -> None:
-        for logger in self.loggers:
+        for board in self.boards:
+            board.close()
+        for logger in self.others:
             logger.finalize("success")
-
-
-def _tensorboard_picture(logger: TensorBoardLogger, tag: str, step: int, path: Path) -> None:
-    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
-
-    image = Summary.Image(encoded_image_string=path.read_bytes())
-    writer = logger.experiment.file_writer
-    assert writer is not None
-    writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
 
 def make_loggers(chosen: Mapping[str, Any], folder: Path) -> Loggers:

@@ -12,6 +12,7 @@ from rich.table import Table
 from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
 from worldmodels.store.heldout import heldout_figures
+from worldmodels.store.wording import forecasts_in_words
 from worldmodels.utils.statistics import SKEWED_FROM
 from worldmodels.utils.words import number_of
 
@@ -125,7 +126,7 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
     for part in probes.values():
         for inputs, label in (("z", "z"), ("zh", "z, h")):
             for target, figures in part.get(inputs, {}).items():
-                probed = [_with_interval(figures[kind], "r2") for kind in ("linear", "mlp")]
+                probed = [_r2(figures[kind]) for kind in ("linear", "mlp")]
                 floor = max((value for value in figures["shuffled"].values() if value is not None), default=None)
                 table.add_row(f"{target} ({label})", *probed, _number(floor))
     console.print(table)
@@ -171,6 +172,7 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
         "✓: M is better, by the 95 % interval of the difference",
         highlight=False,
     )
+    console.print("; ".join(forecasts_in_words(figures)), highlight=False)
     if calibrated := figures["calibration"]:
         inside = " and ".join(f"{calibrated[f'coverage_{share}']['value']:.0%}" for share in (50, 90))
         console.print(f"of z, {inside} are in M's central 50 % and 90 % intervals", highlight=False)
@@ -180,6 +182,11 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
         precision = _with_interval(figures["end"]["average_precision"], "value")
         chance = _number(figures["end"]["base_rate"]["value"], ".3g")
         console.print(f"end: average precision {precision}, {chance} by chance", highlight=False)
+
+
+def _r2(figure: Mapping[str, Any]) -> str:
+    """With its interval; ``none`` below 0, where the target's mean would have been a better guess."""
+    return "none" if figure["r2"] is not None and figure["r2"] < 0 else _with_interval(figure, "r2")
 
 
 def _number(value: float | None, form: str = ".2f") -> str:

@@ -1,16 +1,26 @@
 """What a run prints at its end: a line or two a stage, within 100 columns. All of it is in ``results.json``."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from worldmodels.store.results import headline, print_measures, print_parameters, print_probes
+from worldmodels.store.wording import (
+    beyond_search,
+    forecasts_in_words,
+    latent_in_words,
+    r2_grade,
+    recall_grade,
+    score_in_words,
+)
 from worldmodels.transfer.config import strategy_label
 
 CHANGES_RESULTS = False
 WIDTH = 100  # columns
+COMPARABLE = 100  # episodes, as published scores are of
 
 
 def print_results(results: Mapping[str, Any], console: Console, details: bool = False) -> None:
@@ -27,7 +37,7 @@ def print_results(results: Mapping[str, Any], console: Console, details: bool = 
 
 
 def print_summary(results: Mapping[str, Any], console: Console) -> None:
-    """A line or two a stage."""
+    """A line or two a stage; then the score in words."""
     strategy = strategy_label(results["config"]["transfer"])
     console.print(f"{results['env']}, {strategy}, scale {results['scale']}, seed {results['seed']}", highlight=False)
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -37,9 +47,26 @@ def print_summary(results: Mapping[str, Any], console: Console) -> None:
     table.add_column(justify="right", no_wrap=True)
     for stage, facts in results["stages"].items():
         seconds = "reused" if facts["cached"] else f"{facts['seconds']:.1f} s"
-        lines = [headline(stage, results), *_diagnostics(stage, results)]
+        lines = [_told(stage, results), *_diagnostics(stage, results)]
         table.add_row(f"  {stage}", "\n".join(lines), seconds)
     console.print(table, highlight=False)
+
+
+def next_steps(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """What a person may want to do with a run."""
+    where = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    yield "next:"
+    yield f"  python -m worldmodels.report runs={where}"
+    if "evaluation" in results and results["evaluation"]["episodes"] < COMPARABLE:
+        yield f"  python -m worldmodels.evaluate run={where} episodes={COMPARABLE}"
+    if "memory" in results["stages"]:
+        yield f"  python -m worldmodels.dream run={where}"
+
+
+def _told(stage: str, results: Mapping[str, Any]) -> str:
+    if stage == "evaluate":
+        return score_in_words(results["evaluation"], results["config"])
+    return headline(stage, results)
 
 
 def _transferred(counts: Mapping[str, Any]) -> bool:
@@ -47,31 +74,19 @@ def _transferred(counts: Mapping[str, Any]) -> bool:
 
 
 def _diagnostics(stage: str, results: Mapping[str, Any]) -> Iterator[str]:
-    """What the probes and measures say of V or M, in short."""
+    """What the probes and measures say of V or M, and the search of the score, in words."""
     inputs = {"vision": "z", "memory": "zh"}.get(stage)
     probed = results.get("probes", {}).get(stage, {})
+    if stage == "vision" and (empty := latent_in_words(results["vision"].get("heldout_kl"))):
+        yield empty
     if inputs and probed.get(inputs):
         r_squared = {name: figures["linear"]["r2"] for name, figures in probed[inputs].items()}
-        listed = ", ".join(f"{name} {value:.2f}" for name, value in r_squared.items() if value is not None)
+        listed = "; ".join(f"{name} {r2_grade(value)}" for name, value in r_squared.items() if value is not None)
         yield f"R² of the true state from {', '.join(inputs)}: {listed or 'too few frames'}"
     for name, figures in probed.get("objects", {}).items():
         if figures["recall"] is not None:
-            yield f"reconstructions that still show the {name}: {figures['recall']:.0%}"
+            yield f"reconstructions that still show the {name}: {recall_grade(figures['recall'])}"
     if stage == "memory" and stage in (measures := results.get("measures", {})):
-        yield from _forecasts(measures[stage]["open_loop"])
-
-
-def _forecasts(open_loop: Mapping[str, Any]) -> Iterator[str]:
-    points = [
-        (horizon, model["value"], persistence["value"])
-        for horizon, model, persistence in zip(
-            open_loop["horizons"], open_loop["memory"], open_loop["persistence"], strict=True
-        )
-        if model["value"] is not None and persistence["value"] is not None
-    ]
-    if points:
-        steps, errors, floors = zip(
-            *(points[index] for index in sorted({0, len(points) // 2, len(points) - 1})), strict=True
-        )
-        columns = [" / ".join(f"{value:.3g}" for value in values) for values in (steps, errors, floors)]
-        yield f"error of forecasts over {columns[0]} steps: {columns[1]} (persistence {columns[2]})"
+        yield "; ".join(forecasts_in_words(measures[stage]))
+    if stage == "evaluate" and (why := beyond_search(results)):
+        yield why

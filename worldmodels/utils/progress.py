@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from worldmodels.utils import interrupts
+from worldmodels.utils import interrupts, live
 
 CHANGES_RESULTS = False  # shows what is done
 
@@ -62,11 +62,14 @@ class Progress:
         self.what, self.total, self.unit, self.at_once = what, total, unit, max(1, at_once)
         self.done = self.already_done = already_done
         self._bar: Bar | None = None
+        self._view: live.View | None = None
 
     def __enter__(self) -> "Progress":
         self._started = time.perf_counter()
         self._logged = self._started - LOG_SECONDS + FIRST_SECONDS
-        if sys.stderr.isatty():
+        if view := live.current():
+            self._view, view.work = view, self
+        elif sys.stderr.isatty() and not live.several_write():
             columns = (
                 TextColumn("  {task.description}", markup=False),
                 BarColumn(),
@@ -114,7 +117,7 @@ class Progress:
         self.done += amount
         if self._bar:
             self._bar.advance(self._task, amount)
-        elif (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
+        elif self._view is None and (now := time.perf_counter()) - self._logged >= LOG_SECONDS:
             self._logged = now
             seconds = self.left()
             remaining = "" if seconds is None else f", {duration(seconds)} left"
@@ -123,6 +126,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._view is not None:
+            self._view.work = None
         if self._bar:
             self._bar.stop()
             for handler, stream in self._logs:

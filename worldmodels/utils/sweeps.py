@@ -8,12 +8,13 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from worldmodels.utils.disk import remove_empty_folders
 from worldmodels.utils.errors import ConfigError
 
 CHANGES_RESULTS = False
+CHOICES = ("transfer", "env", "vae", "memory", "controller", "scale", "rung", "experiment")  # groups
 NOTE = "multirun.yaml"  # what Hydra writes into a sweep's folder before its first job
 
 _folders: list[Path] = []
@@ -69,6 +70,32 @@ def _loading(load: Callable[..., DictConfig], composed: Mapping[tuple[str, ...],
         return load(config, list(overrides)) if known is None else pickle.loads(known)
 
     return loaded
+
+
+def folders() -> list[Path]:
+    """The folders of the sweeps of this command."""
+    return list(dict.fromkeys(_folders))
+
+
+def overrides_of(job: Path) -> list[str]:
+    """The overrides of a job, from its folder."""
+    path = job / ".hydra" / "overrides.yaml"
+    return list(OmegaConf.to_object(OmegaConf.load(path))) if path.is_file() else []  # type: ignore[arg-type]
+
+
+def job_name(overrides: Sequence[str], sweep: Path) -> str:
+    """What sets a job of a ``sweep`` apart from its others, in short: ``freeze2 seed=1``. Of a choice of a file the
+    option says it all.
+    """
+    note = sweep / NOTE
+    given = OmegaConf.select(OmegaConf.load(note), "hydra.overrides.task") if note.is_file() else None
+    common = set(given or [])
+    differing = [override for override in overrides if override not in common]
+    return " ".join(
+        value if key.lstrip("+") in CHOICES else override
+        for override in differing
+        for key, _, value in [override.partition("=")]
+    )
 
 
 def remove_refused() -> None:
