@@ -1,22 +1,17 @@
 """Lightning's flags: what they do here, what they change, and what is refused."""
 
 import dataclasses
-import json
-import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning
 import pytest
 import torch
-from helpers import ROOT, ended
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from small_training import BATCHES, CPU, Watch, changed, copy_of, make_memory, make_vision, train_memory, train_vision
 from torch import Tensor
-from warm import Warm
 
 from worldmodels.cli import USAGE, one_line
 from worldmodels.config import Config
@@ -186,7 +181,7 @@ def test_a_flag_counts_where_it_changes_results(compose: Callable[..., Config], 
 
 def test_a_gan_takes_no_flag_that_needs_lightnings_own_step(compose: Callable[..., Config]) -> None:
     vision.check(compose("vae=vae_gan"))
-    for flag in ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0"):
+    for flag in ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0", "trainer.devices=2"):
         vision.check(compose(flag))
         with pytest.raises(ConfigError, match=r"vae\.loss=gan steps its optimizer itself: expected"):
             vision.check(compose("vae=vae_gan", flag))

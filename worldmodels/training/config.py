@@ -80,8 +80,8 @@ class TrainerConfig(Settings):
     devices: Annotated[
         Any,
         Setting(
-            "Lightning's: a number of devices, or a list of their numbers. Each takes batches of its own: n devices are "
-            "one that adds up the gradients of n batches (accumulate_grad_batches=n).",
+            "Lightning's: a number of devices, or a list of their numbers. Each takes batches of its own: n devices do "
+            "what one does with accumulate_grad_batches=n.",
             counts="unless default",
         ),
     ] = 1

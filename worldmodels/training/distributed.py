@@ -24,7 +24,7 @@ KINDS["MisconfigurationException"] = ConfigError
 
 
 def begin(logs: Places) -> None:
-    """In each of several processes: leave signals to the one that started it, end when it does, and log where it does."""
+    """In each of several processes: leave signals to the one that started it, end when it does, log where it does."""
     interrupts.only_noted()
     leave_with_parent()
     quiet_lightning()
