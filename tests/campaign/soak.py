@@ -96,7 +96,7 @@ def search(folder: Path, generations: int, table: Table) -> None:
         while process.poll() is None:
             time.sleep(0.5)
             done = sum(1 for path in folder.glob("artifacts/controller/*/record/*.jsonl") for _ in path.open())
-            if done >= 50 * (len(used) + 1):
+            if 50 * (len(used) + 1) <= done < generations:  # at its end the worker goes
                 used.append((done, sum(map(resident, family(process.pid)))))
                 print(f"search: {done} generations, {used[-1][1]:.1f} MB in all processes", flush=True)
     finally:

@@ -151,7 +151,7 @@ def foreign_code(config: Mapping[str, Any]) -> list[str]:
 
 def _plain(name: str) -> str:
     """The name of an artifact, unless it leads elsewhere."""
-    if Path(name).name != name:
+    if Path(name).name != name or name == "..":
         raise ConfigError(f"the artifact {name!r:.80} leads out of its folder: expected a plain name")
     return name
 
