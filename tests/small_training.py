@@ -114,7 +114,7 @@ def train_memory(tmp_path: Path) -> Callable[..., Journal]:
 
 def memory_training(tmp_path: Path) -> Callable[..., Journal]:
     store_folder = tmp_path / "encoded"
-    store_folder.mkdir()
+    store_folder.mkdir(parents=True)
     memory_store(store_folder)
 
     def train(
@@ -134,6 +134,7 @@ def memory_training(tmp_path: Path) -> Callable[..., Journal]:
         fit(module, data, folder, recorder, callbacks, trainer, epochs, config.gradient_clip)
         return journal
 
+    train.journal = lambda name: Journal(tmp_path / name, None, "memory")  # type: ignore[attr-defined]
     return train
 
 
@@ -146,8 +147,12 @@ def vision_config(**settings: Any) -> VisionConfig:
 @pytest.fixture
 def train_vision(tmp_path: Path) -> Callable[..., Journal]:
     """Trains a V on a small data set, in a folder of a given name; returns its journal."""
+    return vision_training(tmp_path)
+
+
+def vision_training(tmp_path: Path) -> Callable[..., Journal]:
     store_folder = tmp_path / "rollouts"
-    store_folder.mkdir()
+    store_folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     entries = []
     for rollout in range(3):
@@ -176,6 +181,7 @@ def train_vision(tmp_path: Path) -> Callable[..., Journal]:
         fit(module, data, folder, recorder, [*callbacks, pictures], trainer, epochs)
         return journal
 
+    train.journal = lambda name: Journal(tmp_path / name, None, "vision")  # type: ignore[attr-defined]
     return train
 
 

@@ -29,6 +29,7 @@ from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.disk import explained, no_folder, remove_empty_folders, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import list_groups_at_once, settings_help
+from worldmodels.utils.logs import quiet_lightning
 from worldmodels.utils.orphans import leave_with_parent
 from worldmodels.utils.overrides import flags_first, require_options, spelled_out
 from worldmodels.utils.settings import declared
@@ -229,7 +230,6 @@ def prepare_process(threads: int | None = None) -> int:
     share = 1 if jobs == -1 else max(1, usable_cores() // (jobs or 1))
     torch.set_num_threads(threads or share)
     cv2.setNumThreads(1)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
+    quiet_lightning()
     warnings.filterwarnings("ignore", module="pygame")
     return share

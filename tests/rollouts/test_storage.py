@@ -1,5 +1,6 @@
 """Rollouts on disk."""
 
+import json
 import pickle
 
 import h5py
@@ -199,3 +200,21 @@ def test_no_part_of_a_split_is_ever_empty(count, fraction, budget):
     assert training
     assert validation
     assert not set(training) & set(validation)
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"file": "../secret.h5", "length": 4, "seed": 0, "total_reward": 0.0}, "files elsewhere"),
+        ({"file": "/etc/passwd", "length": 4, "seed": 0, "total_reward": 0.0}, "files elsewhere"),
+        ({"file": "a.h5", "length": -1, "seed": 0, "total_reward": 0.0}, "of no length"),
+        ({"file": "a.h5", "length": "x", "seed": 0, "total_reward": 0.0}, "of no length"),
+        ({"file": "a.h5"}, "no list of rollouts"),
+        (3, "no list of rollouts"),
+    ],
+)
+def test_an_index_of_another_form_is_refused_in_a_line(tmp_path, entry, told):
+    (tmp_path / "index.json").write_text(json.dumps([entry]))
+    with pytest.raises(DamagedFile, match=told) as caught:
+        RolloutStore(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -13,9 +13,9 @@ from pathlib import Path
 import filelock
 import pytest
 
-from worldmodels.store.artifacts import Artifact, Store, load_artifact, locked, write_bytes, write_json
+from worldmodels.store.artifacts import Artifact, Store, load_artifact, locked, verified, write_bytes, write_json
 from worldmodels.store.fingerprint import digest
-from worldmodels.utils.errors import Failure
+from worldmodels.utils.errors import DamagedFile, Failure
 
 INPUTS = {"size": 3, "nested": {"a": [1, 2]}}
 
@@ -337,3 +337,27 @@ def test_a_full_disk_is_told_in_a_line_and_the_same_work_goes_on(store):
 
     assert not build(store, room).cached
     assert seen == ["half"]
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_manifest_that_names_files_elsewhere_neither_reads_nor_removes_them(store, tmp_path, absolute):
+    """Its artifact is made anew, as any damaged one."""
+    other = tmp_path / "precious"
+    other.write_text("kept")
+    path = build(store, Work()).path
+    manifest = json.loads((path / "manifest.json").read_text())
+    name = str(other) if absolute else os.path.relpath(other, path)
+    (path / "manifest.json").write_text(json.dumps(manifest | {"files": {name: "0" * 64}}))
+    with pytest.raises(DamagedFile, match=r"manifest\.json is damaged"):
+        verified(path)
+    assert not build(store, Work()).cached
+    assert other.read_text() == "kept"
+
+
+@pytest.mark.parametrize("files", [None, 3, [], ["a"], {"a": 1, "b": None}])
+def test_a_manifest_of_another_form_is_a_damaged_one(store, files):
+    path = build(store, Work()).path
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"files": files}))
+    with pytest.raises(DamagedFile, match="is damaged or missing"):
+        verified(path)

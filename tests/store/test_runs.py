@@ -218,3 +218,13 @@ def test_figures_of_an_earlier_version_are_read_under_their_names_of_today(run):
     read = FinishedRun(run).results["measures"]["memory"]
     names = {"mismatched_actions": "swapped", "memory_minus_mismatched_actions": "memory_minus_swapped"}
     assert read == {"nll": {new: figures["nll"][old] for new, old in names.items()}, "frames": 7}
+
+
+@pytest.mark.parametrize("name", ["../../../elsewhere", "/etc", "a/b", ".."])
+def test_an_artifact_that_leads_elsewhere_is_refused(run, name):
+    results = json.loads((run / "results.json").read_text())
+    results["stages"]["vision"]["artifact"] = name
+    (run / "results.json").write_text(json.dumps(results))
+    for look in (lambda: FinishedRun(run).vision, lambda: FinishedRun(run).manifest("vision")):
+        message = refusal(look)
+        assert "leads out of its folder" in message or "has no finished vision stage" in message

@@ -1,22 +1,17 @@
 """Lightning's flags: what they do here, what they change, and what is refused."""
 
 import dataclasses
-import json
-import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning
 import pytest
 import torch
-from helpers import ROOT, ended
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from small_training import BATCHES, CPU, Watch, changed, copy_of, make_memory, make_vision, train_memory, train_vision
 from torch import Tensor
-from warm import Warm
 
 from worldmodels.cli import USAGE, one_line
 from worldmodels.config import Config
@@ -186,7 +181,7 @@ def test_a_flag_counts_where_it_changes_results(compose: Callable[..., Config], 
 
 def test_a_gan_takes_no_flag_that_needs_lightnings_own_step(compose: Callable[..., Config]) -> None:
     vision.check(compose("vae=vae_gan"))
-    for flag in ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0"):
+    for flag in ("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1.0", "trainer.devices=2"):
         vision.check(compose(flag))
         with pytest.raises(ConfigError, match=r"vae\.loss=gan steps its optimizer itself: expected"):
             vision.check(compose("vae=vae_gan", flag))
@@ -227,42 +222,8 @@ def test_the_likely_setting_is_named() -> None:
         StopWhenDiverged("V", "vae.learning_rate=10 is likely too high", 10)._require(False, "the loss is nan", trainer)
 
 
-ON_TWO_DEVICES = """
-import dataclasses, json, sys
-from pathlib import Path
-import torch
-from small_training import CPU, make_memory, memory_training
-
-if __name__ == "__main__":
-    network, trainer = make_memory(), dataclasses.replace(CPU, devices=2, strategy=sys.argv[1])
-    rows = memory_training(Path())(network, name="two", epochs=1, trainer=trainer).rows("steps")
-    torch.save(network.state_dict(), "weights.pt")
-    Path("rows.json").write_text(json.dumps(rows))
-"""
-
-
 def test_more_devices_than_batches_are_refused(train_memory: Callable[..., Journal]) -> None:
     """They would wait for each other without end."""
     told = rf"trainer.devices=9: 9 devices would share {BATCHES} batches of an epoch \(memory\): expected one for each"
     with pytest.raises(ConfigError, match=told):
         train_memory(make_memory(), trainer=flags(devices=9))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp_fork", "ddp_spawn"])
-def test_two_devices_share_the_batches(
-    train_memory: Callable[..., Journal], strategy: str, warm: Warm, tmp_path: Path
-) -> None:
-    """Each takes every second batch; a step's gradient is the mean of both, as of one device that adds up two."""
-    folder = tmp_path / "two"
-    folder.mkdir()
-    (folder / "script.py").write_text(ON_TWO_DEVICES)
-    environment = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tests", ROOT)))}
-    ended(warm.start([str(folder / "script.py"), strategy], folder, environment, spares=2))
-    assert [row["step"] for row in json.loads((folder / "rows.json").read_text())] == [BATCHES / 2]
-    single = make_memory()
-    train_memory(single, name="one", epochs=1, trainer=flags(accumulate_grad_batches=2))
-    weights = torch.load(folder / "weights.pt")
-    assert set(weights) == set(single.state_dict())
-    for name, value in single.state_dict().items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-5, msg=name)

@@ -13,8 +13,17 @@ from worldmodels.config import Config
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.transfer.config import TransferConfig
-from worldmodels.transfer.weights import copy_weights, count, freeze, load_weights, mismatches, prepare, save_weights
-from worldmodels.utils.errors import ConfigError
+from worldmodels.transfer.weights import (
+    copy_weights,
+    count,
+    freeze,
+    load_weights,
+    mismatches,
+    prepare,
+    save_tensors,
+    save_weights,
+)
+from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.vision.network import ConvVAE
 
 Compose = Callable[..., Config]
@@ -349,3 +358,23 @@ def test_a_head_that_leans_on_a_skip_gain_is_not_taken_without_it():
 def test_a_fraction_of_nothing_is_refused(compose):
     with pytest.raises(ConfigError, match=r"fraction=0\.2 needs a source"):
         compose("transfer=scratch", "transfer.fraction=0.2")
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda weights: {name: value for name, value in weights.items() if name != "mdn.bias"},
+        lambda weights: weights | {"mdn.bias": torch.zeros(3)},
+        lambda weights: weights | {"extra": torch.zeros(1)},
+        lambda weights: b"\x80\x04\x95 a pickle",
+        lambda weights: (1 << 62).to_bytes(8, "little") + b"{}",
+    ],
+)
+def test_weights_of_another_form_are_refused_in_a_line(tmp_path, spoilt):
+    """Of a pickle, and of a header of absurd length, nothing is run and nothing is reserved."""
+    network, path = MDNLSTM(latent_size=3, action_size=2, hidden_size=8, mixtures=4), tmp_path / "weights.safetensors"
+    made = spoilt(network.state_dict())
+    path.write_bytes(made) if isinstance(made, bytes) else save_tensors(made, path)
+    with pytest.raises(DamagedFile, match="does not hold the weights of MDNLSTM") as caught:
+        load_weights(network, path)
+    assert "\n" not in str(caught.value)

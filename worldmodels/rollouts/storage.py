@@ -75,6 +75,20 @@ def write_index(folder: Path, entries: Sequence[Entry]) -> None:
     (folder / INDEX).write_text(json.dumps([asdict(entry) for entry in entries], indent=0), encoding="utf-8")
 
 
+def read_index(folder: Path) -> list[Entry]:
+    """The list of the folder's rollouts. Raises `DamagedFile` where it is none, or names files elsewhere."""
+    path = folder / INDEX
+    try:
+        entries = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        whole = all(isinstance(entry.length, int) and entry.length >= 1 for entry in entries)
+        inside = all(Path(entry.file).name == entry.file for entry in entries)
+    except (ValueError, TypeError) as error:
+        raise DamagedFile(f"{path} is no list of rollouts ({error}): expected one that this package wrote") from error
+    if not (whole and inside):
+        raise DamagedFile(f"{path} names rollouts of no length, or files elsewhere: expected those beside it")
+    return entries
+
+
 class RolloutStore:
     """The rollouts of a folder with an index. Keeps the `OPEN_FILES` last used files open; can be sent to another
     process.
@@ -82,7 +96,7 @@ class RolloutStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.entries = [Entry(**entry) for entry in json.loads((self.folder / INDEX).read_text(encoding="utf-8"))]
+        self.entries = read_index(self.folder)
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
 
     def __len__(self) -> int:

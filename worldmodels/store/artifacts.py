@@ -260,12 +260,17 @@ def _content_files(folder: Path) -> list[Path]:
 
 
 def _damaged(folder: Path) -> list[Path]:
-    """Files that are missing or are not what the manifest says; the manifest itself where it cannot be read."""
+    """Files that are missing or are not what the manifest says; the manifest itself where it cannot be read, or names
+    files elsewhere, which are neither read nor removed.
+    """
     try:
         files = load_artifact(folder).manifest["files"]
-    except (OSError, ValueError, KeyError):
+        paths = {folder / name: digest for name, digest in files.items()}
+        elsewhere = any(Path(name).is_absolute() or ".." in Path(name).parts for name in files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return [folder / MANIFEST]
-    paths = {folder / name: digest for name, digest in files.items()}
+    if elsewhere:
+        return [folder / MANIFEST]
     return [path for path, digest in paths.items() if not path.exists() or _digest(path) != digest]
 
 

@@ -47,7 +47,7 @@ class FinishedRun:
     def artifact(self, stage: str) -> Artifact:
         """The artifact of a stage. Raises `DamagedFile` where its files are not what they were."""
         try:
-            path = self.folder / self.results["artifacts"] / stage / self.results["stages"][stage]["artifact"]
+            path = self.folder / self.results["artifacts"] / stage / _plain(self.results["stages"][stage]["artifact"])
             return self._verified(path)
         except (KeyError, TypeError, FileNotFoundError):
             raise self._without(stage) from None
@@ -55,7 +55,7 @@ class FinishedRun:
     def manifest(self, stage: str) -> dict[str, Any]:
         """The manifest of a stage's artifact, without a look at its files."""
         try:
-            name = self.results["stages"][stage]["artifact"]
+            name = _plain(self.results["stages"][stage]["artifact"])
             return load_artifact(self.folder / self.results["artifacts"] / stage / name).manifest
         except (KeyError, TypeError, FileNotFoundError):
             raise self._without(stage) from None
@@ -65,7 +65,7 @@ class FinishedRun:
         `DamagedFile` where its files are not what they were.
         """
         artifact = self.results.get("heldout", {}).get(name)
-        path = self.folder / self.results["artifacts"] / name / (artifact or "")
+        path = self.folder / self.results["artifacts"] / name / _plain(artifact or "")
         return self._verified(path).path if artifact and path.is_dir() else None
 
     def parent(self, artifact: Artifact, role: str) -> Artifact:
@@ -147,6 +147,13 @@ def foreign_code(config: Mapping[str, Any]) -> list[str]:
     if vizdoom_settings.foreign(name, _value(config, "env.kwargs") or {}):
         foreign.append(vizdoom_settings.WRAPPER)
     return foreign
+
+
+def _plain(name: str) -> str:
+    """The name of an artifact, unless it leads elsewhere."""
+    if Path(name).name != name or name == "..":
+        raise ConfigError(f"the artifact {name!r:.80} leads out of its folder: expected a plain name")
+    return name
 
 
 def _targets(node: Any) -> Iterator[str]:

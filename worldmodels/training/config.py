@@ -11,7 +11,7 @@ from worldmodels.utils.settings import Part, Setting, Settings
 CHANGES_RESULTS = False  # the resolved precision, and the flags that change results, count in the keys of artifacts
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
-STRATEGIES = ("auto", "ddp_spawn", "ddp_fork")
+STRATEGIES = {"auto": "ddp_spawn", "ddp": "ddp_spawn", "ddp_spawn": "ddp_spawn", "ddp_fork": "ddp_fork"}
 PROFILERS = ("simple", "advanced", "pytorch")
 LOGGER = Part("A logger of Lightning's.", counts="never", fits="lightning.pytorch.loggers.Logger")
 CALLBACK = Part("A callback of Lightning's.", fits="lightning.pytorch.Callback")
@@ -78,12 +78,19 @@ class TrainerConfig(Settings):
         ),
     ] = False
     devices: Annotated[
-        Any, Setting("Lightning's: a number of devices, or a list of their numbers.", counts="unless default")
+        Any,
+        Setting(
+            "Lightning's: a number of devices, or a list of their numbers. Each takes batches of its own: n devices do "
+            "what one does with accumulate_grad_batches=n.",
+            counts="unless default",
+        ),
     ] = 1
     strategy: Annotated[
         str,
         Setting(
-            "Lightning's, for several devices of one machine; auto is ddp_spawn.", options=STRATEGIES, counts="never"
+            "Lightning's, for several devices of one machine; auto and ddp are ddp_spawn.",
+            options=tuple(STRATEGIES),
+            counts="never",
         ),
     ] = "auto"
     max_time: Annotated[

@@ -15,21 +15,24 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
 from torch import nn
+from torch.multiprocessing.spawn import ProcessException
 
 from worldmodels.store.artifacts import CHECKPOINT
 from worldmodels.store.loggers import instantiate
 from worldmodels.training.bar import TrainingBar
 from worldmodels.training.callbacks import Recorder, StopAfter, StopWhenDiverged
-from worldmodels.training.config import CALLBACK, TrainerConfig, callbacks_of
+from worldmodels.training.config import CALLBACK, STRATEGIES, TrainerConfig, callbacks_of
+from worldmodels.training.distributed import MeansOverDevices, told_of
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.training.loading import ResumableData
 from worldmodels.training.progress import KEY, Progress, WholeFiles
-from worldmodels.utils import interrupts
+from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError, TrainingDiverged
 from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
+UNUSED = "_find_unused_parameters_true"  # of a strategy: weights that train later have no gradient yet
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
@@ -57,9 +60,10 @@ def make_trainer(
         flags["max_time"] = config.max_time if config.max_time.count(":") == 3 else f"00:{config.max_time}"
     if gradient_clip is not None:
         flags |= {"gradient_clip_val": gradient_clip, "gradient_clip_algorithm": "value"}
+    later = any(isinstance(each, GradualUnfreezing) and each.modules for each in callbacks)
     quiet = {"logger": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
     resolved = {
-        "strategy": "ddp_spawn" if config.strategy == "auto" and not config.one_device else config.strategy,
+        "strategy": "auto" if config.one_device else STRATEGIES[config.strategy] + (UNUSED if later else ""),
         "precision": resolve_precision(config),
         "fast_dev_run": False,  # done by limits and epochs, so that a result is stored
         "max_steps": -1,  # done by `StopAfter`
@@ -128,7 +132,14 @@ def fit(
         logs = recorder.journal.logs or folder / CHECKPOINT
         trainer = make_trainer(
             config,
-            [diverged, recorder, *callbacks, TrainingBar(recorder.journal.stage, recorder.axis == "epoch"), saving],
+            [
+                MeansOverDevices(),
+                diverged,
+                recorder,
+                *callbacks,
+                TrainingBar(recorder.journal.stage, recorder.axis == "epoch"),
+                saving,
+            ],
             gradient_clip,
             max_epochs=epochs,
             default_root_dir=logs,
@@ -144,7 +155,7 @@ def fit(
         )
         data.begin(at["epochs"], at["batch"])
         try:
-            _fit(trainer, module, data, saving.path if checkpoint else None)
+            _fit(trainer, module, data, saving, checkpoint is not None)
         except TrainingDiverged:
             shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
             raise
@@ -153,14 +164,18 @@ def fit(
             raise RuntimeError(f"frozen weight {name} changed during training: this is a bug, please report it")
 
 
-def _fit(trainer: lightning.Trainer, module: lightning.LightningModule, data: Any, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: lightning.Trainer, module: lightning.LightningModule, data: Any, saving: Progress, resumes: bool
+) -> None:
     for part in module.modules():
         parameters = list(part.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             part.eval()  # Lightning keeps the modes it finds
     try:
-        with interrupts.deferred():
-            trainer.fit(module, data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
+        with saving.deferring(trainer):
+            trainer.fit(module, data, ckpt_path=str(saving.path) if resumes else None, weights_only=True)
+    except ProcessException as error:
+        raise told_of(error) from error
     except MisconfigurationException as error:
         raise ConfigError(f"Lightning refuses the trainer's flags: {error}") from error
     except SystemExit as exit_:

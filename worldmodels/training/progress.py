@@ -6,9 +6,12 @@ sums behind the means of an epoch are in the checkpoint.
 """
 
 import logging
+import multiprocessing
 import os
 import pickle
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,10 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
+from worldmodels.training import distributed
 from worldmodels.training.callbacks import StopWhenDiverged
 from worldmodels.utils import interrupts
+from worldmodels.utils.logs import Places, places
 
 log = logging.getLogger(__name__)
 KEY = "worldmodels.progress"  # of our state in a checkpoint
@@ -57,6 +62,28 @@ class Progress(Checkpoint):
         self._state: dict[str, Any] = {}
         self._resumed: dict[str, Any] = {}
         self._sums: dict[str, Any] = {}
+        self._asked: Any = None
+        self._logs: Places = []
+
+    @contextmanager
+    def deferring(self, trainer: lightning.Trainer) -> Iterator[None]:
+        """Let signals wait for a checkpoint, here or in the processes of several devices."""
+        if trainer.world_size == 1:
+            with interrupts.deferred():
+                yield
+            return
+        self._asked = multiprocessing.get_context(trainer.strategy.launcher._start_method).Event()  # type: ignore
+        logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it tells of those that it ends
+        self._logs = places()
+        with interrupts.deferred(self._asked.set):
+            yield
+
+    def _requested(self) -> bool:
+        return interrupts.requested() or (self._asked is not None and self._asked.is_set())
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        if trainer.world_size > 1:
+            distributed.begin(self._logs)
 
     @property
     def state_key(self) -> str:
@@ -91,21 +118,22 @@ class Progress(Checkpoint):
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module, outputs, batch, batch_idx: int) -> None:
         self._restore_sums(trainer)
         done = batch_idx + 1
-        stop = interrupts.requested()
+        since = time.monotonic() - self._saved
+        due = since >= self.every_seconds
+        due |= since >= LITTLE and done + trainer.accumulate_grad_batches >= trainer.num_training_batches
+        asked, due = distributed.agreed(trainer, self._requested(), due)
         if trainer.is_last_batch or trainer.should_stop:
-            interrupts.check()
+            if asked:
+                distributed.stop(trainer)
         elif done % trainer.accumulate_grad_batches == 0:
-            since = time.monotonic() - self._saved
-            due = stop or since >= self.every_seconds
-            due |= since >= LITTLE and done + trainer.accumulate_grad_batches >= trainer.num_training_batches
-            if trainer.world_size > 1:  # every process saves, or none does
-                due = trainer.strategy.broadcast(due)
-            if due or (self.every_steps is not None and done % self.every_steps == 0):
+            if asked or due or (self.every_steps is not None and done % self.every_steps == 0):
                 self._save(trainer, pl_module, trainer.current_epoch, done)
-            interrupts.check()
+            if asked:
+                distributed.stop(trainer)
 
-    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
-        interrupts.check()
+    def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
+        if any(distributed.agreed(trainer, self._requested())):
+            distributed.stop(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._sums = {}
@@ -132,20 +160,19 @@ class Progress(Checkpoint):
         results = trainer.fit_loop.epoch_loop._results
         for key in [key for key in self._sums if key in results]:
             before, metric = self._sums.pop(key), results[key]
-            value = before["value"].to(metric.value.device)
+            value = before["value"][trainer.global_rank].to(metric.value.device)
             if metric.meta.is_max_reduction or metric.meta.is_min_reduction:
                 metric.value = metric.meta.reduce_fx(torch.stack([value, metric.value]))
             else:
                 metric.value = value + metric.value
             if metric.meta.is_mean_reduction:
-                metric.cumulated_batch_size = before["size"].to(metric.value.device) + metric.cumulated_batch_size
+                metric.cumulated_batch_size = (
+                    before["size"][trainer.global_rank].to(metric.value.device) + metric.cumulated_batch_size
+                )
             metric._computed = None
 
 
 def _sums(trainer: lightning.Trainer) -> dict[str, Any]:
-    """What the batches of this epoch have logged so far. Lightning's checkpoints leave it out."""
-    return {
-        key: {"value": metric.value.cpu(), "size": getattr(metric, "cumulated_batch_size", torch.tensor(0)).cpu()}
-        for key, metric in trainer.fit_loop.epoch_loop._results.items()
-        if metric.is_tensor and metric.meta.on_epoch
-    }
+    """What the batches of this epoch have logged so far, on every device. Lightning's checkpoints leave it out."""
+    sums = distributed.logged_sums(trainer)
+    return {key: {"value": values.cpu(), "size": sizes.cpu()} for key, (values, sizes) in sums.items()}

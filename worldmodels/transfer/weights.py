@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from worldmodels.transfer.budgets import of_part
 from worldmodels.transfer.config import TransferConfig
 from worldmodels.utils.checks import require
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import ConfigError, DamagedFile
 
 log = logging.getLogger(__name__)
 ALL_NAMES = ("",)
 LEFT_OUT = "left_out"  # metadata of a file of weights
+LONGEST = 200  # characters of a message
 Network = nn.Module | type[nn.Module]
 
 
@@ -37,10 +38,16 @@ class Counts:
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file; every name and shape must fit, save for what was `left_out`."""
-    weights, missing = read_weights(path, network), left_out(path)
-    fresh = {name: value for name, value in network.state_dict().items() if name in missing}
-    network.load_state_dict({**fresh, **weights})
+    """Fill a network from a safetensors file; every name and shape must fit, save for what was `left_out`. Raises
+    `DamagedFile`.
+    """
+    try:
+        weights, missing = read_weights(path, network), left_out(path)
+        fresh = {name: value for name, value in network.state_dict().items() if name in missing}
+        network.load_state_dict({**fresh, **weights})
+    except (RuntimeError, ValueError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+        why = " ".join(str(error).split())[:LONGEST]
+        raise DamagedFile(f"{path} does not hold the weights of {type(network).__name__}: {why}") from error
 
 
 def left_out(path: Path) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
@@ -50,6 +50,14 @@ def leave_at_once(code: int) -> None:
         signal.signal(number, lambda *_: os._exit(code))
 
 
+def only_noted() -> None:
+    """From now on SIGINT and SIGTERM are requests that this process looks for itself (`requested`): one of several that
+    wait for each other must not leave alone.
+    """
+    for number in SIGNALS:
+        signal.signal(number, _note)
+
+
 def requested() -> bool:
     """Whether the user, or a scheduler, asked this process to stop."""
     return _requested
@@ -62,17 +70,23 @@ def check() -> None:
 
 
 @contextmanager
-def deferred() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait for the next `check`, so that a step is done or not begun. A second one does not
-    wait. Without `install`, what was requested is forgotten at the end, after a `KeyboardInterrupt`.
+def deferred(tell: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait for the next `check`, so that a step is done or not begun; ``tell`` is called at
+    once. A second one does not wait. Without `install`, what was requested is forgotten at the end, after a
+    `KeyboardInterrupt`.
     """
     global _requested
+
+    def defer(number: int, frame: FrameType | None) -> None:
+        _request_deferred(number, frame)
+        tell()
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
-        signal.signal(number, _request_deferred)
+        signal.signal(number, defer)
     try:
         yield
     finally:
@@ -108,6 +122,11 @@ def _request(number: int, frame: FrameType | None) -> None:
     global _requested
     _requested = True
     raise KeyboardInterrupt
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    global _requested
+    _requested = True
 
 
 def _request_deferred(number: int, frame: FrameType | None) -> None:

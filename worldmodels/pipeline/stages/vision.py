@@ -107,9 +107,9 @@ def check(config: Config) -> None:
     trainer = config.trainer
     if getattr(getattr(loss, "module", None), "manual", False):
         require(
-            trainer.accumulate_grad_batches == 1 and trainer.gradient_clip_val is None,
+            trainer.accumulate_grad_batches == 1 and trainer.gradient_clip_val is None and trainer.one_device,
             f"vae.loss={parts.name(LOSS, config.vae.loss)} steps its optimizer itself: expected "
-            "trainer.accumulate_grad_batches=1 and trainer.gradient_clip_val=null",
+            "trainer.accumulate_grad_batches=1, trainer.gradient_clip_val=null and trainer.devices=1",
         )
     if (compared := features(config)) and hasattr(loss, "check_source"):
         loss.check_source(compared["features"].weights)

@@ -1,0 +1,15 @@
+"""``python -m tests.campaign soak …``, from the root of a checkout: see the modules beside this file."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.campaign import soak
+
+COMMANDS = {"soak": soak.main}
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:] or ["help"]
+    if name not in COMMANDS:
+        sys.exit(f"error: {name} is unknown: expected one of {', '.join(COMMANDS)}")
+    COMMANDS[name](arguments, Path(tempfile.mkdtemp(prefix="campaign-")))

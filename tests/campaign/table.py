@@ -1,0 +1,28 @@
+"""A committed table, a row appended at a time, so that a campaign that was interrupted goes on."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+class Table:
+    """Rows of a CSV file with the columns of its first row."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rows(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def add(self, row: dict[str, Any]) -> None:
+        rows = self.rows()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else list(row), lineterminator="\n")
+            if not rows:
+                writer.writeheader()
+            writer.writerow(row)
