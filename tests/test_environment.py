@@ -3,9 +3,11 @@
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,51 @@ def test_ctrl_c_in_a_parallel_sweep_is_told_in_a_line(commands: Commands) -> Non
     assert process.returncode == 130
     assert output.splitlines()[-1].startswith("interrupted: ")
     assert "Traceback" not in output and "KeyboardInterrupt" not in output
+
+
+SLURM = {"JOB_ID": "1", "JOB_NAME": "x", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+TRAINING = (*(each for each in SMALL if not each.startswith("stage=")), "stage=vision", "vae.epochs=1", "logger=none")
+NOBODY = """
+import os, runpy, sys
+os.chdir(sys.argv.pop(1))
+os.setgid(54321), os.setuid(54321)
+for name in ("HOME", "USER", "LOGNAME"):
+    os.environ.pop(name, None)
+runpy.run_module("worldmodels.train", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("devices", "tasks"), [("", "1"), ("-1", "4"), ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "4")]
+)
+def test_a_schedulers_task_without_a_home_in_a_folder_of_any_name(
+    devices: str, tasks: str, tmp_path: Path, warm: Warm
+) -> None:
+    """Slurm's variables, no GPU in sight, a long folder of temporary files that is not there, and no HOME."""
+    folder = tmp_path / "a b=c[1],{ö}"
+    folder.mkdir()
+    slurm = {f"SLURM_{name}": value for name, value in {**SLURM, "NTASKS": tasks}.items()}
+    odd = {"CUDA_VISIBLE_DEVICES": devices, "TMPDIR": str(tmp_path / ("long" * 30)), "HOME": "/nonexistent"}
+    ended(warm.start(("-m", "worldmodels.train", *TRAINING), folder, {**slurm, **odd}))
+    (result,) = results(folder)
+    assert result["vision"]["epochs"][0]["epoch"] == 1
+    (artifact,) = folder.glob("outputs/artifacts/vision/*/")
+    assert {path.name for path in artifact.iterdir()} == {"manifest.json", "record", "weights.safetensors"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only a superuser becomes somebody else")
+def test_a_user_whom_the_system_does_not_know_trains_with_a_package_to_read_only(warm: Warm) -> None:
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # which others may enter, unlike pytest's own
+    try:
+        folder.chmod(0o777)
+        (folder / "script.py").write_text(NOBODY)
+        ended(warm.start([str(folder / "script.py"), str(folder), *TRAINING], ROOT))
+        (result,) = results(folder)
+        assert result["vision"]["epochs"] and (folder / "outputs").stat().st_uid == 54321
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("pattern", ["a[1]", "a[1]/**", "a[1]/x*", "*", "a[[]1]/**"])
