@@ -31,9 +31,9 @@ def run_job(config: Config, source: Config | None, folder: Path) -> float | None
         log.warning(line)
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
-    workers = config.executor.workers or cores
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(contextlib.closing(make_executor(config.executor, workers)))
+        executor = stack.enter_context(contextlib.closing(make_executor(config.executor, cores)))
+        workers = getattr(executor, "workers", config.executor.workers or cores)
 
         sources: list[Pipeline] = []
 
