@@ -186,7 +186,7 @@ class RayExecutor(Dispatcher):
             finally:
                 for number, handler in handlers.items():  # Ray takes SIGTERM, and would end without a word
                     signal.signal(number, handler)
-        self._here, self._connected = Installation.here(), True
+        self._here, self._connected, self._told = Installation.here(), True, time.monotonic()
 
     def _options(self) -> dict[str, Any]:
         options = {"log_to_driver": False, "logging_level": logging.ERROR}
