@@ -21,6 +21,7 @@ from worldmodels.rollouts.executor import Work
 from worldmodels.rollouts.parcels import unpack
 from worldmodels.rollouts.workers import attend, prepare_libraries
 from worldmodels.store.fingerprint import fingerprint
+from worldmodels.utils.orphans import alive
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 LIBRARIES = ("torch", "numpy", "gymnasium", "box2d", "opencv-python-headless", "numba", "h5py")
@@ -141,15 +142,5 @@ def _remove_left(folder: Path, prefix: str) -> None:
     """Remove the folders of nodes that are gone."""
     for path in folder.glob(f"{prefix}*"):
         node = path.name.removeprefix(prefix).split("-")[0]
-        if node.isdigit() and not _alive(int(node)):
+        if node.isdigit() and not alive(int(node)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
