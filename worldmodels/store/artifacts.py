@@ -2,9 +2,9 @@
 
 An artifact is ``outputs/artifacts/<stage>/<label>-<hash>-<code>/`` with ``manifest.json``: the hash is of its inputs,
 ``code`` is the fingerprint of the code that made it. While it is being made, the folder ends in ``.building`` and keeps
-what is finished, so the same command goes on from there. One builder at a time holds the lock, on all machines that share the folder. Files that later stages
-read are checksummed. ``record/`` (history, pictures) is for people and for resuming an unfinished artifact, and does
-not count. Nothing here is a pickle.
+what is finished, so the same command goes on from there. One builder at a time holds the lock, on all machines that
+share the folder. Files that later stages read are checksummed. ``record/`` (history, pictures) is for people and for
+resuming an unfinished artifact, and does not count. Nothing here is a pickle.
 """
 
 import functools
