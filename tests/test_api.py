@@ -257,7 +257,7 @@ def test_a_senseless_request_is_refused_and_leaves_nothing(overrides, message, t
     with pytest.raises(wm.ConfigError) as caught:
         wm.train(*overrides)
     assert message in str(caught.value) and "\n" not in str(caught.value)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lease"]
 
 
 SMALL = (

@@ -29,6 +29,7 @@ from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.disk import explained, no_folder, remove_empty_folders, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import list_groups_at_once, settings_help
+from worldmodels.utils.launchers import marked_running, share_of_cores
 from worldmodels.utils.logs import quiet_lightning
 from worldmodels.utils.orphans import leave_with_parent
 from worldmodels.utils.overrides import flags_first, require_options, spelled_out
@@ -114,7 +115,8 @@ def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable
             interrupts.install()
             logging.raiseExceptions = False
         try:
-            return task(composed)
+            with marked_running(Path(job.sweep.dir), job.job.num):
+                return task(composed)
         except KeyboardInterrupt:
             if in_worker:
                 os._exit(INTERRUPTED)
@@ -226,8 +228,7 @@ def prepare_process(threads: int | None = None) -> int:
     import cv2
     import torch
 
-    jobs = OmegaConf.select(HydraConfig.get().launcher, "n_jobs") if HydraConfig.initialized() else None
-    share = 1 if jobs == -1 else max(1, usable_cores() // (jobs or 1))
+    share = share_of_cores(HydraConfig.get().launcher) if HydraConfig.initialized() else usable_cores()
     torch.set_num_threads(threads or share)
     cv2.setNumThreads(1)
     quiet_lightning()

@@ -25,7 +25,8 @@ from helpers import ROOT
 from worldmodels.rollouts.config import ExecutorConfig
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor, make_executor
-from worldmodels.rollouts.processes import ATTEMPTS, ProcessExecutor
+from worldmodels.rollouts.dispatch import ATTEMPTS
+from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.utils.errors import ConfigError
 
 SOON = 60.0  # seconds in which what must happen does, on a busy machine too

@@ -67,10 +67,10 @@ def _run(config: Config, source: Config | None, folder: Path, view: live.View | 
         log.warning(line)
     store = Store(Path(config.paths.outputs) / "artifacts")
     cores = prepare_process(config.trainer.threads)
-    workers = config.executor.workers or cores
     results: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(contextlib.closing(make_executor(config.executor, workers)))
+        executor = stack.enter_context(contextlib.closing(make_executor(config.executor, cores)))
+        workers = getattr(executor, "workers", config.executor.workers or cores)
 
         sources: list[Pipeline] = []
         made: list[Loggers] = []

@@ -16,6 +16,7 @@ POLICIES = {
 }
 ENGINES = {
     "process": "worldmodels.rollouts.processes.ProcessExecutor",
+    "ray": "worldmodels.rollouts.cluster.RayExecutor",
     "serial": "worldmodels.rollouts.executor.SerialExecutor",
 }
 
@@ -141,6 +142,17 @@ class ExecutorConfig(Settings):
 
     engine: Annotated[Any, ENGINE] = field(default_factory=lambda: {"_target_": "process"})
     workers: Annotated[
-        int | None, Setting("Processes; null takes this job's share of the cores.", at_least=1, counts="never")
+        int | None,
+        Setting(
+            "Processes; null takes this job's share of the cores, and all those of a cluster.", at_least=1, counts="never"
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        Setting(
+            "The cluster, for executor=ray: auto for one that runs on this machine, ray://HOST:10001 for another; null "
+            "starts one here.",
+            counts="never",
+        ),
     ] = None
     slots: Annotated[int, Setting("Episodes at once in a worker.", at_least=1, counts="never")] = 16

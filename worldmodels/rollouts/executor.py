@@ -14,6 +14,8 @@ import torch
 from worldmodels.rollouts.config import ENGINE, ExecutorConfig
 from worldmodels.rollouts.engine import Feed, Items
 from worldmodels.utils import parts
+from worldmodels.utils.checks import require
+from worldmodels.utils.settings import arguments
 
 Results = Generator[tuple[Any, Any], None, None]
 
@@ -23,7 +25,9 @@ CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is ma
 class Work(Protocol):
     """What is done with the items, ``slots`` of them at once; it is sent to the workers by pickle.
 
-    A result may depend on its item only, so that it is the same for any number of workers.
+    A result may depend on its item only, so that it is the same for any number of workers. For workers on other
+    machines: it is a dataclass, its fields that are a `Path` are the files or folders that it reads, and a field
+    ``folder`` is where it writes a file for each item, which the result calls ``file``.
     """
 
     @property
@@ -39,7 +43,8 @@ class Work(Protocol):
 
 class Executor(Protocol):
     """Anything with ``map`` and ``close``. Its constructor is given ``workers``, the number of cores that this job may
-    use, and its own settings; `SerialExecutor` is the smallest one, `examples/own_executor` another.
+    use, and its own settings; one that takes an ``address`` is given ``executor.address``, and where there is one and
+    ``executor.workers`` is not set, ``workers`` is None. `SerialExecutor` is the smallest one, `examples/own_executor` another.
 
     Results are the same to the last bit wherever an item is played, as long as torch has one thread there
     (`one_thread`) and no two threads of a process are at work at once: work keeps its networks between calls.
@@ -85,6 +90,15 @@ class SerialExecutor:
     def close(self) -> None: ...
 
 
-def make_executor(config: ExecutorConfig, workers: int) -> Executor:
-    """The executor that ``executor.engine`` names; a class is given ``workers`` if it asks for them."""
-    return parts.make(ENGINE, config.engine, "executor.engine", workers=workers)
+def make_executor(config: ExecutorConfig, cores: int) -> Executor:
+    """The executor that ``executor.engine`` names; a class is given ``workers`` and ``address`` if it asks for them.
+    ``cores``: this job's share of this machine's.
+    """
+    takes = {argument.name for argument in arguments(parts.find(ENGINE, config.engine, "executor.engine"))}
+    require(
+        config.address is None or "address" in takes,
+        f"executor.address={config.address} is a cluster, which executor={parts.name(ENGINE, config.engine)} does not "
+        "use: expected executor=ray",
+    )
+    workers = config.workers or (cores if config.address is None else None)
+    return parts.make(ENGINE, config.engine, "executor.engine", workers=workers, address=config.address)

@@ -42,7 +42,7 @@ class Inbox:
     played.
     """
 
-    def __init__(self, pipe: Connection, session: int, pulse: float) -> None:
+    def __init__(self, pipe: Any, session: int, pulse: float) -> None:
         self._pipe, self._session, self._pulse = pipe, session, pulse
         self._beat = time.perf_counter()
         self._items: deque[Any] = deque()
@@ -86,8 +86,15 @@ class _NextSession(Exception):
 
 
 def serve(pipe: Connection, pulse: float) -> None:
-    """A worker's life: one session of one work after another, until the parent goes."""
+    """The life of a worker process."""
     _prepare_worker()
+    attend(pipe, pulse)
+
+
+def attend(pipe: Any, pulse: float) -> None:
+    """A worker's life: one session of one work after another, until the parent goes. ``pipe``: a connection to it, or
+    anything with its ``send``, ``recv`` and ``poll``.
+    """
     session: int = IDLE
     message: Any = None
     while True:
@@ -113,18 +120,24 @@ def serve(pipe: Connection, pulse: float) -> None:
                 _send(pipe, None)
 
 
-def _receive(pipe: Connection) -> Any:
+def _receive(pipe: Any) -> Any:
     try:
         return pipe.recv()
     except (EOFError, OSError):  # the parent is gone
         os._exit(1)
 
 
-def _send(pipe: Connection, message: Any) -> None:
+def _send(pipe: Any, message: Any) -> None:
     try:
         pipe.send(message)
     except OSError:
         os._exit(1)
+
+
+def prepare_libraries() -> None:
+    """One thread each."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
 
 
 def _prepare_worker() -> None:
@@ -132,8 +145,7 @@ def _prepare_worker() -> None:
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
+    prepare_libraries()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

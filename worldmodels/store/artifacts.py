@@ -2,9 +2,9 @@
 
 An artifact is ``outputs/artifacts/<stage>/<label>-<hash>-<code>/`` with ``manifest.json``: the hash is of its inputs,
 ``code`` is the fingerprint of the code that made it. While it is being made, the folder ends in ``.building`` and keeps
-what is finished, so the same command goes on from there. One builder at a time holds the lock. Files that later stages
-read are checksummed. ``record/`` (history, pictures) is for people and for resuming an unfinished artifact, and does
-not count. Nothing here is a pickle.
+what is finished, so the same command goes on from there. One builder at a time holds the lock, on all machines that
+share the folder. Files that later stages read are checksummed. ``record/`` (history, pictures) is for people and for
+resuming an unfinished artifact, and does not count. Nothing here is a pickle.
 """
 
 import functools
@@ -17,18 +17,17 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from worldmodels import __version__
 from worldmodels.store.fingerprint import Code, changes, digest
+from worldmodels.store.locks import held
 from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import DamagedFile
 
@@ -143,7 +142,7 @@ class Store:
         if folder.exists() and not _damaged(folder):  # without the lock, as the store may be one to read only
             log.info("%s: reused %s", stage, folder.name)
             return load_artifact(folder)
-        with writing(f"{stage} {label}", stage_folder), _locked(_lock_of(folder), f"{stage} {label}"):
+        with writing(f"{stage} {label}", stage_folder), held(_lock_of(folder), f"{stage} {label}"):
             folder = _folder_of(stage_folder, label, suffix)
             if not folder.exists() and (other := _newest(stage_folder, key)):
                 changed = changes(other.manifest.get("code"), code)
@@ -322,27 +321,12 @@ def listed(names: list[str]) -> str:
 
 def locked(folder: Path) -> AbstractContextManager[None]:
     """Hold the lock of a finished artifact, to add to its record what people look at."""
-    return _locked(_lock_of(folder), folder.name)
+    return held(_lock_of(folder), folder.name)
 
 
 def _lock_of(folder: Path) -> Path:
     """Of an artifact that is called ``<label>-<key>-<code>``, whatever its label."""
-    return folder.with_name(f".{'-'.join(folder.name.split('-')[-2:])}.lock")
-
-
-@contextmanager
-def _locked(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock of an artifact; the operating system frees it when its holder dies."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        log.info("waiting for another run that builds %s", what)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    return folder.with_name(f".{'-'.join(folder.name.split('-')[-2:])}.lease")
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from worldmodels.utils.disk import remove_empty_folders
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.launchers import Watched
 
 CHANGES_RESULTS = False
 CHOICES = ("transfer", "env", "vae", "memory", "controller", "scale", "rung", "experiment")  # groups
@@ -58,6 +59,8 @@ def check_jobs_first(check: Callable[[DictConfig], Any], explain: Callable[[Exce
             raise SweepRefused(lines)
         if isinstance(sweeper.launcher, BasicLauncher):  # others hand the loader to processes that compose themselves
             loader.load_sweep_config = _loading(load, composed_jobs)
+        else:
+            sweeper.launcher = Watched(sweeper.launcher, _folders[-1])
 
     Sweeper.validate_batch_is_legal = checked  # type: ignore[method-assign]
 

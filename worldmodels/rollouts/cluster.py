@@ -1,0 +1,278 @@
+"""Runs work on a Ray cluster, one actor a core, each with the same lockstep engine as a worker process has.
+
+Work is put into the object store once, with the bytes of the files that it reads, so no folder is shared; what it
+writes comes back as bytes and is written here. Whatever happens to a worker or its node, its episodes are played by
+others (`worldmodels.rollouts.dispatch`).
+"""
+
+import hashlib
+import itertools
+import logging
+import os
+import pickle
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from worldmodels.rollouts.actors import Installation, Joined, Seat, Sent
+from worldmodels.rollouts.dispatch import ATTEMPTS, Dispatcher, Worker
+from worldmodels.rollouts.executor import Work
+from worldmodels.rollouts.parcels import landed, pack
+from worldmodels.rollouts.processes import LONGEST_FOLDER, PATIENCE, RENEWAL
+from worldmodels.utils.errors import ConfigError, Failure, first_line
+
+CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
+log = logging.getLogger(__name__)
+FETCH_SECONDS = 10.0  # a call for results lasts at most so long
+TELL_SECONDS = 60.0  # between two lines that no worker has begun
+LEAVE_SECONDS = 2.0
+STORE_BYTES = 2**29  # object store of a local cluster; what does not fit goes to the disk
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError(
+            "executor=ray needs Ray, which is not installed: expected the extra ray; run pip install 'worldmodels[ray]'"
+        ) from None
+    return ray
+
+
+@dataclass(frozen=True)
+class InStore:
+    """Work that lies in the object store."""
+
+    key: str
+    reference: Any
+
+
+class ActorPipe:
+    """The parent's end of an actor's queues, with the interface of a pipe."""
+
+    def __init__(self, actor: Any) -> None:
+        self._ray, self._actor = _ray(), actor
+        self._out: list[bytes] = []
+        self._references: dict[str, Any] = {}  # of the works among them
+        self._deliveries = itertools.count()
+        self._received: deque[bytes] = deque()
+        self._fetching: Any = None
+        self.problem: str | None = None  # why the actor is gone
+
+    @property
+    def full(self) -> bool:
+        """Whether there is something to receive, were it the news that the actor is gone."""
+        return bool(self._received) or self.problem is not None
+
+    def send(self, obj: Any, /) -> None:
+        session, message = obj
+        if isinstance(message, InStore):
+            self._references[message.key] = message.reference
+            message = Sent(message.key)
+        self._out.append(pickle.dumps((session, message)))
+
+    def fetching(self) -> Any:
+        """Send what is waiting, and return the reference of what comes next."""
+        if self._out:
+            self._actor.deliver.remote(next(self._deliveries), self._out, self._references)
+            self._out, self._references = [], {}
+        if self._fetching is None:
+            self._fetching = self._actor.fetch.remote(FETCH_SECONDS)
+        return self._fetching
+
+    def take(self) -> None:
+        """Take what was fetched."""
+        try:
+            self._received.extend(self._ray.get(self._fetching))
+        except self._ray.exceptions.RayError as error:  # its node or its process is gone, or what they held
+            self.problem = first_line(error)
+        self._fetching = None
+
+    def poll(self, timeout: float | None = 0.0, /) -> bool:
+        return bool(wait([self], timeout))
+
+    def recv(self) -> Any:
+        self.poll(None)
+        if not self._received:
+            raise EOFError(self.problem)
+        return pickle.loads(self._received.popleft())
+
+    def close(self) -> None:
+        self._ray.kill(self._actor)
+
+
+class ActorLife:
+    """An actor with the interface of a process."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def kill(self) -> None:
+        _ray().kill(self._actor)
+
+    terminate = kill
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool:
+        return False
+
+
+def wait(pipes: Sequence[ActorPipe], seconds: float | None) -> list[ActorPipe]:
+    """Those that have something to receive, as soon as one has, or after so many seconds."""
+    ray = _ray()
+    end = None if seconds is None else time.monotonic() + seconds
+    while True:
+        fetching = {pipe.fetching(): pipe for pipe in pipes if not pipe.full}
+        if not (full := [pipe for pipe in pipes if pipe.full]):
+            left = None if end is None else max(0.0, end - time.monotonic())
+            done, _ = ray.wait(list(fetching), num_returns=1, timeout=left)
+            if not done:
+                return []
+            done, _ = ray.wait(list(fetching), num_returns=len(fetching), timeout=0)
+            for reference in done:
+                fetching[reference].take()
+            full = [pipe for pipe in pipes if pipe.full]
+        if full:
+            return full
+
+
+class RayExecutor(Dispatcher):
+    """``workers`` actors, of one core each, on the cluster at ``address`` (``auto``, ``ray://…``), or on one that is
+    started on this machine where that is None. Where ``workers`` is None, as many as the cluster has cores.
+    """
+
+    def __init__(
+        self,
+        workers: int | None,
+        address: str | None = None,
+        patience_seconds: Annotated[float, PATIENCE] = 300.0,
+        renew_after: Annotated[int, RENEWAL] = 5000,
+    ) -> None:
+        super().__init__(patience_seconds, renew_after)
+        self._ray, self._address, self._asked = _ray(), address, workers
+        self._connected = self._ours = False
+        self._objects: dict[Any, Any] = {}  # in the object store, by what they are
+        self._stillborn = 0  # workers in a row that ended before they began
+        self._told = time.monotonic()
+        self._other_processors: set[str] = set()
+
+    @property
+    def workers(self) -> int:
+        if self._asked is None:
+            self._connect()
+            self._asked = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        return self._asked
+
+    def _connect(self) -> None:
+        if self._connected:
+            return
+        self._ours = not self._ray.is_initialized()
+        if self._ours:
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                self._ray.init(**self._options())
+            except ConnectionError as error:
+                raise Failure(
+                    f"executor.address={self._address} is no Ray cluster that can be reached ({first_line(error)}): "
+                    "expected one that `ray start --head` began; without an address one is started on this machine"
+                ) from error
+            finally:
+                for number, handler in handlers.items():  # Ray takes SIGTERM, and would end without a word
+                    signal.signal(number, handler)
+        self._here, self._connected, self._told = Installation.here(), True, time.monotonic()
+
+    def _options(self) -> dict[str, Any]:
+        options = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address is not None:
+            return {"address": self._address, **options}
+        options |= {"num_cpus": self._asked, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        if len(tempfile.gettempdir()) > LONGEST_FOLDER:  # a socket's path has room for 107 characters
+            options["_temp_dir"] = "/tmp/ray"
+        return {"address": "local", **options}
+
+    def _start(self) -> Worker:
+        self._connect()
+        job = self._ray.get_runtime_context().get_job_id()
+        kind = self._ray.remote(num_cpus=1, max_concurrency=3, scheduling_strategy="SPREAD")(Seat)
+        actor = kind.remote(self._pulse, job)
+        return Worker(ActorLife(actor), ActorPipe(actor), ready=False)
+
+    def _wait(self, pipes: Sequence[Any], seconds: float) -> Sequence[Any]:
+        if any(worker.ready for worker in self._workers):
+            self._told = time.monotonic()
+        elif time.monotonic() - self._told >= TELL_SECONDS:
+            log.warning("no worker has begun on the cluster yet: has it free cores? `ray status` tells")
+            self._told = time.monotonic()
+        return wait(pipes, min(seconds, TELL_SECONDS))
+
+    def _receive(self, worker: Worker) -> Any:
+        outcome = super()._receive(worker)
+        if isinstance(outcome, Joined):
+            self._require_same(outcome)
+            worker.ready, self._stillborn = True, 0
+            return None
+        if not worker.ready and isinstance(outcome, str):
+            self._stillborn += 1
+            if self._stillborn >= ATTEMPTS:
+                problem = getattr(worker.pipe, "problem", None) or outcome.strip().splitlines()[-1]
+                raise Failure(
+                    f"workers end on the cluster before they begin ({problem}): expected worldmodels and its packages "
+                    "on every node, as they are here"
+                )
+        return outcome
+
+    def _require_same(self, joined: Joined) -> None:
+        """Raise `Failure` where a node has other code or versions; say where it has another processor."""
+        theirs, ours = joined.installation, self._here
+        versions = [
+            f"{name} {version}" for name, version in theirs.versions.items() if version != ours.versions[name]
+        ]
+        if theirs.code != ours.code or versions:
+            raise Failure(
+                f"node {joined.node} has {', '.join(versions) or 'other code of worldmodels'}, not what is installed "
+                "here, so results would differ: expected the same on every node; install it there"
+            )
+        if theirs.processor != ours.processor and joined.node not in self._other_processors:
+            self._other_processors.add(joined.node)
+            log.warning(
+                "node %s has another processor (%s, here %s): returns played there differ in their last digits",
+                *(joined.node, theirs.processor, ours.processor),
+            )
+
+    def _sent(self, work: Work) -> InStore:
+        parcel = pack(work, self._put)
+        key = hashlib.sha256(pickle.dumps((parcel.work, parcel.places))).hexdigest()
+        if key not in self._objects:
+            self._objects[key] = self._ray.put(parcel)
+        return InStore(key, self._objects[key])
+
+    def _put(self, path: Path) -> tuple[str, Any]:
+        """A file's digest and its reference in the object store, where it is put once."""
+        state = path.stat()
+        known = (path, state.st_size, state.st_mtime_ns)
+        if known not in self._objects:
+            data = path.read_bytes()
+            self._objects[known] = (hashlib.sha256(data).hexdigest(), self._ray.put(data))
+        return self._objects[known]
+
+    def _landed(self, work: Work, result: Any) -> Any:
+        return landed(work, result)
+
+    def close(self) -> None:
+        if not self._connected:
+            return
+        leaving = [worker.pipe._actor.leave.remote() for worker in self._workers if worker.ready]  # type: ignore[attr-defined]
+        if leaving:
+            self._ray.wait(leaving, num_returns=len(leaving), timeout=LEAVE_SECONDS)
+        super().close()
+        self._objects.clear()
+        if self._ours:
+            self._ray.shutdown()
+        self._connected = False
