@@ -2,7 +2,7 @@
 
 Agents are those of experiments/solve/car_racing, early (random controllers, as a search begins) and late (around the
 mean it found). (1) The same generation of whole episodes with ``process`` and ``ray``, alternately, on as many
-workers. (2) The same on local clusters of one and of two nodes of one core. (3) What `scaling.py` simulates with: the
+workers. (2) The same on local clusters of one and of two nodes of one core. (3) What a simulation of larger clusters needs: the
 time of a step by the number of episodes that share it, the lengths of episodes with patience and without, the size of
 messages, and what an episode costs the process that hands it out.
 """
@@ -54,7 +54,7 @@ def population(run: FinishedRun, age: str, count: int) -> list[Episode]:
 
 def generation(executor: Executor, work: AgentEpisodes, episodes: list[Episode]) -> dict[str, Any]:
     started, busy = time.perf_counter(), time.process_time()
-    returns = dict((episode.label, total) for episode, total in executor.map(work, episodes))
+    returns = {episode.label: total for episode, total in executor.map(work, episodes)}
     return {
         "seconds": time.perf_counter() - started,
         "driver": (time.process_time() - busy) / len(episodes),  # seconds of a core for each episode

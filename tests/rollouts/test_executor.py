@@ -23,9 +23,9 @@ import torch
 from helpers import ROOT
 
 from worldmodels.rollouts.config import ExecutorConfig
+from worldmodels.rollouts.dispatch import ATTEMPTS
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor, make_executor
-from worldmodels.rollouts.dispatch import ATTEMPTS
 from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.utils.errors import ConfigError
 

@@ -118,7 +118,12 @@ def test_a_sweep_by_slurm(commands, tmp_path, monkeypatch):
         (tools / name).chmod(stat.S_IRWXU)
     (tools / "srun").symlink_to(tools / "sbatch")  # that it is there is all that is asked
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
-    options = ("-m", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=short", "hydra.launcher.timeout_min=600")
+    options = (
+        "-m",
+        "hydra/launcher=submitit_slurm",
+        "hydra.launcher.partition=short",
+        "hydra.launcher.timeout_min=600",
+    )
     commands.train(*options, "env=lunar_lander", "seed=0,1", "stage=collect")
     assert sorted(results["seed"] for results in commands.results()) == [0, 1]
     submissions = sorted(tools.glob("*.sh"))

@@ -231,9 +231,7 @@ class RayExecutor(Dispatcher):
     def _require_same(self, joined: Joined) -> None:
         """Raise `Failure` where a node has other code or versions; say where it has another processor."""
         theirs, ours = joined.installation, self._here
-        versions = [
-            f"{name} {version}" for name, version in theirs.versions.items() if version != ours.versions[name]
-        ]
+        versions = [f"{name} {version}" for name, version in theirs.versions.items() if version != ours.versions[name]]
         if theirs.code != ours.code or versions:
             raise Failure(
                 f"node {joined.node} has {', '.join(versions) or 'other code of worldmodels'}, not what is installed "

@@ -144,7 +144,9 @@ class ExecutorConfig(Settings):
     workers: Annotated[
         int | None,
         Setting(
-            "Processes; null takes this job's share of the cores, and all those of a cluster.", at_least=1, counts="never"
+            "Processes; null takes this job's share of the cores, and all those of a cluster.",
+            at_least=1,
+            counts="never",
         ),
     ] = None
     address: Annotated[

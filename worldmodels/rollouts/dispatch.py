@@ -247,5 +247,3 @@ def _name(item: Any) -> str:
     """An item for people."""
     seed = getattr(item, "seed", None)
     return f"item {item!r:.60}" if seed is None else f"rollout {item.label} (seed {seed})"
-
-

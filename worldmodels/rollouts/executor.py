@@ -44,7 +44,8 @@ class Work(Protocol):
 class Executor(Protocol):
     """Anything with ``map`` and ``close``. Its constructor is given ``workers``, the number of cores that this job may
     use, and its own settings; one that takes an ``address`` is given ``executor.address``, and where there is one and
-    ``executor.workers`` is not set, ``workers`` is None. `SerialExecutor` is the smallest one, `examples/own_executor` another.
+    ``executor.workers`` is not set, ``workers`` is None. `SerialExecutor` is the smallest one, `examples/own_executor`
+    another.
 
     Results are the same to the last bit wherever an item is played, as long as torch has one thread there
     (`one_thread`) and no two threads of a process are at work at once: work keeps its networks between calls.

@@ -59,7 +59,6 @@ class ProcessExecutor(Dispatcher):
         return Worker(process, ours)
 
 
-
 def _keep_socket_paths_short() -> None:
     """Create multiprocessing's folder, in which the fork server listens, where a socket's path is short enough."""
     usual = tempfile.gettempdir()
