@@ -133,7 +133,7 @@ class Seat:
         if sent.key not in self._works:
             if len(self._works) >= KEPT:
                 del self._works[next(iter(self._works))]
-            parcel = ray.get(self._references[sent.key])
+            parcel: Any = ray.get(self._references[sent.key])
             self._works[sent.key] = unpack(parcel, self._folder, lambda reference: ray.get(reference))
         return self._works[sent.key]
 

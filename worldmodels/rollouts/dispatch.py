@@ -88,7 +88,10 @@ class Dispatcher(ABC):
         self._workers: list[Worker] = []
         self._sessions = itertools.count(IDLE + 1)
 
-    workers: int
+    @property
+    @abstractmethod
+    def workers(self) -> int:
+        """How many there are at most."""
 
     @abstractmethod
     def _start(self) -> Worker:

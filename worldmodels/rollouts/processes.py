@@ -31,7 +31,11 @@ class ProcessExecutor(Dispatcher):
         renew_after: Annotated[int, RENEWAL] = 5000,
     ) -> None:
         super().__init__(patience_seconds, renew_after)
-        self.workers = workers
+        self._count = workers
+
+    @property
+    def workers(self) -> int:
+        return self._count
 
     def _wait(self, pipes: Sequence[Any], seconds: float) -> Sequence[Any]:
         return connection.wait(pipes, seconds)
