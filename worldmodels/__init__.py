@@ -32,6 +32,9 @@ if sys.argv[:1] == ["-m"] and any(argument.startswith("worldmodels.") for argume
     # Python is looking for the module of python -m worldmodels.…: this is nobody else's program.
     sys.excepthook = _interrupted
 
+# No file is written while another process reads it, and not every network file system has locks.
+os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+
 import gymnasium  # noqa: E402
 
 if TYPE_CHECKING:
