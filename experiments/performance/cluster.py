@@ -2,8 +2,8 @@
 
 Agents are those of experiments/solve/car_racing, early (random controllers, as a search begins) and late (around the
 mean it found). (1) The same generation of whole episodes with ``process`` and ``ray``, alternately, on as many
-workers. (2) The same on local clusters of one and of two nodes of one core. (3) What a simulation of larger clusters
-needs: the time of a step by the number of episodes that share it, the lengths of episodes with patience and without,
+workers. (2) The same on local clusters of one and of two nodes of one core. (3) What `scaling.py` simulates with: the
+time of a step by the number of episodes that share it, the lengths of episodes with patience and without,
 the size of messages, and what an episode costs the process that hands it out.
 """
 

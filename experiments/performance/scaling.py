@@ -1,8 +1,8 @@
 """Simulates a generation on many cores: ``python experiments/performance/scaling.py [MEASURED.json] [--to FOLDER]``.
 
-From what `cluster.py` measured: the time of a step by the number of episodes that share it, the lengths of episodes, and
-what each costs the process that hands it out. A worker plays up to `SLOTS` episodes in lockstep; an episode goes to the
-worker with the fewest under way, as in `worldmodels.rollouts.dispatch`. Writes ``scaling.csv`` and ``scaling.svg``.
+From what `cluster.py` measured: the time of a step by the number of episodes that share it, the lengths of episodes,
+and what each costs the process that hands it out. A worker plays up to `SLOTS` episodes in lockstep; an episode goes to
+the worker with the fewest under way, as in `worldmodels.rollouts.dispatch`. Writes ``scaling.csv`` and ``scaling.svg``.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def generation(lengths: np.ndarray, cores: int, step: np.ndarray, message: float
         version[worker] += 1
         heapq.heappush(ends, (workers[worker].next_end(), version[worker], worker))
 
-    for turn in range(SLOTS):  # round after round, so that each has the fewest
+    for _turn in range(SLOTS):  # round after round, so that each has the fewest
         for worker in range(cores):
             if waiting:
                 hand(worker, 0.0)
