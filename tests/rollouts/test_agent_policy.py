@@ -149,17 +149,17 @@ def test_the_code_of_its_networks_counts(compose, run):
 
 
 def test_a_run_of_ones_own_classes_plays_where_they_are_allowed(compose, tmp_path, monkeypatch):
-    (tmp_path / "my_vision.py").write_text("from worldmodels.vision.network import ConvVAE as MyVAE\n")
+    (tmp_path / "vision_of_mine.py").write_text("from worldmodels.vision.network import ConvVAE as MyVAE\n")
     monkeypatch.syspath_prepend(tmp_path)
-    own = "vae.network={_target_: my_vision.MyVAE, latent_size: 4}"
+    own = "vae.network={_target_: vision_of_mine.MyVAE, latent_size: 4}"
     small = [override for override in SMALL if not override.startswith("vae")]
     run = finished_run(compose(*small, own), tmp_path / "run")
-    with pytest.raises(wm.ConfigError, match=r"add allow=\[my_vision\]"):
+    with pytest.raises(wm.ConfigError, match=r"add allow=\[vision_of_mine\]"):
         collected(compose, tmp_path / "a", run)
-    store, _ = collected(compose, tmp_path / "a", run, "allow=[my_vision]")
+    store, _ = collected(compose, tmp_path / "a", run, "allow=[vision_of_mine]")
     assert len(store) == 3
     second = next_round(compose(*small, own, "iterations=2"), run, 2)
-    assert "my_vision.MyVAE" in collect.STAGE.parts(second)
+    assert "vision_of_mine.MyVAE" in collect.STAGE.parts(second)
 
 
 def test_what_cannot_be_is_refused(compose, run, tmp_path):
