@@ -1,4 +1,4 @@
-"""``python -m tests.campaign faults …`` or ``soak …``, from the root of a checkout: see the files beside this one."""
+"""``python -m tests.campaign faults`` or ``soak``, from the root of a checkout: see the modules beside this file."""
 
 import sys
 import tempfile
