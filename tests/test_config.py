@@ -578,6 +578,6 @@ def test_reading_json_runs_the_checks(compose):
         (("vae.loss={_target_: 3}",), ""),
     ],
 )
-def test_folders_name_what_is_not_the_default(overrides, label):
+def test_folders_name_what_is_not_the_papers(overrides, label):
     config = composed(*overrides)
     assert models_label(config.vae, config.memory, config.controller) == label

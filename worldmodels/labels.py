@@ -14,8 +14,8 @@ CHANGES_RESULTS = False  # names of folders
 
 
 def models_label(vae: Any, memory: Any, controller: Any) -> str:
-    """What is chosen for V, its loss, M and the search where that is not the default, in the names of folders: nothing,
-    or ``-foveal-salient``. Of these nodes of a config, which need not be checked.
+    """What is chosen for V, its loss, M and the search where that is not the paper's, in the names of folders: nothing,
+    or ``-FovealVAE-salient``. Of these nodes of a config, which need not be checked.
     """
     chosen = (
         (vae, VisionConfig, "network", VISION_NETWORK),

@@ -53,9 +53,9 @@ class Runs:
         }
 
     def numbers(self) -> list[Any]:
-        """Of every finished run, what no clock decides."""
+        """Of every run that came to its end, what no clock decides."""
         found = [json.loads(path.read_text()) for path in self.outputs.rglob("results.json")]
-        return [without_clock({key: result.get(key) for key in COMPARED}) for result in found]
+        return [without_clock({key: each[key] for key in COMPARED}) for each in found if "evaluation" in each]
 
 
 def without_clock(value: Any) -> Any:
@@ -195,13 +195,13 @@ def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, seed: int, lengt
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         problem = str(error)
     expected, got = whole.contents(), runs.contents()
-    numbers = whole.numbers()[0]
+    numbers, ended = whole.numbers()[0], runs.numbers()
     row = {
         "when": what,
         "artifacts": len(expected),
         "lost": len(expected.keys() - got.keys()),
         "different": sum(expected[name] != got.get(name, expected[name]) for name in expected),
-        "results": "the same" if all(each == numbers for each in runs.numbers()) else "different",
+        "results": "the same" if ended and all(each == numbers for each in ended) else "different",
         "problem": " ".join(problem.split())[-300:],
     }
     print(seed, row, flush=True)

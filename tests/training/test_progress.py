@@ -1,6 +1,7 @@
 """Interrupted in the middle of an epoch, training ends with the weights and rows of one that was not, bit for bit."""
 
 import dataclasses
+import io
 import os
 import signal
 import tempfile
@@ -204,13 +205,27 @@ def test_checkpoints_need_no_room_for_temporary_files(
     assert {path.name for path in (folder / CHECKPOINT).iterdir()} == {"last.ckpt"}
 
 
-def test_a_checkpoint_that_was_cut_short_is_not_used(train_memory: Callable[..., Journal], tmp_path: Path) -> None:
+def cut_short(data: bytearray) -> bytearray:
+    return data[: len(data) // 2]
+
+
+def with_a_bit_flipped(data: bytearray) -> bytearray:
+    """Of a weight, where nothing else would tell."""
+    weights = next(iter(torch.load(io.BytesIO(data), weights_only=True)["state_dict"].values()))
+    data[data.index(weights.numpy().tobytes()) + 2] ^= 64
+    return data
+
+
+@pytest.mark.parametrize("damage", [cut_short, with_a_bit_flipped])
+def test_a_damaged_checkpoint_is_not_used(
+    damage: Callable[[bytearray], bytearray], train_memory: Callable[..., Journal], tmp_path: Path
+) -> None:
     whole, second = make_memory(), make_memory()
     train_memory(whole, name="whole")
     with pytest.raises(Interruption):
         train_memory(make_memory(), Raise(Interruption(), BATCHES + 2), name="cut", trainer=EVERY_STEP)
     path = tmp_path / "cut" / CHECKPOINT / "last.ckpt"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(damage(bytearray(path.read_bytes())))
     journal = train_memory(second, name="cut")
     assert changed(second, copy_of(whole)) == set()
     assert [row["step"] for row in journal.rows("steps")] == [4, 8, 12]

@@ -59,3 +59,9 @@ KEYS: dict[str, list[Keys]] = {
     "cart_pole": [Keys({LEFT: ("left", 0), RIGHT: ("right", 1)})],
     "pong": [Keys({UP: ("up", 2), DOWN: ("down", 3), " ": ("serve", 1)}, rest=0)],
 }
+
+ACTIONS = {  # names of the numbers of an action; of other tasks they have numbers
+    "car_racing": ("steer", "gas", "brake"),
+    "lunar_lander": ("main engine", "side engines"),
+    "bipedal_walker": ("hip 1", "knee 1", "hip 2", "knee 2"),
+}

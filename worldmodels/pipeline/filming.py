@@ -14,7 +14,7 @@ from worldmodels.config import Config
 from worldmodels.controller.agent import Agent
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import TaskSpec, make_env
-from worldmodels.envs.keys import KEYS
+from worldmodels.envs.keys import ACTIONS, KEYS
 from worldmodels.rollouts.executor import one_thread
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.weights import left_out
@@ -34,11 +34,6 @@ HEIGHT, GIF_HEIGHT = 256, 128  # of a picture of the film
 TITLE = 24  # pixels above the pictures
 ROW = 22  # pixels of an action below them
 TITLES = ("the task", "what the agent sees", "V's reconstruction")
-ACTIONS = {  # names of the numbers of an action; of other tasks they have numbers
-    "car_racing": ("steer", "gas", "brake"),
-    "lunar_lander": ("main engine", "side engines"),
-    "bipedal_walker": ("hip 1", "knee 1", "hip 2", "knee 2"),
-}
 INK, GROUND, FILL, EMPTY = (20, 20, 20), (255, 255, 255), (0, 114, 178), (228, 228, 228)
 
 

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -27,6 +26,7 @@ from worldmodels.store.wording import (
 )
 from worldmodels.transfer.config import strategy_label
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import typed
 
 PLAIN = re.compile(r"[\w@%+=:,./'~-]+")  # needs no quotes
 LARGEST_FILM = 4_000_000  # bytes
@@ -150,9 +150,8 @@ def _read_outs(probes: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
 def _differences(run: FinishedRun) -> Html:
     """Settings that are not those of the run's task and scale, and what was typed."""
     results, parts = run.results, []
-    typed = run.folder / ".hydra" / "overrides.yaml"
-    if typed.is_file():
-        parts.append(page.command(f"python -m worldmodels.train {in_shell(overrides(typed))}"))
+    if (run.folder / ".hydra").is_dir():
+        parts.append(page.command(f"python -m worldmodels.train {in_shell(typed(run.folder))}"))
     try:
         from worldmodels.api import compose  # brings Hydra's files, which no other report needs
 
@@ -175,10 +174,3 @@ def _differences(run: FinishedRun) -> Html:
 def in_shell(words: Iterable[str]) -> str:
     """Words of a command as a shell takes them."""
     return " ".join(word if PLAIN.fullmatch(word) else shlex.quote(word) for word in words)
-
-
-def overrides(path: Path) -> list[str]:
-    """What was typed to start a run, as its ``overrides.yaml`` keeps it."""
-    import yaml
-
-    return [str(override) for override in yaml.safe_load(path.read_text(encoding="utf-8")) or []]

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from worldmodels.reports.dashboard import in_shell, overrides
+from worldmodels.reports.dashboard import in_shell
 from worldmodels.reports.groups import Group, Strategy
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.comparing import FEWEST
+from worldmodels.utils.overrides import typed
 from worldmodels.utils.progress import duration
 
 USUAL = 5  # seeds of a comparison that has too few
@@ -85,23 +86,18 @@ def _proposal(group: Group, strategies: Sequence[Strategy], seeds: range, budget
 
 def _option(run: FinishedRun) -> str:
     """The option of the group ``transfer`` that was chosen; the strategy's name where that is not known."""
-    typed = [word.partition("=")[2] for word in _typed(run) if word.startswith("transfer=")]
-    return typed[-1] if typed else str(run.results["transfer"])
-
-
-def _typed(run: FinishedRun) -> list[str]:
-    path = run.folder / ".hydra" / "overrides.yaml"
-    return overrides(path) if path.is_file() else []
+    options = [word.partition("=")[2] for word in typed(run.folder) if word.startswith("transfer=")]
+    return options[-1] if options else str(run.results["transfer"])
 
 
 def _common(runs: Sequence[FinishedRun]) -> list[str]:
     """What was typed for all of the runs, besides what the command chooses itself."""
-    typed = [_typed(run) for run in runs]
+    commands = [typed(run.folder) for run in runs]
     results = runs[0].results
-    if not all(typed):
+    if not all(commands):
         return [f"env={results['env']}", f"scale={results['scale']}"]
     own = ("transfer=", "transfer.budget=", "seed=", "stage=", "hydra.", "hydra/")
-    return [word for word in typed[0] if not word.startswith(own) and all(word in others for others in typed)]
+    return [word for word in commands[0] if not word.startswith(own) and all(word in each for each in commands)]
 
 
 def _config_dirs(run: FinishedRun) -> list[str]:

@@ -11,6 +11,7 @@ from worldmodels.store.artifacts import load_artifact, write_bytes
 from worldmodels.store.heldout import PATHS
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import typed
 
 Row = dict[str, Any]
 TABLES = {"vision": ("epochs", "epoch"), "memory": ("steps", "step"), "controller": ("generations", "generation")}
@@ -50,18 +51,13 @@ def find_runs(patterns: str | Sequence[str], allow: Collection[str] = ()) -> tup
 
 def _interrupted(patterns: Sequence[str], runs: Sequence[FinishedRun]) -> list[str]:
     """A line for each training under the patterns that began and did not finish, nor did one with its overrides."""
-
-    def overrides_of(folder: Path) -> str:
-        path = folder / ".hydra" / "overrides.yaml"
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-    done = {overrides_of(run.folder) for run in runs}
+    done = [typed(run.folder) for run in runs]
     folders = (glob.glob(f"{_literal(pattern)}/.hydra", recursive=True) for pattern in patterns)
     started = {Path(path).parent for matches in folders for path in matches}
     return [
         f"{folder} has no {RESULTS}: the job was interrupted or still runs; the same command goes on"
         for folder in sorted(started)
-        if not (folder / RESULTS).exists() and overrides_of(folder) not in done and _trains(folder)
+        if not (folder / RESULTS).exists() and typed(folder) not in done and _trains(folder)
     ]
 
 

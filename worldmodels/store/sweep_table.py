@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from worldmodels.store.runs import RESULTS
+from worldmodels.utils.overrides import typed
 from worldmodels.utils.progress import duration
-from worldmodels.utils.sweeps import job_name, overrides_of
+from worldmodels.utils.sweeps import job_name
 
 CHANGES_RESULTS = False
 WIDTH = 100  # columns
@@ -31,7 +32,7 @@ def print_sweep(folder: Path, console: Console) -> None:
     table.add_column("result", ratio=3)
     table.add_column("time", justify="right", no_wrap=True)
     for job in jobs:
-        name = job_name(overrides_of(job), folder)
+        name = job_name(typed(job), folder)
         number = job.name.partition("-")[0]
         try:
             results = json.loads((job / RESULTS).read_text(encoding="utf-8"))

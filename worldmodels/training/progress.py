@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pickle
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,9 +95,12 @@ class Progress(Checkpoint):
         if not self.path.exists():
             return None
         try:
+            with zipfile.ZipFile(self.path) as records:  # torch writes checksums, and does not look at them
+                if damaged := records.testzip():
+                    raise zipfile.BadZipFile(f"{damaged} is not what was written")
             checkpoint = torch.load(self.path, weights_only=True, map_location="cpu")
             return checkpoint if KEY in checkpoint["callbacks"] else None
-        except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+        except (RuntimeError, EOFError, OSError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             log.warning("%s is damaged (%s): training starts anew", self.path, str(error).split("\n")[0])
             self.path.unlink()
             return None

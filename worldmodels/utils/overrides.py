@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf
 
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Part, Setting, declared
@@ -18,6 +19,12 @@ CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
 NO_NAME = re.compile(r"null|true|false|[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 OPTUNA, DIRECTION = "hydra/sweeper=optuna", "hydra.sweeper.direction"
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
+
+
+def typed(folder: Path) -> list[str]:
+    """What was typed to start the run or job of a folder; nothing where Hydra kept none."""
+    path = folder / ".hydra" / "overrides.yaml"
+    return list(map(str, OmegaConf.load(path))) if path.is_file() else []
 
 
 def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:

@@ -80,12 +80,6 @@ def folders() -> list[Path]:
     return list(dict.fromkeys(_folders))
 
 
-def overrides_of(job: Path) -> list[str]:
-    """The overrides of a job, from its folder."""
-    path = job / ".hydra" / "overrides.yaml"
-    return list(OmegaConf.to_object(OmegaConf.load(path))) if path.is_file() else []  # type: ignore[arg-type]
-
-
 def job_name(overrides: Sequence[str], sweep: Path) -> str:
     """What sets a job of a ``sweep`` apart from its others, in short: ``freeze2 seed=1``. Of a choice of a file the
     option says it all.
