@@ -21,7 +21,7 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what pages link to, and what the added pages link to, and what the navigation names."""
-    waiting = [file.src_uri for file in files.documentation_pages()] + [uri for uri in _named(config.nav)]
+    waiting = [file.src_uri for file in files.documentation_pages()] + list(_named(config.nav))
     seen: set[str] = set()
     while waiting:
         uri = waiting.pop()
