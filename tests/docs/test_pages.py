@@ -115,3 +115,10 @@ def test_settings_are_there(page: Path, settings: set[str]) -> None:
 def _is_module(name: str) -> bool:
     """Whether it is a path of V's or M's modules, the language of transfer, or a file."""
     return name.startswith(("vision.encoder", "vision.bottleneck", "memory.lstm")) or name.endswith((".yaml", ".json"))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "tutorials").glob("*.md")), ids=lambda page: page.stem)
+def test_a_tutorial_shows_the_code_that_is_tested(page: Path) -> None:
+    included = re.findall(r'^--8<-- "(.*)"$', page.read_text(), re.MULTILINE)
+    assert included and len(included) == page.read_text().count("8<") and "8 <" not in page.read_text()
+    assert all((ROOT / name).is_file() for name in included)

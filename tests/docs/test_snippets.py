@@ -1,7 +1,6 @@
 """The Python of the documentation runs, page by page, on a finished run."""
 
 import contextlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ DOCS = [page for page in documents.PAGES[1:] if documents.blocks(page, "python")
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_it_runs(page: Path, finished: Callable[[str], Finished], monkeypatch: pytest.MonkeyPatch) -> None:
-    """In its order. What trains composes its config and gives the finished run; an included file has its own test."""
+    """In its order. What trains composes its config and gives the finished run."""
     folder = finished("lunar_lander").run
 
     def trained(*overrides: str) -> Any:
@@ -28,10 +27,7 @@ def test_it_runs(page: Path, finished: Callable[[str], Finished], monkeypatch: p
     session: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         for snippet in documents.blocks(page, "python"):
-            if included := re.fullmatch(r'--8<-- "(.*)"\n', snippet):
-                compile((ROOT / included[1]).read_text(), included[1], "exec")
-            else:
-                exec(snippet.replace("outputs/runs/…/…", str(folder)), session)
+            exec(snippet.replace("outputs/runs/…/…", str(folder)), session)
         for value in session.values():
             if hasattr(value, "close") and hasattr(value, "reset"):
                 stack.callback(value.close)
