@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import worldmodels as wm
-from worldmodels.config import Config, conf_dir, register_schema, to_config
+from worldmodels.config import Config, check_parts, conf_dir, register_schema, to_config
 from worldmodels.utils.help import settings_help
 
 COMMANDS = {name.stem for name in (ROOT / "conf").glob("*.yaml")} - {"config"} | {"train"}
@@ -58,10 +58,7 @@ def _train(
         monkeypatch.syspath_prepend(command.path)
     overrides = [word for word in words if word not in (*flags, "job") and not re.match(r"hydra[./]", word)]
     for each in _jobs(overrides):
-        if folder is None:
-            compose(*each)
-        else:
-            wm.compose(*each, config_dir=folder)
+        check_parts(compose(*each) if folder is None else wm.compose(*each, config_dir=folder))
 
 
 def _jobs(overrides: list[str]) -> Iterator[list[str]]:
