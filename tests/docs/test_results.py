@@ -32,9 +32,8 @@ WHOLE = ("config", "heldout_inputs.NAME", "stages.STAGE.inputs", "source_stages.
 
 @pytest.fixture(scope="module")
 def found(finished: Callable[[str], Finished]) -> set[str]:
-    """Keys of finished runs."""
-    runs = [finished(name).results for name in ("lunar_lander", "car_racing")]
-    return {key for run in runs for key in leaves(run)}
+    """Keys of a finished run, whose M has heads."""
+    return set(leaves(finished("lunar_lander").results))
 
 
 def leaves(value: Any, key: str = "") -> Iterator[str]:
