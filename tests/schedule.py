@@ -32,6 +32,8 @@ GROUPS = {
         "test_environment.py::test_without_ffmpeg",
         "experiments/test_first_look.py",
         "experiments/test_memory_quality.py",
+        "docs/test_results.py",
+        "docs/test_snippets.py",
         "test_api.py",
     ),
     "killed": ("test_resume.py::test_killed",),
