@@ -96,9 +96,9 @@ def test_rollouts_come_back_as_files(cluster, compose, tmp_path):
 
 def test_what_is_no_address_is_refused():
     pytest.importorskip("ray", reason="needs the extra ray")
-    with closing(make_executor(ExecutorConfig({"_target_": "ray"}, address="nonsense"), cores=1)) as executor:
-        with pytest.raises(ConfigError, match=r"executor\.address=nonsense is no address of a Ray cluster"):
-            _ = executor.workers
+    executor = make_executor(ExecutorConfig({"_target_": "ray"}, address="nonsense"), cores=1)
+    with pytest.raises(ConfigError, match=r"executor\.address=nonsense is no address of a Ray cluster"):
+        list(executor.map(Refused(), [0]))
 
 
 def test_an_address_is_for_a_cluster():

@@ -40,7 +40,8 @@ def as_checkpoint(path: Any, module: Any) -> Any:
     if Path(path).is_file():
         require(
             zipfile.is_zipfile(path),  # as torch writes them
-            f"{path} is no checkpoint: expected one that Lightning wrote, a run's folder, or an artifact of {module.stage}",
+            f"{path} is no checkpoint: expected one that Lightning wrote, a run's folder, or an artifact of "
+            f"{module.stage}",
         )
         return path
     require(
