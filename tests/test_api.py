@@ -229,6 +229,12 @@ def test_a_task_by_its_name_or_a_config():
         wm.make_env(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("allow", [3, "mypackage", [3]])
+def test_what_is_no_list_of_modules_is_not_allowed(allow):
+    with pytest.raises(wm.ConfigError, match=r"^load got allow=.*: expected a list of modules"):
+        wm.load("x", allow=allow)
+
+
 @pytest.mark.parametrize("folder", [None, 3])
 def test_what_is_no_folder_is_not_loaded(folder):
     with pytest.raises(wm.ConfigError, match=rf"^load got {folder}: expected the folder of a run"):

@@ -98,6 +98,10 @@ def load(folder: str | Path, allow: Collection[str] = ()) -> "Run":
         isinstance(folder, str | PathLike),
         f"load got {folder!r:.60}: expected the folder of a run, for example load('outputs/runs/…/…')",
     )
+    require(
+        not isinstance(allow, str) and isinstance(allow, Collection) and all(isinstance(name, str) for name in allow),
+        f"load got allow={allow!r:.60}: expected a list of modules, for example allow=['mypackage']",
+    )
     return Run(FinishedRun(Path(folder), allow))
 
 

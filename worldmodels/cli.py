@@ -115,6 +115,7 @@ def _guarded(task: Callable[[DictConfig], Any], started: list[bool]) -> Callable
             interrupts.install()
             logging.raiseExceptions = False
         try:
+            sweeps.begun(Path(job.sweep.dir))
             with marked_running(Path(job.sweep.dir), job.job.num):
                 return task(composed)
         except KeyboardInterrupt:

@@ -28,6 +28,14 @@ def test_a_difference_within_the_margin_is_shown_to_be_similar():
     assert seeds_needed([5.0, 5.1, 5.2], 1.0) < 5, "it is different"
 
 
+@pytest.mark.parametrize(("mean", "margin"), [(0.0, 0.4), (0.1, 0.5), (0.3, 0.7)])
+def test_so_many_seeds_show_a_similarity_in_about_four_of_five_studies(mean, margin):
+    count = math.ceil(seeds_needed([mean - 1, mean, mean + 1], margin))
+    gains = np.random.default_rng(0).normal(mean, 1.0, (4000, count))
+    error = stats.t.ppf(0.95, count - 1) * gains.std(axis=1, ddof=1) / math.sqrt(count)
+    assert 0.76 < np.mean(np.abs(gains.mean(axis=1)) + error < margin) < 0.86
+
+
 def group_of(outputs, part):
     runs, _ = find_runs(f"{outputs}/**")
     (group,), _ = group_runs(runs, part)

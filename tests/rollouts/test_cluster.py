@@ -94,6 +94,13 @@ def test_rollouts_come_back_as_files(cluster, compose, tmp_path):
     assert not list(Path("/tmp").glob(f"worldmodels-{os.getuid()}-*/written-*/*"))
 
 
+def test_what_is_no_address_is_refused():
+    pytest.importorskip("ray", reason="needs the extra ray")
+    executor = make_executor(ExecutorConfig({"_target_": "ray"}, address="nonsense"), cores=1)
+    with pytest.raises(ConfigError, match=r"executor\.address=nonsense is no address of a Ray cluster"):
+        list(executor.map(Refused(), [0]))
+
+
 def test_an_address_is_for_a_cluster():
     with pytest.raises(ConfigError, match=r"executor\.address=auto is a cluster, which executor=process does not use"):
         make_executor(ExecutorConfig(address="auto"), cores=1)

@@ -1,5 +1,6 @@
 """Locks: one holder at a time, and those of dead owners are taken over, by any file system's means."""
 
+import io
 import json
 import os
 import subprocess
@@ -110,9 +111,42 @@ def test_a_holder_renews_its_lease(path, monkeypatch):
 
 
 def test_another_process_of_the_same_number_is_no_owner(path):
-    foreign(path, host=locks.socket.gethostname(), began="an earlier boot")
+    foreign(path, host=locks.socket.gethostname(), processes=locks._processes(), began="earlier")
     with held(path, "a thing"):
         assert json.loads(path.read_text())["token"] != "theirs"
+
+
+def test_a_container_of_the_same_name_is_another_machine(path, monkeypatch):
+    """Its processes are not seen from here, and yet they live."""
+    monkeypatch.setattr(locks, "LEASE_SECONDS", 0.3)
+    foreign(path, host=locks.socket.gethostname(), process=2**22 + 1, processes="another container")
+    started = time.monotonic()
+    with held(path, "a thing"):
+        assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_full_disk_leaves_nothing(path, links, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    def full(self, *_, **__):
+        self.touch()
+        Full().write(b"")
+
+    def opened(file, _):
+        os.close(file)
+        return Full()
+
+    if links:
+        monkeypatch.setattr(locks.Path, "write_text", full)
+    else:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError("no links")))
+        monkeypatch.setattr(locks.os, "fdopen", opened)
+    with pytest.raises(OSError, match="No space left"), held(path, "a thing"):
+        pass
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_lock_that_somebody_made_meanwhile_is_not_removed(path):

@@ -59,3 +59,8 @@ def test_the_last_thing_that_a_run_gave(tmp_path, compose):
     assert told[0] == "score 300.0, random -30.0" and told[1].startswith("population mean ")
     assert told[2] == "M's NLL 1.200" and told[3] == "V's squared error 50.0"
     assert told[4:] == ["1,000 frames", "nothing yet"]
+
+
+def test_jobs_of_a_sweeper_that_keeps_no_note_are_named_by_what_it_chose(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train", "-m", "hydra/sweeper=optuna", "scale=smoke", "vae.epochs=range(1,9)"])
+    assert job_name(["vae.epochs=3", "scale='smoke'"], tmp_path) == "vae.epochs=3"

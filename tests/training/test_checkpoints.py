@@ -256,6 +256,13 @@ def test_more_steps_of_m_are_the_same_from_the_start(train_memory: Callable[...,
 
 
 @pytest.mark.parametrize("module", [VisionModule, MemoryModule])
+def test_a_file_that_is_no_checkpoint_is_refused_in_a_line(module: Any, tmp_path: Path) -> None:
+    (path := tmp_path / "notes.txt").write_text("no checkpoint")
+    with pytest.raises(ConfigError, match=r"notes\.txt is no checkpoint: expected one that Lightning wrote"):
+        module.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("module", [VisionModule, MemoryModule])
 def test_a_checkpoint_that_is_not_there_is_refused_in_a_line(module: Any) -> None:
     with pytest.raises(ConfigError, match=r"^nope is not there: expected a checkpoint, a run's folder, or an artifact"):
         module.load_from_checkpoint("nope")

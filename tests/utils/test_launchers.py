@@ -2,10 +2,13 @@
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
@@ -69,6 +72,28 @@ def test_jobs_on_this_machine_are_capped_and_the_dead_one_is_named(tmp_path, cap
         _ = done[3].return_value
 
 
+INTERRUPTED = """
+import signal, sys, time
+from pathlib import Path
+from worldmodels.utils.launchers import Watched
+class SlurmLauncher:
+    params = {}
+    def launch(self, job_overrides, initial_job_idx):
+        if initial_job_idx == 0:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(600)
+try:
+    Watched(SlurmLauncher(), Path(sys.argv[1])).launch([["seed=0"], ["seed=1"]], 0)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_does_not_wait_for_the_jobs_under_way(tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, tmp_path]
+    assert subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60).returncode == 130
+
+
 def test_jobs_that_were_under_way_when_a_pool_died_are_named(tmp_path, capsys):
     class Pool:
         def launch(self, job_overrides, initial_job_idx):
@@ -99,6 +124,7 @@ def test_a_job_leaves_no_mark_when_it_ends(tmp_path):
         ({"_target_": "x.SlurmLauncher", "cpus_per_task": 3}, 5),  # Slurm tells its job
         ({"_target_": "x.RayLauncher", "ray": {"remote": {"num_cpus": 2}}}, 2),
         ({"_target_": "x.RayLauncher", "ray": {"remote": {}}}, 1),
+        ({"_target_": "x.RayLauncher", "ray": {"remote": {"num_cpus": 0.5}}}, 1),
     ],
 )
 def test_each_job_has_its_share_of_the_cores(node, share, monkeypatch):

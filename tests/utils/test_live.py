@@ -72,6 +72,13 @@ def test_generations_tell_when_the_search_ends(view, now):
     assert "generation 2 of 4: mean 1.5, best 2.5" in view.current.figures
 
 
+def test_a_search_that_goes_on_has_earlier_generations_behind_it(view, now):
+    view.begin("car_racing", "controller", "controller")
+    now[0] += 7.0
+    view.tell("controller", "generations", {"generation": 3, "mean": 1.5, "best": 2.5})
+    assert view.stage_left() == pytest.approx(7.0)
+
+
 def test_stages_rates_and_figures_are_shown_within_the_terminal(view):
     view.begin("car_racing", "vision", "vision")
     view.tell("vision", "epochs", {"epoch": 1, "val_reconstruction": 43.21})

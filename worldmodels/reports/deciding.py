@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from scipy.special import ndtr
 
 from worldmodels.reports.dashboard import in_shell
 from worldmodels.reports.groups import Group, Strategy
@@ -17,7 +18,7 @@ from worldmodels.utils.progress import duration
 USUAL = 5  # seeds of a comparison that has too few
 MOST = 100  # seeds that are worth a command
 POWER = 1.96 + 0.84  # standard normal: two-sided 5 % and a power of 80 %
-ONE_SIDED = 1.645 + 0.84  # the same of one side of an equivalence
+ONE_SIDED = 1.645  # of each of the two tests of an equivalence, which have to hold both
 LAST = {"vision": "vision", "memory": "memory", "controller": "controller", "evaluate": "all"}  # stage of each part
 
 
@@ -34,9 +35,18 @@ def seeds_needed(gains: Sequence[float], margin: float | None) -> float:
     """
     mean, spread = abs(float(np.mean(gains))), float(np.std(gains, ddof=1))
     different = (POWER * spread / mean) ** 2 if mean > 0 else math.inf
-    inside = (margin or 0.0) - mean
-    similar = (ONE_SIDED * spread / inside) ** 2 if inside > 0 else math.inf
+    similar = _inside(mean, spread, margin) if margin and margin > mean else math.inf
     return min(different, similar) + 2  # for Student's t
+
+
+def _inside(mean: float, spread: float, margin: float) -> float:
+    """How many show with a power of 80 % that a mean lies within ± ``margin``; ∞ where more than `MOST` would."""
+    if spread == 0:
+        return 0.0
+    counts = np.arange(1, MOST + 1)
+    below, above = (ndtr((margin + way * mean) * np.sqrt(counts) / spread - ONE_SIDED) for way in (-1, 1))
+    enough = counts[below + above - 1 >= 0.8]
+    return float(enough[0]) if len(enough) else math.inf
 
 
 def more_seeds(group: Group, undecided: Sequence[Mapping[str, Any]]) -> Proposal:

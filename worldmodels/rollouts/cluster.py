@@ -178,7 +178,12 @@ class RayExecutor(Dispatcher):
             handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 self._ray.init(**self._options())
-            except ConnectionError as error:
+            except ValueError as error:  # no address at all
+                raise ConfigError(
+                    f"executor.address={self._address} is no address of a Ray cluster ({first_line(error)}): expected "
+                    "auto, HOST:6379 or ray://HOST:10001"
+                ) from error
+            except (ConnectionError, RuntimeError) as error:
                 raise Failure(
                     f"executor.address={self._address} is no Ray cluster that can be reached ({first_line(error)}): "
                     "expected one that `ray start --head` began; without an address one is started on this machine"

@@ -2,7 +2,8 @@
 system but that a link is made once (no flock, which network file systems have or have not).
 
 The owner renews its lease as long as it lives. A lock is taken over from an owner that is gone: one of this machine at
-once, one of another when it has not renewed for `LEASE_SECONDS`, by the clock of the one that waits.
+once, one of another, of another container or of an earlier boot when it has not renewed for `LEASE_SECONDS`, by the
+clock of the one that waits.
 """
 
 import json
@@ -69,10 +70,15 @@ def _take(path: Path, token: str, what: str) -> None:
 
 def _made(path: Path, token: str) -> bool:
     """Whether the lock could be made: whole, or not at all."""
-    owner = {"host": socket.gethostname(), "process": os.getpid(), "began": _began(os.getpid()), "token": token}
-    owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
+    process = os.getpid()
+    owner = {"host": socket.gethostname(), "processes": _processes(), "process": process, "began": _began(process)}
+    owner |= {"token": token, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     draft = path.with_name(f"{path.name}.{token}")
-    draft.write_text(json.dumps(owner), encoding="utf-8")
+    try:
+        draft.write_text(json.dumps(owner), encoding="utf-8")
+    except OSError:  # the disk is full
+        draft.unlink(missing_ok=True)
+        raise
     try:
         os.link(draft, path)
         return True
@@ -89,8 +95,12 @@ def _made_without_links(path: Path, text: bytes) -> bool:
         file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(file, "wb") as stream:
-        stream.write(text)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(text)
+    except OSError:  # the disk is full: nobody would know whose lock it is
+        path.unlink(missing_ok=True)
+        raise
     return True
 
 
@@ -107,10 +117,21 @@ def _owner(path: Path) -> tuple[dict[str, Any], int | None]:
 
 
 def _gone(owner: dict[str, Any], silent: float) -> bool:
-    if owner.get("host") == socket.gethostname():
+    if (owner.get("host"), owner.get("processes")) == (socket.gethostname(), _processes()):
         process = owner["process"]
         return not alive(process) or _began(process) != owner["began"]
     return silent >= LEASE_SECONDS
+
+
+def _processes() -> str | None:
+    """Within what the numbers of processes have a meaning: machines and containers may have one name, and those of
+    one machine do not see each other's processes. None where the system does not tell.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot}-{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
 
 
 def _began(process: int) -> str | None:
@@ -119,11 +140,10 @@ def _began(process: int) -> str | None:
     """
     try:
         text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return None
     state, *rest = text.rpartition(")")[2].split()
-    return None if state == "Z" else f"{boot}-{rest[18]}"
+    return None if state == "Z" else rest[18]
 
 
 def _remove(path: Path, owner: dict[str, Any]) -> None:

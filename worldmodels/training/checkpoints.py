@@ -10,6 +10,7 @@ by ``load_from_checkpoint(folder)``, or as a file, which any Lightning program l
 import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,14 @@ def as_checkpoint(path: Any, module: Any) -> Any:
     ``module`` is a LightningModule that names the stage that trains it. Raises `ConfigError` where there is no such
     model.
     """
-    if not isinstance(path, str | Path) or "://" in str(path) or Path(path).is_file():
+    if not isinstance(path, str | Path) or "://" in str(path):
+        return path
+    if Path(path).is_file():
+        require(
+            zipfile.is_zipfile(path),  # as torch writes them
+            f"{path} is no checkpoint: expected one that Lightning wrote, a run's folder, or an artifact of "
+            f"{module.stage}",
+        )
         return path
     require(
         Path(path).is_dir(),

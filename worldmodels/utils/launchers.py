@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def share_of_cores(launcher: Any) -> int:
     if _kind(launcher) == SLURM:
         return min(cores, int(os.environ.get("SLURM_CPUS_PER_TASK", cores)))
     if _kind(launcher) == "RayLauncher":
-        return min(cores, int(OmegaConf.select(launcher, "ray.remote.num_cpus") or 1))
+        return max(1, min(cores, int(OmegaConf.select(launcher, "ray.remote.num_cpus") or 1)))
     jobs = OmegaConf.select(launcher, "n_jobs")
     return 1 if jobs == -1 else max(1, cores // (jobs or 1))
 
@@ -78,11 +79,27 @@ class Watched:
             os.environ[SWEEP] = str(os.getpid())
         else:
             at_once = settings.get("array_parallelism") or len(jobs)
-        pool = ThreadPoolExecutor(at_once)
+        return self._launch_each(jobs, at_once)
+
+    def _launch_each(self, jobs: Sequence[tuple[int, Sequence[str]]], at_once: int) -> list[JobReturn]:
+        """By threads that nobody waits for at the end of the process: a Ctrl-C must not wait for jobs under way."""
+        waiting, done = deque(jobs), dict[int, JobReturn]()
+
+        def work() -> None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    number, overrides = waiting.popleft()
+                    done[number] = self._launch(number, overrides)
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once, len(jobs)))]
+        for thread in threads:
+            thread.start()
         try:
-            return list(pool.map(self._launch, *zip(*jobs, strict=True)))
+            for thread in threads:
+                thread.join()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            waiting.clear()
+        return [done[number] for number, _ in jobs]
 
     def _launch(self, number: int, overrides: Sequence[str]) -> JobReturn:
         try:

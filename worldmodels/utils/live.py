@@ -67,6 +67,7 @@ class View:
         self.doing = ""
         self.work: Work | None = None
         self.generations: list[float] = []  # when each ended
+        self.generation = 0  # the last one; a search that goes on has some from earlier
         self.returns: list[float] = []
 
     def expect(self, task: str, seconds: Mapping[str, float], generations: int, first: bool = False) -> None:
@@ -97,6 +98,7 @@ class View:
             return
         if table == "generations":
             self.generations.append(time.perf_counter())
+            self.generation = values["generation"]
             done = f"generation {values['generation']} of {self.current.generations}: "
         elif (stage, table) == ("evaluate", "episodes") and "return_mean" in values:
             self.returns.append(values["return_mean"])
@@ -118,9 +120,9 @@ class View:
             recent = [row.started, *self.generations][-RECENT - 1 :]
             each = (recent[-1] - recent[0]) / (len(recent) - 1)
             now = time.perf_counter() - self.generations[-1]
-            waiting = max(0, row.generations - len(self.generations) - 1)
+            waiting = max(0, row.generations - self.generation - 1)
             this = max(0.0, each - now) if inner is None else inner
-            return waiting * each + (this if len(self.generations) < row.generations else 0.0)
+            return waiting * each + (this if self.generation < row.generations else 0.0)
         if inner is not None and not row.generations:
             return inner
         return max(0.0, row.expected * self.pace() - (time.perf_counter() - row.started))

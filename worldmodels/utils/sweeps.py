@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ def _loading(load: Callable[..., DictConfig], composed: Mapping[tuple[str, ...],
     return loaded
 
 
+def begun(folder: Path) -> None:
+    """A job of the sweep in ``folder`` begins; not every sweeper has its jobs checked first."""
+    _folders.append(folder.absolute())
+
+
 def folders() -> list[Path]:
     """The folders of the sweeps of this command."""
     return list(dict.fromkeys(_folders))
@@ -84,10 +90,10 @@ def job_name(overrides: Sequence[str], sweep: Path) -> str:
     """What sets a job of a ``sweep`` apart from its others, in short: ``freeze2 seed=1``. Of a choice of a file the
     option says it all.
     """
-    note = sweep / NOTE
-    given = OmegaConf.select(OmegaConf.load(note), "hydra.overrides.task") if note.is_file() else None
-    common = set(given or [])
-    differing = [override for override in overrides if override not in common]
+    note = sweep / NOTE  # Optuna's sweeper writes none, and quotes what was typed
+    given = OmegaConf.select(OmegaConf.load(note), "hydra.overrides.task") if note.is_file() else sys.argv[1:]
+    common = {word.replace("'", "") for word in given or []}
+    differing = [override for override in overrides if override.replace("'", "") not in common]
     return " ".join(
         value if key.lstrip("+") in CHOICES else override
         for override in differing
