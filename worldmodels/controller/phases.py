@@ -50,7 +50,8 @@ def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
 
 class PhasedSearch:
     """A `Search` over all of C's parameters, made of one for each set of open inputs. ``sizes``: numbers of each input,
-    in C's order. ``start``: C's first parameters, (size,), or None for zeros.
+    in C's order. ``start``: C's first parameters, (size,), or None for zeros. ``deviations``: the search's first ones
+    along each parameter, in the coordinates of one scale, (size,), or None for its own choice.
     """
 
     def __init__(
@@ -61,12 +62,13 @@ class PhasedSearch:
         scaling: Scaling,
         seed: int,
         start: np.ndarray | None = None,
+        deviations: np.ndarray | None = None,
     ) -> None:
         self._config, self._sizes, self._outputs = config, sizes, outputs
         self._scaling, self._seed = scaling, seed
         size = outputs * (sum(sizes.values()) + 1)
         self._all = np.zeros(size) if start is None else scaling.to_search(start)
-        self._deviations: np.ndarray | None = None
+        self._deviations = deviations
         self._phases = 0
         self._open: list[str] = []
         self._search: Search | None = None
@@ -91,6 +93,11 @@ class PhasedSearch:
         """Those of C's inputs that are open."""
         return list(self._open)
 
+    @property
+    def deviations(self) -> np.ndarray | None:
+        """Of the search along each parameter that is open, in the coordinates of one scale; None where it has none."""
+        return getattr(self._search, "deviations", None)
+
     def narrow(self, parameters: np.ndarray) -> np.ndarray:
         """Of C's parameters, (…, size), those of a C that reads the open inputs only: it acts the same."""
         return parameters[..., self._columns()]
@@ -101,10 +108,7 @@ class PhasedSearch:
             return None
         self._begin()
         assert self._search is not None
-        return (
-            f"{describe(self._search, int(self._columns().sum()), self._config.population)}, C reads "
-            + " and ".join(self._open)
-        )
+        return describe(self._search, int(self._columns().sum()), self._config.population)
 
     def ask(self) -> np.ndarray:
         """The next generation, as C's parameters: (population, size)."""
@@ -151,7 +155,7 @@ class PhasedSearch:
 
     def _next_deviations(self, phase: PhaseConfig) -> np.ndarray | None:
         """Of every parameter: those of the search so far; for inputs that are opened, ``opening_step`` times theirs."""
-        deviations = getattr(self._search, "deviations", None)
+        deviations = self.deviations
         if deviations is None:
             return None
         everything = np.full(len(self._all), phase.opening_step * float(np.median(deviations)))

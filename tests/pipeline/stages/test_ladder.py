@@ -68,7 +68,7 @@ def test_the_rungs_are_the_ladder_s(compose):
         config = compose("scale=quick", f"rung={rung}")
         assert not config.controller.phases
         assert config.transfer.freeze_random == frozen.get(rung, [])
-        assert config.controller.readout == rung.startswith("readout")
+        assert config.controller.readout == ("state" if rung.startswith("readout") else None)
         assert (privileged(config.controller) is None) == (rung in ("zh", "z", *frozen))
 
 
@@ -120,9 +120,12 @@ def test_the_return_of_a_c_that_knows_is_that_of_any_number_of_slots(compose):
     ("overrides", "message"),
     [
         (["controller.inputs=[state,z]"], r"is unknown: expected \[z\], \[z,h\] or \[z,h,c\], or \[state\]"),
-        (["controller.inputs=[state]", "controller.readout=true"], "reads the state out of what C sees"),
         (
-            ["controller.readout=true", "controller.phases=[{generation: 2, inputs: [z]}]"],
+            ["controller.inputs=[state]", "controller.readout=state"],
+            "controller.readout=state reads out of what C sees",
+        ),
+        (
+            ["controller.readout=state", "controller.phases=[{generation: 2, inputs: [z]}]"],
             "expected no inputs in phases",
         ),
     ],
