@@ -46,7 +46,7 @@ class Look:
         chosen = vectors[:, ::-1][:, :COMPONENTS].T
         chosen *= np.sign(chosen[np.arange(COMPONENTS), np.abs(chosen).argmax(1)])[:, None]  # one of two directions
         scale = np.sqrt(np.maximum(variances[::-1][:COMPONENTS], 1e-12))
-        return cls(salience.table.numpy(), mean, chosen / scale[:, None])
+        return cls(salience.table.numpy(), mean, np.ascontiguousarray(chosen / scale[:, None]))
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """frames: (T, 64, 64, 3) uint8 -> (T, `SEEN`): row and column in -1 to 1, then the components; NaN where

@@ -62,6 +62,37 @@ def test_every_rung_searches_and_is_scored(rung, compose, small, tmp_path):
     assert again["generations"] == summary["generations"]
 
 
+def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose, small, tmp_path):
+    """C's weights on the read-out keep their meaning when M, and so the read-out, is another one."""
+    config = compose(*SMALL, "controller=salience")
+    vision, memory, encoded, dataset = small
+    assert privileged(config.controller) is None
+    assert controller.STAGE.parents(config).keys() == {"vision", "memory", "encoded", "dataset"}
+    folders = [tmp_path / "first", tmp_path / "second"]
+    source, agents = None, []
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        if seed:
+            save_weights(make_memory(compose(*SMALL, "seed=1"), 2), folder / "memory.safetensors")
+            memory = folder / "memory.safetensors"
+        journal, models = Journal(folder, None, "controller"), (vision, memory, 2, source)
+        summary = controller.run(config, *models, SerialExecutor(), folder, journal, encoded, dataset)
+        assert summary["parameters"] == 2 * (20 + 1)
+        agents.append(load_file(folder / "weights.safetensors"))
+        assert agents[-1]["agent"].shape == (2 * (10 + 1),) and agents[-1]["on_readout"].shape == (2 * 21,)
+        source = controller.Source(folder / "weights.safetensors", 2)
+    looks, readouts = (
+        [load_file(folder / f"{name}.safetensors") for folder in folders] for name in ("look", "readout")
+    )
+    for name, values in looks[0].items():
+        np.testing.assert_array_equal(looks[1][name], values)
+    assert not np.allclose(readouts[0]["weights"][:, 4:], readouts[1]["weights"][:, 4:]), "h is another one's"
+    start, deviations = controller._start(config, source, 2)
+    np.testing.assert_array_equal(start, agents[1]["on_readout"])
+    np.testing.assert_array_equal(deviations, agents[1]["deviations"])
+    assert controller._start(config, controller.Source(source.weights, 3), 2) == (None, None)
+
+
 def test_the_rungs_are_the_ladder_s(compose):
     frozen = {"random_memory": ["memory"], "random_vision": ["vision"]}
     for rung in RUNGS:
