@@ -50,8 +50,8 @@ def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
 
 class PhasedSearch:
     """A `Search` over all of C's parameters, made of one for each set of open inputs. ``sizes``: numbers of each input,
-    in C's order. ``start``: C's first parameters, (size,), or None for zeros. ``deviations``: the search's first ones
-    along each parameter, in the coordinates of one scale, (size,), or None for its own choice.
+    in C's order. ``start``: C's first parameters, (size,), or None for zeros. ``covariance``: the search's first one,
+    of the parameters in the coordinates of one scale, (size, size), or None for its own choice.
     """
 
     def __init__(
@@ -62,13 +62,14 @@ class PhasedSearch:
         scaling: Scaling,
         seed: int,
         start: np.ndarray | None = None,
-        deviations: np.ndarray | None = None,
+        covariance: np.ndarray | None = None,
     ) -> None:
         self._config, self._sizes, self._outputs = config, sizes, outputs
         self._scaling, self._seed = scaling, seed
         size = outputs * (sum(sizes.values()) + 1)
         self._all = np.zeros(size) if start is None else scaling.to_search(start)
-        self._deviations = deviations
+        self._covariance = covariance
+        self._deviations: np.ndarray | None = None
         self._phases = 0
         self._open: list[str] = []
         self._search: Search | None = None
@@ -94,9 +95,9 @@ class PhasedSearch:
         return list(self._open)
 
     @property
-    def deviations(self) -> np.ndarray | None:
-        """Of the search along each parameter that is open, in the coordinates of one scale; None where it has none."""
-        return getattr(self._search, "deviations", None)
+    def covariance(self) -> np.ndarray | None:
+        """Of the search over the parameters that are open, in the coordinates of one scale; None where it has none."""
+        return getattr(self._search, "covariance", None)
 
     def narrow(self, parameters: np.ndarray) -> np.ndarray:
         """Of C's parameters, (…, size), those of a C that reads the open inputs only: it acts the same."""
@@ -144,6 +145,8 @@ class PhasedSearch:
         facts: dict[str, Any] = {"start": self._all[columns]}
         if self._deviations is not None:
             facts["deviations"] = self._deviations[columns]
+        elif self._covariance is not None:
+            facts["covariance"] = self._covariance[np.ix_(columns, columns)]
         # A stream of its own for each phase: the first one's is that of a search without phases.
         seed = (
             self._seed
@@ -155,7 +158,7 @@ class PhasedSearch:
 
     def _next_deviations(self, phase: PhaseConfig) -> np.ndarray | None:
         """Of every parameter: those of the search so far; for inputs that are opened, ``opening_step`` times theirs."""
-        deviations = self.deviations
+        deviations = getattr(self._search, "deviations", None)
         if deviations is None:
             return None
         everything = np.full(len(self._all), phase.opening_step * float(np.median(deviations)))

@@ -87,9 +87,9 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose,
     for name, values in looks[0].items():
         np.testing.assert_array_equal(looks[1][name], values)
     assert not np.allclose(readouts[0]["weights"][:, 4:], readouts[1]["weights"][:, 4:]), "h is another one's"
-    start, deviations = controller._start(config, source, 2)
+    start, covariance = controller._start(config, source, 2)
     np.testing.assert_array_equal(start, agents[1]["on_readout"])
-    np.testing.assert_array_equal(deviations, agents[1]["deviations"])
+    np.testing.assert_array_equal(covariance, agents[1]["covariance"])
     assert controller._start(config, controller.Source(source.weights, 3), 2) == (None, None)
 
 

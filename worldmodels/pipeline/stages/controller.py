@@ -45,7 +45,7 @@ from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 VALIDATION_DREAMS = 128  # that score a mean: one batch of M
-ON_READOUT, DEVIATIONS = "on_readout", "deviations"  # beside C's parameters: the agent's on what is read out
+ON_READOUT, COVARIANCE = "on_readout", "covariance"  # beside C's parameters: on what is read out
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ def run(
     settings = config.controller
     readout = make_readout(config, memory, encoded, dataset, folder, source.weights.parent if source else None)
     scaling = make_scaling(config, outputs, memory, encoded, dataset, folder, readout)
-    start, deviations = _start(config, source, outputs) if source else (None, None)
+    start, covariance = _start(config, source, outputs) if source else (None, None)
     seed = _seed(config)
     seed = seed if not settings.after else episode_seed(seed, "controller", 5, settings.after)
-    search = PhasedSearch(*search_space(config), outputs, scaling, seed, start, deviations)
+    search = PhasedSearch(*search_space(config), outputs, scaling, seed, start, covariance)
 
     def controller(searched: np.ndarray) -> np.ndarray:
         return searched if readout is None else readout.to_controller(searched, outputs)
@@ -167,15 +167,15 @@ def run(
     weights = {name: controller(parameters) for name, parameters in kept.items()}
     if settings.readout == "salience":  # for a search that goes on from here, on another M
         weights[ON_READOUT] = kept["agent"]
-        if search.deviations is not None:
-            weights[DEVIATIONS] = search.deviations
+        if search.covariance is not None:
+            weights[COVARIANCE] = search.covariance
     save_file(weights, folder / WEIGHTS)
     ended = _end(settings, search.generation, spent, incumbent.of("reality"))
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
 
 
 def _start(config: Config, source: Source, outputs: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """C's first parameters and the search's first deviations, as a source's search leaves them."""
+    """C's first parameters and the search's first covariance, as a source's search leaves them."""
     weights = load_file(source.weights)
     if config.controller.readout is None:
         start = warm_start(agent_parameters(weights), source.outputs, input_size(config), outputs)
@@ -184,7 +184,7 @@ def _start(config: Config, source: Source, outputs: int) -> tuple[np.ndarray | N
     if source.outputs != outputs or ON_READOUT not in weights:
         log.warning("  starting from nothing: the source's C acts on other inputs, or has other actions")
         return None, None
-    return weights[ON_READOUT], weights.get(DEVIATIONS)
+    return weights[ON_READOUT], weights.get(COVARIANCE)
 
 
 def check(config: Config, outputs: int) -> None:
