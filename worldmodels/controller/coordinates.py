@@ -14,7 +14,6 @@ from worldmodels.controller.agent import check_inputs, input_sizes, known_size, 
 from worldmodels.controller.config import ControllerConfig
 from worldmodels.controller.inputs import privileged, read_inputs
 from worldmodels.controller.readout import ReadOut, fit
-from worldmodels.controller.salient import SEEN, Look, changes
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, moments, seen, spread, state_moments
 from worldmodels.envs import task_class, task_spec
 from worldmodels.factory import make_memory
@@ -22,6 +21,7 @@ from worldmodels.memory.interface import Memory
 from worldmodels.rollouts.executor import one_thread
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.utils.checks import require
+from worldmodels.vision.look import SEEN, Look, changes
 
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
 READOUT = "readout.safetensors"
@@ -135,12 +135,13 @@ def make_readout(
 
 def _of_what_is_shown(read: list[np.ndarray], dataset: RolloutStore, folder: Path, source: Path | None) -> ReadOut:
     """A read-out of what the frames of the first rollouts show, from what C reads there, (T, D) of each."""
+    frames = (dataset.read(rollout, "frames") for rollout in range(len(read)))
     if source is not None and (source / LOOK).exists():
         look = Look.load(source / LOOK)
+        shown = [look(each) for each in frames]
     else:
-        look = Look.prepare(dataset.read(rollout, "frames") for rollout in range(len(read)))
+        look, shown = Look.prepare(frames)
     look.save(folder / LOOK)
-    shown = [look(dataset.read(rollout, "frames")) for rollout in range(len(read))]
     parts = []
     for targets in (shown, [changes(values) for values in shown]):
         known = [~np.isnan(values).any(axis=1) for values in targets]

@@ -32,21 +32,25 @@ class Look:
     components: np.ndarray
 
     @classmethod
-    def prepare(cls, rollouts: Iterable[np.ndarray]) -> "Look":
-        """Count the usual colours of these frames, (T, 64, 64, 3) uint8 of each rollout, and look at what is not."""
+    def prepare(cls, rollouts: Iterable[np.ndarray]) -> tuple["Look", list[np.ndarray]]:
+        """Count the usual colours of these frames, (T, 64, 64, 3) uint8 of each rollout, and look at what is not: what
+        each of them shows, (T, `SEEN`), is the second value.
+        """
         kept = [torch.from_numpy(frames) for frames in rollouts]
         salience = Salience()
         salience.prepare(kept)
-        glimpses = np.concatenate([_glimpses(salience, frames)[1] for frames in kept])
-        glimpses = glimpses[~np.isnan(glimpses[:, 0])].astype(np.float64)
-        if len(glimpses) == 0:  # nothing is unusual: no component tells anything
-            glimpses = np.zeros((1, 3 * GLIMPSE**2))
-        mean = glimpses.mean(0)
-        variances, vectors = np.linalg.eigh(np.cov(glimpses - mean, rowvar=False, ddof=0))
+        places, glimpses = zip(*(_glimpses(salience, frames) for frames in kept), strict=True)
+        known = np.concatenate(glimpses).astype(np.float64)
+        known = known[~np.isnan(known[:, 0])]
+        if len(known) == 0:  # nothing is unusual: no component tells anything
+            known = np.zeros((1, 3 * GLIMPSE**2))
+        mean = known.mean(0)
+        variances, vectors = np.linalg.eigh(np.cov(known - mean, rowvar=False, ddof=0))
         chosen = vectors[:, ::-1][:, :COMPONENTS].T
         chosen *= np.sign(chosen[np.arange(COMPONENTS), np.abs(chosen).argmax(1)])[:, None]  # one of two directions
         scale = np.sqrt(np.maximum(variances[::-1][:COMPONENTS], 1e-12))
-        return cls(salience.table.numpy(), mean, np.ascontiguousarray(chosen / scale[:, None]))
+        look = cls(salience.table.numpy(), mean, np.ascontiguousarray(chosen / scale[:, None]))
+        return look, [look._numbers(*pair) for pair in zip(places, glimpses, strict=True)]
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """frames: (T, 64, 64, 3) uint8 -> (T, `SEEN`): row and column in -1 to 1, then the components; NaN where
@@ -54,7 +58,9 @@ class Look:
         """
         salience = Salience()
         salience.table.copy_(torch.from_numpy(self.table))
-        places, glimpses = _glimpses(salience, torch.from_numpy(frames))
+        return self._numbers(*_glimpses(salience, torch.from_numpy(frames)))
+
+    def _numbers(self, places: np.ndarray, glimpses: np.ndarray) -> np.ndarray:
         return np.concatenate([places, (glimpses - self.mean) @ self.components.T], axis=1)
 
     def save(self, path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.controller.salient import AHEAD, COMPONENTS, SEEN, Look, changes
+from worldmodels.vision.look import AHEAD, COMPONENTS, SEEN, Look, changes
 
 
 def frames_of(places, sizes):
@@ -31,17 +31,18 @@ def rollouts():
 
 
 def test_it_sees_where_the_thing_is_and_that_there_is_none(rollouts):
-    look = Look.prepare(frames for _, _, frames in rollouts)
-    for places, _, frames in rollouts:
+    look, shown = Look.prepare(frames for _, _, frames in rollouts)
+    for (places, _, frames), known in zip(rollouts, shown, strict=True):
         seen = look(frames)
+        np.testing.assert_array_equal(seen, known)
         assert seen.shape == (40, SEEN)
         np.testing.assert_array_equal(np.isnan(seen).any(axis=1), np.isnan(places).any(axis=1))
         np.testing.assert_allclose(seen[:, :2], places * 2 / 63 - 1, atol=0.02)
 
 
 def test_its_components_have_deviation_one_and_tell_the_size(rollouts):
-    look = Look.prepare(frames for _, _, frames in rollouts)
-    seen = np.concatenate([look(frames) for _, _, frames in rollouts])
+    _, shown = Look.prepare(frames for _, _, frames in rollouts)
+    seen = np.concatenate(shown)
     sizes = np.concatenate([sizes for _, sizes, _ in rollouts])[~np.isnan(seen[:, 0])]
     looks = seen[~np.isnan(seen[:, 0]), 2:]
     np.testing.assert_allclose(np.cov(looks.T, ddof=0)[:4, :4], np.eye(4), atol=1e-3)
@@ -52,7 +53,7 @@ def test_its_components_have_deviation_one_and_tell_the_size(rollouts):
 
 
 def test_it_is_kept(rollouts, tmp_path):
-    look = Look.prepare(frames for _, _, frames in rollouts)
+    look, _ = Look.prepare(frames for _, _, frames in rollouts)
     look.save(tmp_path / "look.safetensors")
     np.testing.assert_array_equal(Look.load(tmp_path / "look.safetensors")(rollouts[0][2]), look(rollouts[0][2]))
     assert [path.name for path in tmp_path.iterdir()] == ["look.safetensors"]
@@ -60,7 +61,7 @@ def test_it_is_kept(rollouts, tmp_path):
 
 def test_nothing_to_see_is_no_error_here():
     same = np.full((5, 64, 64, 3), 80, np.uint8)
-    assert np.isnan(Look.prepare([same])(same)).all()
+    assert np.isnan(Look.prepare([same])[0](same)).all()
 
 
 def test_changes_are_those_some_frames_ahead():
