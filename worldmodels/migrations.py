@@ -46,6 +46,8 @@ def migrated(config: Mapping[str, Any]) -> dict[str, Any]:
         controller["search"] = {"_target_": "cma_es", **moved}
     if moved := _moved(executor, ("name",)):
         executor["engine"] = moved["name"]
+    if isinstance(readout := controller.get("readout"), bool):
+        controller["readout"] = "state" if readout else None
     return new
 
 

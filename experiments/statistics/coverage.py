@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtri
 
+from worldmodels.diagnostics.head_measures import AP_MEMBERS
 from worldmodels.reports.tidy import write_csv
 from worldmodels.utils.comparing import MANY, interquartile_mean, probability_of_improvement
 from worldmodels.utils.statistics import (
@@ -184,9 +185,13 @@ def rows() -> Iterator[dict[str, Any]]:
             distribution = f"{truth:g}; seeds correlated by {correlation:g}"
             figures = improvement(truth, correlation, count)
             yield {"kind": "probability of improvement", "distribution": distribution, "n": count, **figures}
-    for kind, of_kind in (("calibration error", calibration_error), ("average precision", average_precisions)):
-        for count in COUNTS[1:]:
-            yield {"kind": kind, "distribution": "rollouts", "n": count, **of_kind(count)}
+    for kind, of_kind, least in (
+        ("calibration error", calibration_error, 3),
+        ("average precision", average_precisions, AP_MEMBERS),
+    ):
+        for count in COUNTS:
+            if count >= least:
+                yield {"kind": kind, "distribution": "rollouts", "n": count, **of_kind(count)}
 
 
 def main() -> None:

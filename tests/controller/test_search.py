@@ -260,3 +260,23 @@ def test_a_search_of_ones_own_is_given_its_start() -> None:
     search = make(config, SIZE, 0, OPTIMUM)
     assert search.mean is OPTIMUM
     assert search.rate == 0.25
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_a_search_goes_on_from_the_covariance_of_another(diagonal):
+    def valley(x):
+        return -(x[0] ** 2) - 4 * x[1] ** 2 - 100 * x[4] ** 2 - 3 * x[0] * x[1]
+
+    first = CMAES(5, 20, 0, sigma=0.5, diagonal=diagonal)
+    for _ in range(25):
+        first.tell([valley(x) for x in first.ask()])
+    kept = {"start": first.mean, "covariance": first.covariance}
+    drawn = np.concatenate([CMAES(5, 2000, seed, **kept).ask() for seed in range(5)])
+    np.testing.assert_allclose(np.cov(drawn.T), first.covariance, atol=0.05 * first.covariance.max())
+    np.testing.assert_allclose(drawn.mean(0), first.mean, atol=4 * first.deviations.max() / 100)
+    second = CMAES(5, 20, 1, **kept)
+    np.testing.assert_allclose(second.covariance, first.covariance, rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(second.deviations, first.deviations, rtol=1e-3)
+    for _ in range(40):
+        second.tell([valley(x) for x in second.ask()])
+    assert valley(second.mean) > valley(first.mean), "it goes on"

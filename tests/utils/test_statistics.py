@@ -72,7 +72,7 @@ def test_probabilities_of_improvement_hold_the_truth_as_often_as_told(study: Any
 
 def test_figures_of_resamples_hold_the_truth_as_often_as_told(study: Any) -> None:
     assert 100 * study.calibration_error(10, draws=400)["coverage"] == pytest.approx(95, abs=4)
-    assert 100 * study.average_precisions(10, draws=200)["coverage"] == pytest.approx(94, abs=5)
+    assert 100 * study.average_precisions(16, draws=200)["coverage"] == pytest.approx(94, abs=5)
 
 
 @pytest.mark.parametrize(("level", "quantile"), [(0.95, 1.959964), (0.8, 1.281552)])

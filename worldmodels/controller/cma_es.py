@@ -5,6 +5,7 @@ interrupted one is restored by telling a new search the same returns: no pickled
 the interruption.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
@@ -37,8 +38,9 @@ STEP_SIZES = {"csa": CMAAdaptSigmaCSA, "tpa": TwoPointAdaptation}
 
 class CMAES(Individuals):
     """Maximises returns. ``mean`` is the distribution's mean, ``best`` the individual with the highest return so far.
-    The distribution's first mean is ``start``, or zero; its first standard deviations are ``deviations``, one for each
-    parameter, or ``sigma``.
+    The distribution's first mean is ``start``, or zero; its first covariance is ``covariance``, that of an earlier
+    search that this one goes on from, or has the standard deviations ``deviations``, one for each parameter, or
+    ``sigma``.
     """
 
     libraries: ClassVar[tuple[str, ...]] = ("cma",)
@@ -50,6 +52,7 @@ class CMAES(Individuals):
         seed: int,
         start: np.ndarray | None = None,
         deviations: np.ndarray | None = None,
+        covariance: np.ndarray | None = None,
         sigma: Annotated[
             float | None,
             Setting(
@@ -97,27 +100,49 @@ class CMAES(Individuals):
             "seed": np.nan,  # leaves NumPy's global generator alone
             "verbose": -9,
         }
-        if deviations is not None:
+        # With a first covariance A Aᵀ the library searches y, from 0 with the identity, and x = start + A y is told.
+        self._start, self._basis = start, None
+        if covariance is not None:
+            sigma = math.sqrt(np.trace(covariance) / size)
+            self._basis = np.linalg.cholesky(covariance / sigma**2)
+        elif deviations is not None:
             sigma = float(np.median(deviations))
             options["CMA_stds"] = deviations / sigma
         self.description = f"{'sep-' if diagonal else ''}CMA-ES, step size by {rule.upper()}"
-        self._strategy = cma.CMAEvolutionStrategy(start, sigma, options)
+        first = start if self._basis is None else np.zeros(size)
+        self._strategy, self._asked = cma.CMAEvolutionStrategy(first, sigma, options), []
         super().__init__(start)
 
     @property
     def mean(self) -> np.ndarray:
-        return np.array(self._strategy.mean)
+        return self._parameters(np.array(self._strategy.mean))
 
     @property
     def deviations(self) -> np.ndarray:
         """Of the distribution, along each parameter: (size,)."""
-        return np.array(self._strategy.stds)
+        return np.sqrt(np.diag(self.covariance)) if self._basis is not None else np.array(self._strategy.stds)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the distribution: (size, size)."""
+        strategy = self._strategy
+        if strategy.sm.covariance_matrix is None:  # sep-CMA-ES
+            return np.diag(np.square(strategy.stds))
+        scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(len(strategy.mean))
+        covariance = strategy.sm.covariance_matrix * np.outer(scale, scale)
+        return covariance if self._basis is None else self._basis @ covariance @ self._basis.T
 
     def ask(self) -> np.ndarray:
         """The next generation: (population, size)."""
-        return self.proposed(np.stack(self._strategy.ask()))
+        self._asked = self._strategy.ask()
+        return self.proposed(self._parameters(np.stack(self._asked)))
 
     def tell(self, returns: Sequence[float]) -> None:
         """Returns of the last generation from `ask`, in its order."""
         generation = self.evaluated(returns)
-        self._strategy.tell(list(generation), [-value for value in returns])
+        told = list(generation) if self._basis is None else self._asked
+        self._strategy.tell(told, [-value for value in returns])
+
+    def _parameters(self, searched: np.ndarray) -> np.ndarray:
+        """Of what the library searches: (..., size) -> the same."""
+        return searched if self._basis is None else self._start + searched @ self._basis.T

@@ -9,6 +9,7 @@ from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
 PLACES = ("reality", "dream")
+READOUTS = ("salience", "state")
 SEARCHES = {
     "cma_es": "worldmodels.controller.cma_es.CMAES",
     "sep_cma": "worldmodels.controller.sep_cma.SepCMA",
@@ -98,13 +99,16 @@ class ControllerConfig(Settings):
         default_factory=lambda: ["z", "h"]
     )
     readout: Annotated[
-        bool,
+        str | None,
         Setting(
-            "Search only the C's that act on a linear read-out of the true state from their inputs, fitted on the "
-            "encoded rollouts.",
+            "Search only the C's that act on a linear read-out from their inputs, fitted on the encoded rollouts: of "
+            "what the pictures show, salience (where their most salient thing is, what it looks like, and how both are "
+            "about to change, 20 numbers), or of the true state, which no picture tells. null searches all C's.",
+            options=READOUTS,
             counts="unless default",
+            counts_as=lambda value, _: True if value == "state" else value,
         ),
-    ] = False
+    ] = None
     population: Annotated[int, Setting("Individuals of a generation.", at_least=4)] = 32
     rollouts: Annotated[int, Setting("Episodes of each individual.", at_least=1)] = 2
     generations: Annotated[int, Setting("Generations of the search.", at_least=1)] = 20
@@ -185,14 +189,14 @@ class ControllerConfig(Settings):
             f"controller.inputs={list(self.inputs)} is unknown: expected [z], [z,h] or [z,h,c], or [state]",
         )
         require(
-            not self.readout or list(self.inputs) != ["state"],
-            "controller.readout=true reads the state out of what C sees: expected controller.inputs=[z] or [z,h]",
+            self.readout is None or list(self.inputs) != ["state"],
+            f"controller.readout={self.readout} reads out of what C sees: expected controller.inputs=[z] or [z,h]",
         )
         for phase in self.phases:
             require(
-                phase.inputs is None or privileged(self) is None,
+                phase.inputs is None or (self.readout is None and privileged(self) is None),
                 f"controller.phases open inputs={phase.inputs} from generation {phase.generation} on, and "
-                f"{privileged(self)}: expected no inputs in phases; set controller.phases=[]",
+                f"{privileged(self) or 'C acts on a read-out'}: expected no inputs in phases; set controller.phases=[]",
             )
         for phase in self.phases:
             require(

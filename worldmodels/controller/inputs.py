@@ -22,7 +22,7 @@ def privileged(config: "ControllerConfig") -> str | None:
     """What makes C no agent that was trained on pixels; None where nothing does."""
     if "state" in config.inputs:
         return "C reads the true state"
-    return "C acts on a read-out fitted to the true state" if config.readout else None
+    return "C acts on a read-out fitted to the true state" if config.readout == "state" else None
 
 
 def places(config: "ControllerConfig") -> set[str]:

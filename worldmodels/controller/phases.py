@@ -50,7 +50,8 @@ def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
 
 class PhasedSearch:
     """A `Search` over all of C's parameters, made of one for each set of open inputs. ``sizes``: numbers of each input,
-    in C's order. ``start``: C's first parameters, (size,), or None for zeros.
+    in C's order. ``start``: C's first parameters, (size,), or None for zeros. ``covariance``: the search's first one,
+    of the parameters in the coordinates of one scale, (size, size), or None for its own choice.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class PhasedSearch:
         scaling: Scaling,
         seed: int,
         start: np.ndarray | None = None,
+        covariance: np.ndarray | None = None,
     ) -> None:
         self._config, self._sizes, self._outputs = config, sizes, outputs
         self._scaling, self._seed = scaling, seed
         size = outputs * (sum(sizes.values()) + 1)
         self._all = np.zeros(size) if start is None else scaling.to_search(start)
+        self._covariance = covariance
         self._deviations: np.ndarray | None = None
         self._phases = 0
         self._open: list[str] = []
@@ -91,6 +94,11 @@ class PhasedSearch:
         """Those of C's inputs that are open."""
         return list(self._open)
 
+    @property
+    def covariance(self) -> np.ndarray | None:
+        """Of the search over the parameters that are open, in the coordinates of one scale; None where it has none."""
+        return getattr(self._search, "covariance", None)
+
     def narrow(self, parameters: np.ndarray) -> np.ndarray:
         """Of C's parameters, (…, size), those of a C that reads the open inputs only: it acts the same."""
         return parameters[..., self._columns()]
@@ -101,10 +109,7 @@ class PhasedSearch:
             return None
         self._begin()
         assert self._search is not None
-        return (
-            f"{describe(self._search, int(self._columns().sum()), self._config.population)}, C reads "
-            + " and ".join(self._open)
-        )
+        return describe(self._search, int(self._columns().sum()), self._config.population)
 
     def ask(self) -> np.ndarray:
         """The next generation, as C's parameters: (population, size)."""
@@ -140,6 +145,8 @@ class PhasedSearch:
         facts: dict[str, Any] = {"start": self._all[columns]}
         if self._deviations is not None:
             facts["deviations"] = self._deviations[columns]
+        elif self._covariance is not None:
+            facts["covariance"] = self._covariance[np.ix_(columns, columns)]
         # A stream of its own for each phase: the first one's is that of a search without phases.
         seed = (
             self._seed

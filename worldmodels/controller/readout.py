@@ -1,4 +1,5 @@
-"""A linear read-out of the true state from what C reads: how much of a controller that knows the state is left.
+"""A linear read-out from what C reads: of the true state, for how much of a controller that knows it is left, or of
+what the pictures show.
 
 With a read-out y = A x + a and weights V and bias d of a controller that acts on y, the one that reads x has W = V A
 and b = V a + d: a C like any other, of which the search goes through those alone that act on what is read out.
@@ -28,6 +29,10 @@ class ReadOut:
         weights = on_state @ self.weights
         return np.concatenate([weights.reshape(*bias.shape[:-1], -1), bias], axis=-1)
 
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """inputs: (..., D) -> what is read out, (..., K)."""
+        return inputs @ self.weights.T + self.bias
+
     def save(self, path: Path) -> None:
         partial = path.with_suffix(".partial")
         save_file({name: np.ascontiguousarray(values) for name, values in vars(self).items()}, partial)
@@ -40,8 +45,8 @@ class ReadOut:
 
 def fit(rollouts: Iterable[tuple[np.ndarray, np.ndarray]]) -> ReadOut:
     """Least squares with a ridge of `RIDGE` on standardised inputs, over all frames of the rollouts: inputs (T, D) and
-    the true state (T, K) of each. Rollouts are read one at a time. Sums are of differences from the first one's mean,
-    as those of large numbers tell little of how these vary.
+    what is to be read out (T, K) of each. Rollouts are read one at a time. Sums are of differences from the first
+    one's mean, as those of large numbers tell little of how these vary.
     """
     count, sums, near = 0, [np.zeros(())] * 4, None
     for inputs, states in rollouts:

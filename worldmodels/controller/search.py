@@ -1,5 +1,6 @@
 """What a search for C's parameters is."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ class Search(Protocol):
 
     A search that can begin with other standard deviations than its first step size takes ``deviations``, (size,), and
     has its current ones as the attribute of that name; a search in phases then keeps them where inputs of C are opened.
+    One that can go on from an earlier search's ``covariance``, (size, size), takes and has that in the same way.
 
     Two attributes are optional: ``description``, what it does in a few words for the log, and ``libraries``, of the
     class: the packages whose versions count, as `importlib.metadata` names them.
@@ -51,15 +53,20 @@ def make_search(
     seed: int,
     start: np.ndarray | None = None,
     deviations: np.ndarray | None = None,
+    covariance: np.ndarray | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Search:
     """The search that ``controller.search`` names, its settings with ``changes``. ``deviations``: the first standard
-    deviation along each parameter, (size,), for a search whose constructor takes them.
+    deviation along each parameter, (size,), for a search whose constructor takes them; ``covariance``: (size, size),
+    used where it does.
     """
     facts: dict[str, Any] = {"size": size, "population": config.population, "seed": seed, "start": start}
     if deviations is not None:
         facts["deviations"] = deviations
     chosen = dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
+    takes = inspect.signature(parts.find(SEARCH, chosen, "controller.search")).parameters
+    if covariance is not None and "covariance" in takes:
+        facts["covariance"] = covariance
     return parts.make(SEARCH, {**chosen, **(changes or {})}, "controller.search", **facts)
 
 

@@ -13,6 +13,7 @@ from worldmodels.utils.devices import device_of
 from worldmodels.utils.statistics import average_precision, estimate, ratio_estimates, resampled_counts
 
 AP_RESAMPLES = 1_000  # fewer, because each goes through all rows
+AP_MEMBERS = 16  # rollouts: an interval of fewer holds less than it is called (experiments/statistics)
 
 
 @torch.no_grad()
@@ -78,4 +79,6 @@ def measure_end(
     blocks = resampled_counts(len(counts), AP_RESAMPLES)
     resampled = [average_precision(scores, positive, row[rollout]) for block in blocks for row in block]
     precision = estimate(float(average_precision(scores, positive)), np.array(resampled), len(counts))
+    if len(counts) < AP_MEMBERS:
+        precision["interval"] = None
     return {**figures, "average_precision": precision, "ends": int(positive.sum())}

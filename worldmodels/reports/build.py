@@ -17,8 +17,8 @@ from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.store.runs import FinishedRun
 
 CAPTION = (
-    "Thick: mean over seeds; thin: single seeds; band: the mean's 95 % interval at each point by itself, cut at the "
-    "edge where it is wide."
+    "Thick: mean over seeds; thin: single seeds; band: the mean's 95 % interval at each point by itself (of fewer "
+    "than ten seeds, if these are near normal), cut at the edge where it is wide."
 )
 CAPTIONS = {
     "vision": CAPTION,

@@ -15,6 +15,7 @@ from worldmodels.utils.statistics import SKEWED_FROM, seed_estimate
 
 Row = tidy.Row
 FEW = f"{name_of_interval(SKEWED_FROM)}, of fewer than {SKEWED_FROM} {name_of_interval(2)}"
+INTERVALS = "95 % intervals (of fewer than ten, if these are near normal)"
 COMMON_COLUMNS = ("task", "strategy", "source", "settings")
 
 
@@ -194,7 +195,7 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
     note = (
         "What V's z, and M's [z, h], carry of the true state: R² of a linear and a small MLP probe. Recall: share of "
         "reconstructions that still show the object. None: below 0, no better than the target's mean. Means over "
-        "seeds, with 95 % intervals."
+        f"seeds, with {INTERVALS}."
     )
     return (
         Html(table([*columns, "linear R²", "MLP R²", "recall"], rows, ["seeds"]) + paragraph(note, "note"))
@@ -221,7 +222,7 @@ def heldout_table(runs: Sequence[FinishedRun]) -> Html:
     note = (
         "After training, on rollouts that no model was trained on, the same for every seed: what comparisons use. "
         "Learning curves are of validation, which has a few rollouts, other ones for each seed. Means over seeds, with "
-        "95 % intervals; NLL is comparable only between runs with the same V."
+        f"{INTERVALS}; NLL is comparable only between runs with the same V."
     )
     columns = (*COMMON_COLUMNS, "figure", "seeds", "mean")
     return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")
@@ -253,6 +254,6 @@ def measure_table(runs: Sequence[FinishedRun]) -> Html:
     columns = (*COMMON_COLUMNS, "what", "seeds", "M", "persistence", "reservoir", "mismatched actions")
     note = (
         "n steps: open-loop error as a share of the variance of μ. NLL: nats per dimension; comparable only between "
-        "runs with the same V. Means over seeds, with 95 % intervals."
+        f"runs with the same V. Means over seeds, with {INTERVALS}."
     )
     return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")

@@ -20,6 +20,7 @@ CHANGES_RESULTS = False
 
 log = logging.getLogger(__name__)
 NEAR_NORMAL = "95 % if returns are near normal"
+FEW = "95 %: of fewer than ten rollouts, if these are near normal"
 PER_STAGE = {
     "vision": ("epochs",),
     "memory": ("steps", "persistence_nll"),
@@ -130,6 +131,7 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
                 floor = max((value for value in figures["shuffled"].values() if value is not None), default=None)
                 table.add_row(f"{target} ({label})", *probed, _number(floor))
     console.print(table)
+    console.print(FEW, highlight=False)
     for name, figures in probes.get("vision", {}).get("objects", {}).items():
         recall = _with_interval(figures, "recall")
         console.print(f"reconstructions that still show the {name}: {recall} of {figures['frames']:,} frames")
@@ -169,7 +171,8 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     console.print(
         "n steps: open-loop error, a share of μ's variance; NLL: nats per dimension\n"
-        "✓: M is better, by the 95 % interval of the difference",
+        "✓: M is better, by the 95 % interval of the difference\n"
+        f"{FEW}",
         highlight=False,
     )
     console.print("; ".join(forecasts_in_words(figures)), highlight=False)

@@ -62,13 +62,44 @@ def test_every_rung_searches_and_is_scored(rung, compose, small, tmp_path):
     assert again["generations"] == summary["generations"]
 
 
+def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose, small, tmp_path):
+    """C's weights on the read-out keep their meaning when M, and so the read-out, is another one."""
+    config = compose(*SMALL, "controller=salience")
+    vision, memory, encoded, dataset = small
+    assert privileged(config.controller) is None
+    assert controller.STAGE.parents(config).keys() == {"vision", "memory", "encoded", "dataset"}
+    folders = [tmp_path / "first", tmp_path / "second"]
+    source, agents = None, []
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        if seed:
+            save_weights(make_memory(compose(*SMALL, "seed=1"), 2), folder / "memory.safetensors")
+            memory = folder / "memory.safetensors"
+        journal, models = Journal(folder, None, "controller"), (vision, memory, 2, source)
+        summary = controller.run(config, *models, SerialExecutor(), folder, journal, encoded, dataset)
+        assert summary["parameters"] == 2 * (20 + 1)
+        agents.append(load_file(folder / "weights.safetensors"))
+        assert agents[-1]["agent"].shape == (2 * (10 + 1),) and agents[-1]["on_readout"].shape == (2 * 21,)
+        source = controller.Source(folder / "weights.safetensors", 2)
+    looks, readouts = (
+        [load_file(folder / f"{name}.safetensors") for folder in folders] for name in ("look", "readout")
+    )
+    for name, values in looks[0].items():
+        np.testing.assert_array_equal(looks[1][name], values)
+    assert not np.allclose(readouts[0]["weights"][:, 4:], readouts[1]["weights"][:, 4:]), "h is another one's"
+    start, covariance = controller._start(config, source, 2)
+    np.testing.assert_array_equal(start, agents[1]["on_readout"])
+    np.testing.assert_array_equal(covariance, agents[1]["covariance"])
+    assert controller._start(config, controller.Source(source.weights, 3), 2) == (None, None)
+
+
 def test_the_rungs_are_the_ladder_s(compose):
     frozen = {"random_memory": ["memory"], "random_vision": ["vision"]}
     for rung in RUNGS:
         config = compose("scale=quick", f"rung={rung}")
         assert not config.controller.phases
         assert config.transfer.freeze_random == frozen.get(rung, [])
-        assert config.controller.readout == rung.startswith("readout")
+        assert config.controller.readout == ("state" if rung.startswith("readout") else None)
         assert (privileged(config.controller) is None) == (rung in ("zh", "z", *frozen))
 
 
@@ -120,9 +151,12 @@ def test_the_return_of_a_c_that_knows_is_that_of_any_number_of_slots(compose):
     ("overrides", "message"),
     [
         (["controller.inputs=[state,z]"], r"is unknown: expected \[z\], \[z,h\] or \[z,h,c\], or \[state\]"),
-        (["controller.inputs=[state]", "controller.readout=true"], "reads the state out of what C sees"),
         (
-            ["controller.readout=true", "controller.phases=[{generation: 2, inputs: [z]}]"],
+            ["controller.inputs=[state]", "controller.readout=state"],
+            "controller.readout=state reads out of what C sees",
+        ),
+        (
+            ["controller.readout=state", "controller.phases=[{generation: 2, inputs: [z]}]"],
             "expected no inputs in phases",
         ),
     ],

@@ -45,6 +45,7 @@ from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 VALIDATION_DREAMS = 128  # that score a mean: one batch of M
+ON_READOUT, COVARIANCE = "on_readout", "covariance"  # beside C's parameters: on what is read out
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,12 @@ def run(
     of them.
     """
     settings = config.controller
-    start = None
-    if source:
-        source_agent = agent_parameters(load_file(source.weights))
-        start = warm_start(source_agent, source.outputs, input_size(config), outputs)
-        log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
-    readout = make_readout(config, memory, encoded, dataset, folder)
-    scaling = make_scaling(config, outputs, memory, encoded, dataset, folder)
+    readout = make_readout(config, memory, encoded, dataset, folder, source.weights.parent if source else None)
+    scaling = make_scaling(config, outputs, memory, encoded, dataset, folder, readout)
+    start, covariance = _start(config, source, outputs) if source else (None, None)
     seed = _seed(config)
     seed = seed if not settings.after else episode_seed(seed, "controller", 5, settings.after)
-    search = PhasedSearch(*search_space(config), outputs, scaling, seed, start)
+    search = PhasedSearch(*search_space(config), outputs, scaling, seed, start, covariance)
 
     def controller(searched: np.ndarray) -> np.ndarray:
         return searched if readout is None else readout.to_controller(searched, outputs)
@@ -110,7 +107,8 @@ def run(
     while _end(settings, search.generation, spent, incumbent.of("reality")) is None:
         generation, started = search.generation + 1, time.perf_counter()
         if announcement := search.begins():
-            log.info("  %s", announcement)
+            on = " and ".join(search.inputs) if readout is None else f"a read-out of the {settings.readout}"
+            log.info("  %s, C acts on %s", announcement, on)
         phase = phase_at(settings, generation)
         if measure != (measure := _measure(phase)) and dreams(settings):
             log.info("  C is scored in %s", "the task" if measure == "reality" else measure)
@@ -166,9 +164,27 @@ def run(
         "best": search.best,
         "agent": incumbent.parameters if scored else search.mean,
     }
-    save_file({name: controller(parameters) for name, parameters in kept.items()}, folder / WEIGHTS)
+    weights = {name: controller(parameters) for name, parameters in kept.items()}
+    if settings.readout == "salience":  # for a search that goes on from here, on another M
+        weights[ON_READOUT] = kept["agent"]
+        if search.covariance is not None:
+            weights[COVARIANCE] = search.covariance
+    save_file(weights, folder / WEIGHTS)
     ended = _end(settings, search.generation, spent, incumbent.of("reality"))
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
+
+
+def _start(config: Config, source: Source, outputs: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """C's first parameters and the search's first covariance, as a source's search leaves them."""
+    weights = load_file(source.weights)
+    if config.controller.readout is None:
+        start = warm_start(agent_parameters(weights), source.outputs, input_size(config), outputs)
+        log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
+        return start, None
+    if source.outputs != outputs or ON_READOUT not in weights:
+        log.warning("  starting from nothing: the source's C acts on other inputs, or has other actions")
+        return None, None
+    return weights[ON_READOUT], weights.get(COVARIANCE)
 
 
 def check(config: Config, outputs: int) -> None:
