@@ -1,6 +1,6 @@
-"""The README's film: ``python docs/film.py RUN [--seed 3] [--to FOLDER]``, RUN a CarRacing run with V's decoder.
+"""The README's film: ``python docs/film.py RUN [--seed 3] [--to FILE]``, RUN a run with V's decoder.
 
-Left: the agent in the task. Right: the same agent in its dream, which begins after 40 frames of the task: C acts on
+Left: the agent in the task. Right: the same agent in its dream, which begins after some frames of the task: C acts on
 [z, h], M answers with the next z, V's decoder draws it.
 """
 
@@ -16,18 +16,20 @@ from worldmodels.envs import task_spec
 from worldmodels.memory.mixture import sample
 
 SIDE = 192  # pixels
-FIRST, LAST, EVERY = 40, 420, 3  # frames of the episode
+LONGEST = 380  # frames
 FRAMES_A_SECOND = 15
 TEMPERATURE = 0.5
 
 
 def episode(run: wm.Run, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Frames (64, 64, 3) that the agent saw, and the actions it took."""
-    env, agent = wm.make_env("car_racing", "env.renderer=gymnasium"), run.agent()
+    settings = run.config.env
+    env = wm.make_env(settings.name, f"env.action_repeat={settings.action_repeat}", "env.renderer=gymnasium")
+    agent = run.agent()
     agent.reset()
     frame, _ = env.reset(seed=seed)
     frames, actions = [], []
-    while len(frames) < LAST:
+    while len(frames) < LONGEST:
         frames.append(frame)
         actions.append(agent.act(frame))
         frame, _, terminated, truncated, _ = env.step(actions[-1])
@@ -61,22 +63,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "images", help="where the film goes")
+    parser.add_argument("--first", type=int, default=40, help="frames of the task before the film, and the dream")
+    parser.add_argument("--every", type=int, default=3, help="frames from one picture to the next")
+    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "images" / "car_racing.webp")
     chosen = parser.parse_args()
     run = wm.load(chosen.run)
     frames, actions = episode(run, chosen.seed)
-    dreamt = dream(run, frames[:FIRST], actions[:FIRST], len(frames) - FIRST)
+    first = chosen.first
+    dreamt = dream(run, frames[:first], actions[:first], len(frames) - first)
     pictures = []
-    for seen, imagined in list(zip(frames[FIRST:], dreamt, strict=True))[::EVERY]:
+    for seen, imagined in list(zip(frames[first:], dreamt, strict=True))[:: chosen.every]:
         picture = Image.new("RGB", (2 * SIDE + 4, SIDE + 18), "white")
         for place, (name, frame) in enumerate({"the task, as the agent sees it": seen, "its dream": imagined}.items()):
             left = place * (SIDE + 4)
             picture.paste(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.NEAREST), (left, 18))
             ImageDraw.Draw(picture).text((left + 4, 3), name, fill="black")
         pictures.append(picture)
-    chosen.to.mkdir(parents=True, exist_ok=True)
+    chosen.to.parent.mkdir(parents=True, exist_ok=True)
     pictures[0].save(
-        chosen.to / "car_racing.webp",
+        chosen.to,
         save_all=True,
         append_images=pictures[1:],
         duration=1000 // FRAMES_A_SECOND,
