@@ -132,7 +132,7 @@ class CMAES(Individuals):
             covariance = np.diag(np.square(strategy.stds))
         else:
             scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(len(strategy.mean))
-            # Above a condition of 1e12 the library searches in other coordinates: what it asks about is `pheno` of them.
+            # Above a condition of 1e12 the library searches in other coordinates, `pheno` of which it asks about.
             covariance = changed(strategy.sm.covariance_matrix * np.outer(scale, scale), strategy.gp.pheno)
         return covariance if self._basis is None else self._basis @ covariance @ self._basis.T
 
