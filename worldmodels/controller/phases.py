@@ -13,7 +13,7 @@ import numpy as np
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.individuals import Individuals
 from worldmodels.controller.inputs import open_inputs
-from worldmodels.controller.scaling import Scaling, changed
+from worldmodels.controller.scaling import Scaling
 from worldmodels.controller.search import Search, describe, make_search
 from worldmodels.utils.seeds import sequence
 
@@ -51,7 +51,8 @@ def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
 class PhasedSearch:
     """A `Search` over all of C's parameters, made of one for each set of open inputs. ``sizes``: numbers of each input,
     in C's order. ``start``: C's first parameters, (size,), or None for zeros. ``covariance``: the search's first one,
-    of C's parameters, (size, size), or None for its own choice.
+    of the parameters in the coordinates of one scale, (size, size), or None for its own choice. That of a search on
+    another scale is taken as it is: the outputs of C then vary as much as there, though its inputs vary otherwise.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class PhasedSearch:
         self._scaling, self._seed = scaling, seed
         size = outputs * (sum(sizes.values()) + 1)
         self._all = np.zeros(size) if start is None else scaling.to_search(start)
-        self._covariance = None if covariance is None else changed(covariance, scaling.to_search)
+        self._covariance = covariance
         self._deviations: np.ndarray | None = None
         self._phases = 0
         self._open: list[str] = []
@@ -96,13 +97,8 @@ class PhasedSearch:
 
     @property
     def covariance(self) -> np.ndarray | None:
-        """The search's, of C's parameters, of which closed ones do not vary: (size, size); None where it has none."""
-        covariance = getattr(self._search, "covariance", None)
-        if covariance is None:
-            return None
-        columns, everything = self._columns(), np.zeros((len(self._all), len(self._all)))
-        everything[np.ix_(columns, columns)] = covariance
-        return changed(everything, self._scaling.to_controller)
+        """Of the search over the parameters that are open, in the coordinates of one scale; None where it has none."""
+        return getattr(self._search, "covariance", None)
 
     def narrow(self, parameters: np.ndarray) -> np.ndarray:
         """Of C's parameters, (…, size), those of a C that reads the open inputs only: it acts the same."""

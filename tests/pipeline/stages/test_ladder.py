@@ -91,7 +91,7 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose,
     assert not np.allclose(readouts[0]["weights"][:, 4:], readouts[1]["weights"][:, 4:]), "h is another one's"
     start, covariance = controller._start(config, source, 2)
     np.testing.assert_array_equal(start, agents[1]["on_readout"])
-    np.testing.assert_array_equal(covariance, agents[1]["on_readout_covariance"])
+    np.testing.assert_array_equal(covariance, agents[1]["covariance"])
     assert controller._start(config, controller.Source(source.weights, 3), 2) == (None, None)
 
 

@@ -45,8 +45,8 @@ from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 VALIDATION_DREAMS = 128  # that score a mean: one batch of M
-# Beside C's parameters: those on what is read out, and the covariance with which the search ended.
-ON_READOUT, COVARIANCE = "on_readout", "on_readout_covariance"
+# Beside C's parameters: those on what is read out, and the covariance with which the search ended, on one scale.
+ON_READOUT, COVARIANCE = "on_readout", "covariance"
 
 
 @dataclass(frozen=True)
