@@ -102,8 +102,8 @@ def probability_of_improvement(values: Values, reference: Values) -> Figure:
 
 
 class Judgement(NamedTuple):
-    """What a paired difference shows. ``p`` and ``p_similar`` are Holm's, None where there is no such test. ``tests`` and
-    ``equivalences``: how many of the family are above 5 % as yet, by which Holm divides that for the next one.
+    """What a paired difference shows. ``p`` and ``p_similar`` are Holm's, None where there is no such test. ``tests``
+    and ``equivalences``: how many of the family are not below 5 % as yet, by which Holm divides that for the next one.
     """
 
     verdict: str  # better, worse, similar, identical, undecided
