@@ -1,6 +1,7 @@
 """The one command that names the others."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -23,6 +24,13 @@ def test_a_command_runs_with_its_arguments():
     line = [sys.executable, "-m", "worldmodels", "report", "--help"]
     shown = subprocess.run(line, capture_output=True, text=True, check=True)
     assert "runs=" in shown.stdout
+
+
+def test_a_terminal_that_cannot_show_all_is_shown_the_rest():
+    told = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    line = [sys.executable, "-m", "worldmodels"]
+    shown = subprocess.run(line, capture_output=True, text=True, check=True, env=told)
+    assert shown.stdout.startswith("usage: worldmodels COMMAND ?, or ")
 
 
 def test_what_is_no_command_is_told(capsys, monkeypatch):

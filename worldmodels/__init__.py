@@ -28,8 +28,9 @@ def _interrupted(kind: type[BaseException], error: BaseException, trace: Traceba
     os._exit(130)
 
 
-if sys.argv[:1] == ["-m"] and any(argument.startswith("worldmodels.") for argument in sys.orig_argv):
-    # Python is looking for the module of python -m worldmodels.…: this is nobody else's program.
+ours = sys.argv[:1] == ["-m"] and any(argument.partition(".")[0] == "worldmodels" for argument in sys.orig_argv)
+if ours or os.path.basename(sys.argv[0] if sys.argv else "") == "worldmodels":
+    # Python is looking for the module of python -m worldmodels.…, or begins our script: nobody else's program.
     sys.excepthook = _interrupted
 
 # No file is written while another process reads it, and not every network file system has locks.

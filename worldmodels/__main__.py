@@ -3,6 +3,8 @@
 import runpy
 import sys
 
+from worldmodels.utils import streams
+
 CHANGES_RESULTS = False
 COMMANDS = {
     "train": "train V, M and C, and score the agent",
@@ -17,6 +19,7 @@ COMMANDS = {
 
 
 def main() -> None:
+    streams.prepare()
     command, *rest = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print("usage: worldmodels COMMAND …, or python -m worldmodels.COMMAND …\n")

@@ -40,11 +40,8 @@ def rung(run: FinishedRun) -> str:
     """The rung of a run. Exits where it stands on none."""
     config = run.results["config"]
     search = config["controller"]
-    key = (
-        *search["inputs"],
-        *(["readout"] if search["readout"] in (True, "state") else []),
-        *config["transfer"]["freeze_random"],
-    )
+    readout = {False: None, True: "readout", "state": "readout"}.get(search["readout"], search["readout"])
+    key = (*search["inputs"], *([readout] if readout else []), *config["transfer"]["freeze_random"])
     if key not in RUNGS:
         raise SystemExit(f"error: {run.folder} is no rung of the ladder: expected one of {sorted(rungs())}")
     return RUNGS[key]

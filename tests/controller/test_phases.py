@@ -160,3 +160,33 @@ def test_the_agent_is_the_mean_that_validated_best_or_of_old_searches_the_mean()
     mean, agent = np.zeros(3), np.ones(3)
     assert agent_parameters({"mean": mean, "best": mean, "agent": agent}) is agent
     assert agent_parameters({"mean": mean, "best": agent}) is mean
+
+
+def test_a_search_goes_on_from_the_covariance_of_one_on_another_scale():
+    """In coordinates in which inputs have deviation 1 in both."""
+    rng = np.random.default_rng(0)
+    scales = [Scaling(rng.normal(0, 2, 8), rng.uniform(0.1, 3, 8), ACTIONS) for _ in range(2)]
+    first = PhasedSearch(config(), SIZES, ACTIONS, scales[0], seed=0)
+    play(first, 20)
+    many = ControllerConfig(population=20_000)
+    second = PhasedSearch(many, SIZES, ACTIONS, scales[1], seed=1, start=first.mean, covariance=first.covariance)
+    drawn = second.ask()
+    assert first.covariance is not None
+    deviations = np.sqrt(np.diag(first.covariance))
+    found = np.cov([scales[1].to_search(individual) for individual in drawn], rowvar=False)
+    np.testing.assert_allclose((found - first.covariance) / np.outer(deviations, deviations), 0, atol=0.05)
+    assert (np.abs(drawn.mean(0) - first.mean) < 5 * drawn.std(0) / 141).all()
+
+
+def test_an_interrupted_search_that_goes_on_from_a_covariance_is_restored():
+    half = np.random.default_rng(0).normal(size=(SIZE, SIZE))
+    facts = {"seed": 0, "start": GOAL + 1, "covariance": half @ half.T / SIZE}
+    scaling = Scaling(np.arange(8.0), np.linspace(0.5, 2, 8), ACTIONS)
+    whole, restored = (PhasedSearch(config(), SIZES, ACTIONS, scaling, **facts) for _ in range(2))
+    returns = [(-((generation - GOAL) ** 2).sum(1)).tolist() for generation in play(whole, 12)]
+    for row in returns[:6]:
+        restored.ask()
+        restored.tell(row)
+    play(restored, 6)
+    np.testing.assert_array_equal(restored.mean, whole.mean)
+    np.testing.assert_array_equal(restored.covariance, whole.covariance)

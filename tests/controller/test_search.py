@@ -274,9 +274,22 @@ def test_a_search_goes_on_from_the_covariance_of_another(diagonal):
     drawn = np.concatenate([CMAES(5, 2000, seed, **kept).ask() for seed in range(5)])
     np.testing.assert_allclose(np.cov(drawn.T), first.covariance, atol=0.05 * first.covariance.max())
     np.testing.assert_allclose(drawn.mean(0), first.mean, atol=4 * first.deviations.max() / 100)
-    second = CMAES(5, 20, 1, **kept)
+    second = CMAES(5, 20, 1, diagonal=diagonal, **kept)
     np.testing.assert_allclose(second.covariance, first.covariance, rtol=1e-3, atol=1e-8)
     np.testing.assert_allclose(second.deviations, first.deviations, rtol=1e-3)
     for _ in range(40):
         second.tell([valley(x) for x in second.ask()])
     assert valley(second.mean) > valley(first.mean), "it goes on"
+
+
+def test_the_mean_and_the_covariance_are_of_c_where_the_library_changes_its_coordinates():
+    """It does above a condition of 1e12."""
+    scales = np.logspace(0, 8, 4)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    search = CMAES(4, 400, 0, sigma=0.5)
+    while search._strategy.gp.isidentity:
+        search.tell([-float(np.sum((scales * (turn @ (x - 1))) ** 2)) for x in search.ask()])
+    drawn, deviations = search.ask(), search.deviations
+    assert (np.abs(drawn.mean(0) - search.mean) < 5 * deviations / 20).all()
+    np.testing.assert_allclose(drawn.std(0), deviations, rtol=0.2)
+    np.testing.assert_allclose(np.sqrt(np.diag(search.covariance)), deviations, rtol=1e-6)

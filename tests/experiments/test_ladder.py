@@ -2,10 +2,12 @@
 
 import csv
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from helpers import ROOT, Commands, script
+
+from worldmodels.config import plain
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +67,14 @@ def test_rungs_become_a_table_and_a_figure(commands: Commands, tmp_path: Path) -
     [step] = csv.DictReader((tmp_path / "steps.csv").open())
     assert float(step["lost"]) == pytest.approx(float(lines[0]["score"]) - float(lines[1]["score"]), rel=1e-3)
     assert (tmp_path / "lunar_lander.svg").stat().st_size <= 300_000
+
+
+def test_a_search_on_what_the_pictures_show_is_no_rung(analysis, compose):
+    for overrides, expected in ((["rung=readout_zh"], "C on a read-out of the state from [z, h]"), ([], None)):
+        config = compose("env=lunar_lander", *overrides or ["controller=salience"])
+        run = SimpleNamespace(folder="RUN", results={"config": plain(config)})
+        if expected:
+            assert analysis.rung(run) == expected
+        else:
+            with pytest.raises(SystemExit, match="error: RUN is no rung of the ladder"):
+                analysis.rung(run)

@@ -28,6 +28,13 @@ def test_a_difference_within_the_margin_is_shown_to_be_similar():
     assert seeds_needed([5.0, 5.1, 5.2], 1.0) < 5, "it is different"
 
 
+@pytest.mark.parametrize("tests", [2, 8])
+def test_so_many_seeds_find_the_difference_among_others(tests):
+    count = math.ceil(seeds_needed([0.0, 1.0, 2.0], None, tests))
+    power = stats.nct.sf(stats.t.ppf(1 - 0.025 / tests, count - 1), count - 1, math.sqrt(count))
+    assert 0.77 < power < 0.88
+
+
 @pytest.mark.parametrize(("mean", "margin"), [(0.0, 0.4), (0.1, 0.5), (0.3, 0.7)])
 def test_so_many_seeds_show_a_similarity_in_about_four_of_five_studies(mean, margin):
     count = math.ceil(seeds_needed([mean - 1, mean, mean + 1], margin))
@@ -66,6 +73,27 @@ def test_the_command_keeps_what_was_typed_and_goes_on_with_the_seeds(tmp_path, c
     )
     assert seeds.endswith(" transfer.budget=1 stage=vision") and seeds.startswith("3,4,5")
     assert "about" in told and "min" in told
+
+
+def test_the_last_one_that_is_undecided_says_how_many_seeds(tmp_path, compose):
+    """One that 100 seeds would not decide is left aside."""
+    gains = {"freeze2": (9.0, 20.0, 31.0), "freeze_encoder": (-10.0, 20.0, 52.0), "pretrained": (-30.0, 0.0, 31.0)}
+    for transfer, values in {"scratch": (0.0, 0.0, 0.0), **gains}.items():
+        for seed, gain in enumerate(values):
+            leave(tmp_path, compose, f"transfer={transfer}", f"seed={seed}", "transfer.budget=1.0", gain=gain)
+    group = group_of(tmp_path, "vision")
+    undecided = comparisons(group)
+    assert {item["judgement"].verdict for item in undecided} == {"undecided"}
+    assert {item["judgement"].tests for item in undecided} == {3}
+    for item in undecided:
+        item["judgement"] = item["judgement"]._replace(margin=None)
+    command, told = more_seeds(group, undecided)
+    assert command is not None and told.endswith("; 100 seeds would not decide pretrained")
+    _, _, chosen = command.partition(" transfer=")
+    options, seeds = chosen.split()[:2]
+    assert set(options.split(",")) == {"scratch", "freeze2", "freeze_encoder"}
+    (slow,) = (item[item["deciding"]]["per_seed"] for item in undecided if item["label"] == "freeze_encoder")
+    assert int(seeds.rpartition(",")[2]) + 1 == math.ceil(seeds_needed(slow, None, 3)) > seeds_needed(slow, None)
 
 
 def test_unequal_budgets_are_made_equal(tmp_path, compose):

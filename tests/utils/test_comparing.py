@@ -61,7 +61,8 @@ def test_verdicts() -> None:
         *("better", "worse", "similar", "undecided", "better", "undecided", "undecided")
     ]
     assert [each.negligible for each in found] == [False] * 4 + [True] + [False] * 2
-    assert found[-1] == Judgement("undecided", None, None, 1.0)
+    assert found[-1][:4] == ("undecided", None, None, 1.0)
+    assert {(each.tests, each.equivalences) for each in found} == {(2, 3)}, "not shown to differ, to be similar"
     assert judge([0.2 * noise], [None])[0].verdict == "undecided"  # without a margin nothing is similar
 
 

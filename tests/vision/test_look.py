@@ -64,6 +64,14 @@ def test_nothing_to_see_is_no_error_here():
     assert np.isnan(Look.prepare([same])[0](same)).all()
 
 
+def test_what_hardly_varied_is_not_blown_up(rollouts):
+    """Three frames have two components at most."""
+    look, _ = Look.prepare([frames_of(np.array([[10.0, 20.0], [20.0, 31.0], [30.0, 11.0]]), [1, 2, 3])])
+    assert not look.components[2:].any()
+    seen = np.concatenate([look(frames) for _, _, frames in rollouts])
+    assert np.nanmax(np.abs(seen)) < 20
+
+
 def test_changes_are_those_some_frames_ahead():
     seen = np.arange(7.0)[:, None] ** 2
     expected = [(t + AHEAD) ** 2 - t**2 for t in range(7 - AHEAD)]

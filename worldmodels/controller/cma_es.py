@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from worldmodels.controller.individuals import Individuals, first_step
+from worldmodels.controller.scaling import changed
 from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import generator
 from worldmodels.utils.settings import Setting
@@ -115,21 +116,24 @@ class CMAES(Individuals):
 
     @property
     def mean(self) -> np.ndarray:
-        return self._parameters(np.array(self._strategy.mean))
+        return self._parameters(np.array(self._strategy.gp.pheno(self._strategy.mean)))
 
     @property
     def deviations(self) -> np.ndarray:
         """Of the distribution, along each parameter: (size,)."""
-        return np.sqrt(np.diag(self.covariance)) if self._basis is not None else np.array(self._strategy.stds)
+        as_searched = self._basis is None and self._strategy.gp.isidentity
+        return np.array(self._strategy.stds) if as_searched else np.sqrt(np.diag(self.covariance))
 
     @property
     def covariance(self) -> np.ndarray:
         """Of the distribution: (size, size)."""
         strategy = self._strategy
         if strategy.sm.covariance_matrix is None:  # sep-CMA-ES
-            return np.diag(np.square(strategy.stds))
-        scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(len(strategy.mean))
-        covariance = strategy.sm.covariance_matrix * np.outer(scale, scale)
+            covariance = np.diag(np.square(strategy.stds))
+        else:
+            scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(len(strategy.mean))
+            # Above a condition of 1e12 the library searches in other coordinates, `pheno` of which it asks about.
+            covariance = changed(strategy.sm.covariance_matrix * np.outer(scale, scale), strategy.gp.pheno)
         return covariance if self._basis is None else self._basis @ covariance @ self._basis.T
 
     def ask(self) -> np.ndarray:
@@ -139,10 +143,9 @@ class CMAES(Individuals):
 
     def tell(self, returns: Sequence[float]) -> None:
         """Returns of the last generation from `ask`, in its order."""
-        generation = self.evaluated(returns)
-        told = list(generation) if self._basis is None else self._asked
-        self._strategy.tell(told, [-value for value in returns])
+        self.evaluated(returns)
+        self._strategy.tell(self._asked, [-value for value in returns])
 
     def _parameters(self, searched: np.ndarray) -> np.ndarray:
-        """Of what the library searches: (..., size) -> the same."""
+        """Of what the library asks about: (..., size) -> the same."""
         return searched if self._basis is None else self._start + searched @ self._basis.T

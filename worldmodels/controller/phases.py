@@ -51,7 +51,8 @@ def phase_table(config: ControllerConfig) -> list[dict[str, Any]]:
 class PhasedSearch:
     """A `Search` over all of C's parameters, made of one for each set of open inputs. ``sizes``: numbers of each input,
     in C's order. ``start``: C's first parameters, (size,), or None for zeros. ``covariance``: the search's first one,
-    of the parameters in the coordinates of one scale, (size, size), or None for its own choice.
+    of the parameters in the coordinates of one scale, (size, size), or None for its own choice. That of a search on
+    another scale is taken as it is: the outputs of C then vary as much as there, though its inputs vary otherwise.
     """
 
     def __init__(

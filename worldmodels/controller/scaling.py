@@ -4,7 +4,7 @@ With mean m and deviation s of each input over rollouts, a controller that reads
 and bias d is the one that reads x with W = V / s and b = d - W m.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,11 @@ class Scaling:
     def _split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         bias = parameters[-self.outputs :]
         return parameters[: -self.outputs].reshape(self.outputs, -1), bias
+
+
+def changed(covariance: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The covariance of parameters after a linear ``change`` of them, (N,) -> (N,): (N, N) -> (N, N)."""
+    return np.apply_along_axis(change, 0, np.apply_along_axis(change, 1, covariance))
 
 
 def moments(values: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

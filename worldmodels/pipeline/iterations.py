@@ -13,6 +13,7 @@ from typing import Any
 
 from worldmodels.config import Config, plain
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
+from worldmodels.controller.coordinates import search_space
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.phases import phase_at
@@ -98,7 +99,8 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
     chosen = dict(search.search) if isinstance(search.search, dict) else {parts.TARGET: search.search}
     settings = parts.complete(SEARCH, chosen, "controller.search")
     if "sigma" in settings:
-        size = task_spec(config.env).outputs * (_size(config, opened) + 1)
+        read = _size(config, opened) if search.readout is None else sum(search_space(config)[1].values())
+        size = task_spec(config.env).outputs * (read + 1)
         chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(size))
     held = {name: getattr(now, name) for name in ("rollouts", "max_steps", "patience", "where", "temperature")}
     return dataclasses.replace(search, search=chosen, phases=phases, after=done, **held)

@@ -6,19 +6,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from worldmodels.reports.dashboard import in_shell
 from worldmodels.reports.groups import Group, Strategy
 from worldmodels.store.runs import FinishedRun
-from worldmodels.utils.comparing import FEWEST
+from worldmodels.utils.comparing import FEWEST, LEVEL
 from worldmodels.utils.overrides import typed
 from worldmodels.utils.progress import duration
 
 USUAL = 5  # seeds of a comparison that has too few
 MOST = 100  # seeds that are worth a command
-POWER = 1.96 + 0.84  # standard normal: two-sided 5 % and a power of 80 %
-ONE_SIDED = 1.645  # of each of the two tests of an equivalence, which have to hold both
+POWER = 0.8
 LAST = {"vision": "vision", "memory": "memory", "controller": "controller", "evaluate": "all"}  # stage of each part
 
 
@@ -29,42 +28,54 @@ class Proposal(NamedTuple):
     told: str
 
 
-def seeds_needed(gains: Sequence[float], margin: float | None) -> float:
-    """How many seeds would show that the mean of paired ``gains`` is not 0, or that it lies within ± ``margin``, if
-    mean and spread stay as they are; ∞ where neither would be shown.
+def seeds_needed(gains: Sequence[float], margin: float | None, tests: int = 1, equivalences: int = 1) -> float:
+    """How many seeds would show that the mean of paired ``gains`` is not 0, or that it lies within ± ``margin``, with a
+    power of 80 %, if mean and spread stay as they are; ∞ where neither would be shown. ``tests`` and ``equivalences``:
+    how many share the 5 %.
     """
     mean, spread = abs(float(np.mean(gains))), float(np.std(gains, ddof=1))
-    different = (POWER * spread / mean) ** 2 if mean > 0 else math.inf
-    similar = _inside(mean, spread, margin) if margin and margin > mean else math.inf
-    return min(different, similar) + 2  # for Student's t
+    two_sided, one_sided = -ndtri(LEVEL / tests / 2), -ndtri(LEVEL / equivalences)
+    different = ((two_sided + ndtri(POWER)) * spread / mean) ** 2 if mean > 0 else math.inf
+    similar = _inside(mean, spread, margin, one_sided) if margin and margin > mean else math.inf
+    # More for Student's t: half the quantile's square of a difference (Guenther 1981), which is 2 of a single test.
+    return min(different, similar) + max(2.0, two_sided**2 / 2)
 
 
-def _inside(mean: float, spread: float, margin: float) -> float:
-    """How many show with a power of 80 % that a mean lies within ± ``margin``; ∞ where more than `MOST` would."""
+def _inside(mean: float, spread: float, margin: float, quantile: float) -> float:
+    """How many show that a mean lies within ± ``margin``, by two tests that have to hold both, of a one-sided normal
+    ``quantile``; ∞ where more than `MOST` would.
+    """
     if spread == 0:
         return 0.0
     counts = np.arange(1, MOST + 1)
-    below, above = (ndtr((margin + way * mean) * np.sqrt(counts) / spread - ONE_SIDED) for way in (-1, 1))
-    enough = counts[below + above - 1 >= 0.8]
+    below, above = (ndtr((margin + way * mean) * np.sqrt(counts) / spread - quantile) for way in (-1, 1))
+    enough = counts[below + above - 1 >= POWER]
     return float(enough[0]) if len(enough) else math.inf
 
 
 def more_seeds(group: Group, undecided: Sequence[Mapping[str, Any]]) -> Proposal:
-    """For fair comparisons with one reference that are ``undecided``: more seeds of them and of the reference."""
-    strategies = _of(group, [item["label"] for item in undecided], undecided[0]["reference"])
-    known = sorted(set.intersection(*(set(group.members[strategy]) for strategy in strategies)))
-    needed = []
-    for item in undecided:
-        gains = item[item["deciding"]]["per_seed"]
-        judgement = item["judgement"]
-        needed.append(seeds_needed(gains, judgement.margin) if len(gains) >= FEWEST else USUAL)
-    least = min(needed)
-    if least > MOST:
+    """For fair comparisons with one reference that are ``undecided``: as many more seeds, of them and of the reference,
+    as the last of them needs; those aside that `MOST` would not decide.
+    """
+    needed = {item["label"]: _needed(item) for item in undecided}
+    within = {label: seeds for label, seeds in needed.items() if seeds <= MOST}
+    if not within:
         return Proposal(None, f"more than {MOST} seeds, so small is the difference beside its spread")
-    total = max(len(known) + 2, USUAL, math.ceil(least))
+    strategies = _of(group, list(within), undecided[0]["reference"])
+    known = sorted(set.intersection(*(set(group.members[strategy]) for strategy in strategies)))
+    total = max(len(known) + 2, USUAL, math.ceil(max(within.values())))
     first = known[-1] + 1 if known else 0
-    seeds = range(first, first + total - len(known))
-    return _proposal(group, strategies, seeds)
+    proposal = _proposal(group, strategies, range(first, first + total - len(known)))
+    beyond = [label for label in needed if label not in within]
+    more = f"; {MOST} seeds would not decide {', '.join(beyond)}" if beyond else ""
+    return proposal._replace(told=proposal.told + more)
+
+
+def _needed(comparison: Mapping[str, Any]) -> float:
+    gains, judgement = comparison[comparison["deciding"]]["per_seed"], comparison["judgement"]
+    if len(gains) < FEWEST:
+        return USUAL
+    return seeds_needed(gains, judgement.margin, judgement.tests, judgement.equivalences)
 
 
 def equal_budget(group: Group, unfair: Sequence[Mapping[str, Any]]) -> Proposal:

@@ -34,6 +34,9 @@ class IterationConfig(Settings):
     step: Annotated[
         float,
         Setting(
-            "First step of the search, as a share of the usual one: it starts at the agent.", above=0, counts="never"
+            "First step of the search, as a share of the usual one: it starts at the agent. One that goes on from a "
+            "covariance (controller.readout=salience with cma_es) goes on with that one's step.",
+            above=0,
+            counts="never",
         ),
     ] = 0.3

@@ -102,13 +102,17 @@ def probability_of_improvement(values: Values, reference: Values) -> Figure:
 
 
 class Judgement(NamedTuple):
-    """What a paired difference shows. ``p`` and ``p_similar`` are Holm's, None where there is no such test."""
+    """What a paired difference shows. ``p`` and ``p_similar`` are Holm's, None where there is no such test. ``tests``
+    and ``equivalences``: how many of the family are not below 5 % as yet, by which Holm divides that for the next one.
+    """
 
     verdict: str  # better, worse, similar, identical, undecided
     p: float | None
     p_similar: float | None
     margin: float | None
     negligible: bool = False  # decided, and within the margin
+    tests: int = 1
+    equivalences: int = 1
 
 
 def judge(differences: Sequence[Values | None], margins: Sequence[float | None]) -> list[Judgement]:
@@ -127,8 +131,10 @@ def judge(differences: Sequence[Values | None], margins: Sequence[float | None])
         None if values is None or not margin else equivalence_p_value(values, margin)
         for values, margin in zip(enough, margins, strict=True)
     ]
-    comparisons = zip(differences, holm(tested), holm(alike), margins, strict=True)
-    return [_judged(values, p, p_similar, margin) for values, p, p_similar, margin in comparisons]
+    adjusted, similar = holm(tested), holm(alike)
+    tests, equivalences = (max(1, sum(p is not None and p >= LEVEL for p in family)) for family in (adjusted, similar))
+    comparisons = zip(differences, adjusted, similar, margins, strict=True)
+    return [_judged(*comparison)._replace(tests=tests, equivalences=equivalences) for comparison in comparisons]
 
 
 def _judged(values: Values | None, p: float | None, p_similar: float | None, margin: float | None) -> Judgement:

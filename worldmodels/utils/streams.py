@@ -34,7 +34,7 @@ def prepare() -> None:
         stream: Any = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
-        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper) and not isinstance(stream.buffer, io.BytesIO):
             setattr(sys, name, _lasting(stream))
 
 

@@ -17,6 +17,7 @@ from worldmodels.vision.losses.salient import OUTLINE
 from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
 
 COMPONENTS = 8  # of the glimpse
+LEAST = 1e-6  # of the first component's variance: one that has less is 0
 AHEAD = 3  # frames in which a change shows
 SEEN = 2 + COMPONENTS  # numbers of a frame
 
@@ -24,7 +25,8 @@ SEEN = 2 + COMPONENTS  # numbers of a frame
 @dataclass(frozen=True)
 class Look:
     """Where and what: ``table``: the counts of `Salience`; ``mean`` (G,), ``components`` (`COMPONENTS`, G): of the
-    glimpse's G = 3 · 12² numbers, a component scaled so that it has deviation 1.
+    glimpse's G = 3 · 12² numbers, a component scaled so that it has deviation 1, or 0 where
+    nothing varies along it.
     """
 
     table: np.ndarray
@@ -45,11 +47,13 @@ class Look:
         if len(known) == 0:  # nothing is unusual: no component tells anything
             known = np.zeros((1, 3 * GLIMPSE**2))
         mean = known.mean(0)
-        variances, vectors = np.linalg.eigh(np.cov(known - mean, rowvar=False, ddof=0))
+        variances, vectors = np.linalg.eigh((known - mean).T @ (known - mean) / len(known))
         chosen = vectors[:, ::-1][:, :COMPONENTS].T
         chosen *= np.sign(chosen[np.arange(COMPONENTS), np.abs(chosen).argmax(1)])[:, None]  # one of two directions
-        scale = np.sqrt(np.maximum(variances[::-1][:COMPONENTS], 1e-12))
-        look = cls(salience.table.numpy(), mean, np.ascontiguousarray(chosen / scale[:, None]))
+        along = variances[::-1][:COMPONENTS, None]
+        varies = along > max(LEAST * along[0, 0], 1e-12)  # the others would be noise, blown up
+        scaled = np.where(varies, chosen / np.sqrt(np.where(varies, along, 1.0)), 0.0)
+        look = cls(salience.table.numpy(), mean, np.ascontiguousarray(scaled))
         return look, [look._numbers(*pair) for pair in zip(places, glimpses, strict=True)]
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 import worldmodels as wm
 from worldmodels.config import conf_dir, config_to_json, plain
 from worldmodels.controller.agent import Agent, AgentEpisodes, known_size
+from worldmodels.controller.coordinates import LOOK
 from worldmodels.controller.inputs import privileged
 from worldmodels.envs import make_env, task_class, task_spec
 from worldmodels.factory import make_memory, make_vision
@@ -17,6 +18,7 @@ from worldmodels.rollouts.engine import Episode, Items, play
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.store.journal import Journal
 from worldmodels.transfer.weights import save_weights
+from worldmodels.vision.look import Look
 
 RUNGS = sorted(path.stem for path in (conf_dir() / "rung").glob("*.yaml"))
 SMALL = (
@@ -91,6 +93,21 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose,
     np.testing.assert_array_equal(start, agents[1]["on_readout"])
     np.testing.assert_array_equal(covariance, agents[1]["covariance"])
     assert controller._start(config, controller.Source(source.weights, 3), 2) == (None, None)
+
+
+def test_a_c_that_starts_from_nothing_looks_for_itself(compose, small, tmp_path):
+    """A source with other actions is of another task, where other colours are usual."""
+    config = compose(*SMALL, "controller=salience")
+    vision, memory, encoded, dataset = small
+    looks, source = [], None
+    for name in ("first", "second"):
+        (folder := tmp_path / name).mkdir()
+        models = (vision, memory, 2, source)
+        controller.run(config, *models, SerialExecutor(), folder, Journal(folder, None, "controller"), encoded, dataset)
+        looks.append(Look.load(folder / LOOK))
+        Look(looks[0].table * 0, looks[0].mean, looks[0].components).save(folder / LOOK)
+        source = controller.Source(folder / "weights.safetensors", 3)
+    np.testing.assert_array_equal(looks[1].table, looks[0].table)
 
 
 def test_the_rungs_are_the_ladder_s(compose):

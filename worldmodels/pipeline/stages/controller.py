@@ -45,7 +45,8 @@ from worldmodels.utils.words import number_of
 
 log = logging.getLogger(__name__)
 VALIDATION_DREAMS = 128  # that score a mean: one batch of M
-ON_READOUT, COVARIANCE = "on_readout", "covariance"  # beside C's parameters: on what is read out
+# Beside C's parameters: those on what is read out, and the covariance with which the search ended, on one scale.
+ON_READOUT, COVARIANCE = "on_readout", "covariance"
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def run(
     of them.
     """
     settings = config.controller
-    readout = make_readout(config, memory, encoded, dataset, folder, source.weights.parent if source else None)
-    scaling = make_scaling(config, outputs, memory, encoded, dataset, folder, readout)
     start, covariance = _start(config, source, outputs) if source else (None, None)
+    looked = source.weights.parent if source and start is not None else None
+    readout = make_readout(config, memory, encoded, dataset, folder, looked)
+    scaling = make_scaling(config, outputs, memory, encoded, dataset, folder, readout)
     seed = _seed(config)
     seed = seed if not settings.after else episode_seed(seed, "controller", 5, settings.after)
     search = PhasedSearch(*search_space(config), outputs, scaling, seed, start, covariance)
@@ -167,8 +169,8 @@ def run(
     weights = {name: controller(parameters) for name, parameters in kept.items()}
     if settings.readout == "salience":  # for a search that goes on from here, on another M
         weights[ON_READOUT] = kept["agent"]
-        if search.covariance is not None:
-            weights[COVARIANCE] = search.covariance
+        if (covariance := search.covariance) is not None:
+            weights[COVARIANCE] = covariance
     save_file(weights, folder / WEIGHTS)
     ended = _end(settings, search.generation, spent, incumbent.of("reality"))
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
