@@ -128,12 +128,13 @@ class CMAES(Individuals):
     def covariance(self) -> np.ndarray:
         """Of the distribution: (size, size)."""
         strategy = self._strategy
-        if strategy.sm.covariance_matrix is None:  # sep-CMA-ES
+        shape = strategy.sm.covariance_matrix
+        if shape is None:  # sep-CMA-ES
             covariance = np.diag(np.square(strategy.stds))
         else:
-            scale = strategy.sigma * np.asarray(strategy.sigma_vec.scaling) * np.ones(len(strategy.mean))
+            scale = strategy.stds / np.sqrt(np.diag(shape))
             # Above a condition of 1e12 the library searches in other coordinates, `pheno` of which it asks about.
-            covariance = changed(strategy.sm.covariance_matrix * np.outer(scale, scale), strategy.gp.pheno)
+            covariance = changed(shape * np.outer(scale, scale), strategy.gp.pheno)
         return covariance if self._basis is None else self._basis @ covariance @ self._basis.T
 
     def ask(self) -> np.ndarray:
