@@ -48,14 +48,17 @@ GROUPS = {
     "strategies": ("test_train.py::test_a_sweep_over", "test_train.py::test_further"),
     "examples": ("examples/",),
 }
-# Files that take tens of seconds. Each file is a group, of the tests that are in no other.
+# Files that take seconds, those first that wait in between. Each file is a group, of the tests that are in no other.
 LONG = (
-    *("test_config.py", "training/test_flags.py", "envs/test_renderers.py", "training/test_fit.py"),
-    *("test_environment.py", "rollouts/test_executor.py", "controller/test_agent.py", "test_commands.py"),
-    *("training/test_progress.py", "pipeline/stages/test_evaluate.py", "experiments/test_sweeps.py"),
-    *("reports/test_verdict.py", "test_report.py", "pipeline/test_pipeline.py", "pipeline/test_keys.py"),
-    *("training/test_checkpoints.py", "store/test_results.py", "pipeline/test_estimate.py", "pipeline/"),
-    *("rollouts/", "test_", "vision/", "experiments/", "store/"),
+    *("rollouts/test_cluster.py", "utils/test_launchers.py", "training/test_distributed.py"),
+    *("pipeline/test_iterations.py", "experiments/test_ladder.py", "experiments/test_lander_vision.py"),
+    *("test_config.py", "rollouts/test_executor.py", "envs/test_renderers.py", "test_report.py", "test_commands.py"),
+    *("controller/test_agent.py", "training/test_progress.py", "test_environment.py"),
+    *("pipeline/stages/test_evaluate.py", "training/test_fit.py", "training/test_checkpoints.py"),
+    *("playing/test_browser.py", "playing/test_export.py", "experiments/test_sweeps.py"),
+    *("diagnostics/test_measures.py", "rollouts/test_engine.py", "training/test_flags.py", "reports/test_verdict.py"),
+    *("store/test_fingerprint.py", "pipeline/test_pipeline.py", "store/test_results.py", "pipeline/test_keys.py"),
+    *("pipeline/", "rollouts/", "test_", "vision/", "experiments/", "store/", "training/"),
 )
 PLACES = {name: place for place, name in enumerate((*GROUPS, *LONG))}
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import Commands, Finished
@@ -73,9 +74,7 @@ def checked(page: Path) -> Reader:
     return reader
 
 
-@pytest.fixture
-def outputs(tmp_path, compose):
-    outputs = tmp_path / "outputs"
+def six_runs(outputs: Path, compose: Callable[..., Any]) -> Path:
     for seed in range(3):
         for transfer, gain in (("scratch", 0.0), ("freeze2", 3.0)):
             config = compose(f"seed={seed}", f"transfer={transfer}", "transfer.budget=1.0", "vae.epochs=2")
@@ -83,13 +82,23 @@ def outputs(tmp_path, compose):
     return outputs
 
 
+@pytest.fixture
+def outputs(tmp_path, compose):
+    return six_runs(tmp_path / "outputs", compose)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, compose):
+    """The report of six runs, to look at."""
+    return written(six_runs(tmp_path_factory.mktemp("reported") / "outputs", compose))
+
+
 def written(outputs: Path) -> Path:
     runs, problems = find_runs(f"{outputs}/**")
     return Report(outputs / "reports" / "now", runs, problems).write()
 
 
-def test_the_page_has_everything_and_says_what_to_use(outputs):
-    page = written(outputs)
+def test_the_page_has_everything_and_says_what_to_use(page):
     reader = checked(page)
     for section in SECTIONS:
         assert section in reader.text
@@ -104,14 +113,17 @@ def test_the_page_has_everything_and_says_what_to_use(outputs):
     assert "Left out" not in reader.text
 
 
-def test_the_same_runs_give_the_same_report(outputs):
-    first = {path.name: path.read_bytes() for path in written(outputs).parent.rglob("*") if path.is_file()}
-    second = {path.name: path.read_bytes() for path in written(outputs).parent.rglob("*") if path.is_file()}
+def test_the_same_runs_give_the_same_report(page):
+    folder, outputs = page.parent, page.parents[2]
+    first = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    shutil.rmtree(folder)
+    assert written(outputs) == page
+    second = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert first == second
 
 
-def test_costs_are_told_with_and_without_the_sources(outputs):
-    text = checked(written(outputs)).text
+def test_costs_are_told_with_and_without_the_sources(page):
+    text = checked(page).text
     assert "scratch quick evaluate 3 100 50 200 385 0 385 1,000 0 1,000" in text
     assert "freeze2 bipedal_walker quick evaluate 3 100 50 200 385 110 495 1,000 700 1,700" in text
 
@@ -123,8 +135,8 @@ def test_a_source_of_unknown_cost_is_told_as_unknown(outputs):
     assert "freeze2 bipedal_walker quick evaluate 3 100 50 200 385 – – 1,000 – –" in text
 
 
-def test_figures_and_tables_are_files_too(outputs):
-    folder = written(outputs).parent
+def test_figures_and_tables_are_files_too(page):
+    folder = page.parent
     tables = {path.stem for path in folder.glob("tables/*.csv")}
     assert tables == {
         *("comparisons", "costs", "curves", "evaluations", "heldout", "measures", "parameters", "probes", "runs"),

@@ -15,7 +15,7 @@ from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.transfer.metrics import Curves
 
 SCRIPT = ROOT / "experiments" / "agent_transfer" / "analyse.py"
-SMALL = ("vae.epochs=2", "collect.max_steps=20", "controller.max_steps=50")  # steps enough for searches to differ
+SMALL = ("vae.epochs=2", "collect.max_steps=20", "controller.max_steps=30")  # steps enough for searches to differ
 FIGURES = ("bipedal_walker", "car_racing_frozen", "car_racing_mean", "car_racing_published", "car_racing_scratch")
 
 

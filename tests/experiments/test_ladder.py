@@ -53,7 +53,8 @@ def test_random_agents_of_two_seeds_count_twice_though_they_score_the_same(analy
 
 @pytest.mark.slow
 def test_rungs_become_a_table_and_a_figure(commands: Commands, tmp_path: Path) -> None:
-    small = ("env=lunar_lander", "probe.enabled=false", "measure.enabled=false", "evaluate.episodes=2")
+    small = ("env=lunar_lander", "vae.epochs=1", "collect.max_steps=20", "probe.enabled=false", "measure.enabled=false")
+    small += ("evaluate.episodes=2", "evaluate.video=false")
     commands.train("-m", "--config-dir=experiments", "+ladder=sweep", *small, "rung=state,readout_zh")
     commands.analyse("ladder", str(commands.outputs / "studies" / "ladder" / "smoke" / "*"), "--to", str(tmp_path))
     lines = list(csv.DictReader((tmp_path / "summary.csv").open()))

@@ -67,7 +67,8 @@ def test_what_makes_no_sense_is_refused(compose, overrides, message):
 
 @pytest.mark.slow
 def test_two_rounds_and_the_same_command_again(commands):
-    small = ("env=lunar_lander", "iterations=2", "probe.enabled=false", "evaluate.video=false")
+    small = ("env=lunar_lander", "iterations=2", "vae.epochs=1", "collect.max_steps=20", "heldout.rollouts=2")
+    small += ("probe.enabled=false", "measure.enabled=false", "evaluate.video=false")
     printed = commands.train(*small)
     assert "round 2 of 2" in printed and "starting with 578 of 578 parameters from the source" in printed
     (folder,) = {path.parent.parent for path in commands.outputs.rglob("round1/results.json")}
