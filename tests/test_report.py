@@ -182,7 +182,7 @@ def test_the_page_of_one_run_begins_with_its_score_its_film_and_its_dream(tmp_pa
     Image.new("RGB", (8, 8)).save(memory / "record" / "pictures" / "reality_beside_dream.000400.gif")
     page = written(tmp_path)
     text = checked(page).text
-    told = "300 of 900, which counts as solved; random -30; it has 3 episodes: too few to compare."
+    told = "300 (900 counts as solved); random -30; it has 3 episodes: too few to compare."
     headings = re.findall("<h[12][^>]*>(.*?)</h", page.read_text())
     assert headings[:7] == ["car_racing, scratch, quick, seed 0", *SINGLE]
     assert {*SECTIONS[3:]} < {*headings}

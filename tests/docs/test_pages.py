@@ -58,7 +58,10 @@ def _train(
         monkeypatch.syspath_prepend(command.path)
     overrides = [word for word in words if word not in (*flags, "job") and not re.match(r"hydra[./]", word)]
     for each in _jobs(overrides):
-        check_parts(compose(*each) if folder is None else wm.compose(*each, config_dir=folder))
+        config = compose(*each) if folder is None else wm.compose(*each, config_dir=folder)
+        check_parts(config)
+        if any(word.startswith("env.id=") for word in each):  # another task, with the settings of the one it begins at
+            wm.make_env(config).close()
 
 
 def _jobs(overrides: list[str]) -> Iterator[list[str]]:

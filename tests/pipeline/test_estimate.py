@@ -87,3 +87,4 @@ def test_the_time_is_told_in_a_line():
     assert line == (
         "expected time of car_racing: 10 h on 2 cores if nothing is cached (collect 40 s, vision 3 min, memory 10 h)"
     )
+    assert "4 s on 1 core if" in describe_time("car_racing", {"collect": 4.0}, 1)

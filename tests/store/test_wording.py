@@ -41,7 +41,7 @@ def test_the_user_says_what_counts_as_solved(compose):
 def test_a_score_in_words():
     few = score([165.0, 166.0, 167.0])
     assert score_in_words(few, CONFIG) == (
-        "166 of 900, which counts as solved; random -28; it has 3 episodes: too few to compare"
+        "166 (900 counts as solved); random -28; it has 3 episodes: too few to compare"
     )
     many = score([950.0] * 50 + [900.0] * 50, official=False, unofficial="episodes end after 60 steps")
     low, high = many["interval"]

@@ -13,6 +13,7 @@ from worldmodels.rollouts.config import RolloutsConfig
 from worldmodels.training.hardware import resolve_precision
 from worldmodels.transfer.budgets import budget_of
 from worldmodels.utils.progress import duration
+from worldmodels.utils.words import number_of
 
 
 @dataclass(frozen=True)
@@ -114,4 +115,4 @@ def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
     """For example: ``expected time of car_racing: 4 min on 2 cores if nothing is cached (collect 40 s, …)``."""
     parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
     total = duration(sum(seconds.values()))
-    return f"expected time of {name}: {total} on {workers} cores if nothing is cached ({parts})"
+    return f"expected time of {name}: {total} on {number_of(workers, 'core')} if nothing is cached ({parts})"

@@ -35,8 +35,8 @@ def _graded(value: float, grades: Sequence[tuple[float, str]]) -> str:
 
 
 def score_in_words(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """An evaluation in words: ``166 of 900, which counts as solved; random -28; it has 3 episodes: too few to
-    compare``. ``config``: the run's, plain.
+    """An evaluation in words: ``166 (900 counts as solved); random -28; it has 3 episodes: too few to compare``.
+    ``config``: the run's, plain.
     """
     goal, mean = solved_at(config), score["mean"]
     if goal is None:
@@ -44,7 +44,7 @@ def score_in_words(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     elif mean >= goal:
         words = [f"{mean:.0f}, solved ({goal:.0f} counts as solved)"]
     else:
-        words = [f"{mean:.0f} of {goal:.0f}, which counts as solved"]
+        words = [f"{mean:.0f} ({goal:.0f} counts as solved)"]
     words.append(f"random {score['random']['mean']:.0f}")
     episodes = number_of(score["episodes"], "episode")
     if score["episodes"] < SKEWED_FROM or score["interval"] is None:
