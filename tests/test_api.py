@@ -1,10 +1,9 @@
-"""The Python API, and the snippets of the README, on one finished run."""
+"""The Python API, on one finished run."""
 
 import json
 import logging
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -361,23 +360,3 @@ print(run.results["collect"]["rollouts"])
 def test_parts_work_with_defaults():
     frames = torch.rand(2, 3, 64, 64)
     assert ConvVAE().encode(frames).mu.shape == (2, 32)
-
-
-@pytest.mark.slow
-def test_the_snippets_of_the_readme_run(finished, tmp_path, monkeypatch):
-    """In their order, in one session. Where they name a run's folder, it is the one that they trained; its data and V
-    are there.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("worldmodels.cli.usable_cores", lambda: 1)  # threads beside other tests wait and spin
-    for stage in ("collect", "vision"):
-        shutil.copytree(finished("lunar_lander").outputs / "artifacts" / stage, f"outputs/artifacts/{stage}")
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    parts = [part for snippet in snippets for part in re.split(r"(?m)^(?=run = wm\.load)", snippet)]
-    session = {}
-    for part in parts:
-        folder = str(session["run"].folder) if "run" in session else ""
-        exec(part.replace("outputs/runs/…/…", folder), session)
-    assert session["z"].shape == (1, 32) and session["frames"].shape == (1, 64, 64, 3)
-    assert session["many"].num_envs == 64 and len(snippets) >= 2
-    assert session["run"].results["stages"]["vision"]["cached"], "the command's artifacts are used"

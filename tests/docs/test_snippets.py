@@ -1,4 +1,4 @@
-"""The Python of the documentation runs, page by page, on a finished run."""
+"""The Python of the README and the documentation runs, page by page, on a finished run."""
 
 import contextlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from helpers import ROOT, Finished
 
 import worldmodels as wm
 
-DOCS = [page for page in documents.PAGES[1:] if documents.blocks(page, "python")]
+DOCS = [page for page in documents.PAGES if documents.blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
