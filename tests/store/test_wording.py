@@ -43,11 +43,13 @@ def test_a_score_in_words():
     assert score_in_words(few, CONFIG) == (
         "166 (900 counts as solved); random -28; it has 3 episodes: too few to compare"
     )
-    many = score([950.0] * 50 + [900.0] * 50, official=False, unofficial="episodes end after 60 steps")
+    many = score([950.0] * 50 + [900.0] * 50)
     low, high = many["interval"]
-    assert score_in_words(many, CONFIG) == (
-        f"925, solved (900 counts as solved); random -28; 95 % interval [{low:.0f}, {high:.0f}] over 100 episodes; "
-        "not the official task: episodes end after 60 steps"
+    told = f"random -28; 95 % interval [{low:.0f}, {high:.0f}] over 100 episodes"
+    assert score_in_words(many, CONFIG) == f"925, solved (900 counts as solved); {told}"
+    cut = {**many, "official": False, "unofficial": "episodes end after 60 steps"}
+    assert score_in_words(cut, CONFIG) == (
+        f"925 (900 counts as solved); {told}; not the official task: episodes end after 60 steps"
     )
 
 

@@ -41,7 +41,7 @@ def score_in_words(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     goal, mean = solved_at(config), score["mean"]
     if goal is None:
         words = [f"{mean:.0f}"]
-    elif mean >= goal:
+    elif mean >= goal and score.get("official", True):  # of cut episodes it is no claim: random reaches it too
         words = [f"{mean:.0f}, solved ({goal:.0f} counts as solved)"]
     else:
         words = [f"{mean:.0f} ({goal:.0f} counts as solved)"]
