@@ -9,7 +9,7 @@ text { font: 14px system-ui, sans-serif; fill: #24292f; text-anchor: middle }
 .small { font-size: 12px; fill: #57606a } .left { text-anchor: start }
 rect { fill: #f6f8fa; stroke: #57606a; rx: 8px }
 .v { fill: #ddf4ff } .m { fill: #fbefff } .c { fill: #dafbe1 }
-path { fill: none; stroke: #57606a; stroke-width: 1.5; marker-end: url(#tip) } 
+path { fill: none; stroke: #57606a; stroke-width: 1.5; marker-end: url(#tip) }
 #tip path { fill: #57606a; marker-end: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .small { fill: #9198a1 } rect { fill: #161b22; stroke: #9198a1 }

@@ -187,7 +187,7 @@ def test_the_page_of_one_run_begins_with_its_score_its_film_and_its_dream(tmp_pa
     assert headings[:7] == ["car_racing, scratch, quick, seed 0", *SINGLE]
     assert {*SECTIONS[3:]} < {*headings}
     assert told in text
-    assert "300.0 ± 1.0, 95 % if returns are near normal [297.5, 302.5], 3 episodes; random -30.0" in text
+    assert "300.0 ± 1.0, 95 % if near normal [297.5, 302.5], 3 episodes; random -30.0" in text
     assert "Published: 906 ± 21" in text
     assert page.read_text().count("data:image/gif") == 2
     assert "speed, from z 0.50, fair" in text and "reconstructions that show the car 90%, kept" in text

@@ -45,7 +45,7 @@ def test_a_score_in_words():
     )
     many = score([950.0] * 50 + [900.0] * 50)
     low, high = many["interval"]
-    told = f"random -28; 95 % interval [{low:.0f}, {high:.0f}] over 100 episodes"
+    told = f"random -28; 95 % [{low:.0f}, {high:.0f}] over 100 episodes"
     assert score_in_words(many, CONFIG) == f"925, solved (900 counts as solved); {told}"
     cut = {**many, "official": False, "unofficial": "episodes end after 60 steps"}
     assert score_in_words(cut, CONFIG) == (

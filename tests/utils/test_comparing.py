@@ -105,7 +105,7 @@ def test_probability_of_improvement_against_scipy() -> None:
     assert value == pytest.approx(without_pairs(everyone))
     error = np.sqrt(29 / 30 * ((left_out - left_out.mean()) ** 2).sum())
     width = np.log(high / (1 - high)) - np.log(low / (1 - low))
-    assert width == pytest.approx(2 * stats.t.ppf(0.975, 29) * error / (value * (1 - value)), rel=0.05)
+    assert width == pytest.approx(2 * stats.t.ppf(0.975, 58) * error / (value * (1 - value)), rel=0.05)
     assert 0 < low < value < high < 1
 
 
@@ -129,4 +129,4 @@ def test_a_probability_of_improvement_is_held_as_often_as_told(truth: float, cou
     pairs = zip(noise[:, 0] + np.sqrt(2) * stats.norm.ppf(truth), other, strict=True)
     intervals = [probability_of_improvement(one, two)["interval"] for one, two in pairs]
     inside = np.mean([low <= truth <= high for low, high in filter(None, intervals)])
-    assert 0.93 <= inside <= 0.985
+    assert inside == pytest.approx(0.95, abs=0.03)  # 0.02, and the error of 1,500 draws

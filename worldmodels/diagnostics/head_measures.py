@@ -10,7 +10,7 @@ from worldmodels.diagnostics.baselines import Baselines, gaussian_nll
 from worldmodels.diagnostics.trajectories import Trajectory, batches
 from worldmodels.memory.interface import Memory
 from worldmodels.utils.devices import device_of
-from worldmodels.utils.statistics import average_precision, estimate, ratio_estimates, resampled_counts
+from worldmodels.utils.statistics import Figure, average_precision, estimate, ratio_estimates, resampled_counts
 
 AP_RESAMPLES = 1_000  # fewer, because each goes through all rows
 AP_MEMBERS = 16  # rollouts: an interval of fewer holds less than it is called (experiments/statistics)
@@ -76,9 +76,11 @@ def measure_end(
         np.concatenate(ended),
         np.repeat(range(len(counts)), counts),
     )
-    blocks = resampled_counts(len(counts), AP_RESAMPLES)
-    resampled = [average_precision(scores, positive, row[rollout]) for block in blocks for row in block]
-    precision = estimate(float(average_precision(scores, positive)), np.array(resampled), len(counts))
+    value = float(average_precision(scores, positive))
     if len(counts) < AP_MEMBERS:
-        precision["interval"] = None
+        precision: Figure = {"value": value if np.isfinite(value) else None, "interval": None}
+    else:
+        blocks = resampled_counts(len(counts), AP_RESAMPLES)
+        resampled = [average_precision(scores, positive, row[rollout]) for block in blocks for row in block]
+        precision = estimate(value, np.array(resampled), len(counts))
     return {**figures, "average_precision": precision, "ends": int(positive.sum())}

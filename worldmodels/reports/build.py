@@ -15,10 +15,11 @@ from worldmodels.reports.page import Html
 from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.store.runs import FinishedRun
+from worldmodels.store.wording import NEAR_NORMAL
 
 CAPTION = (
-    "Thick: mean over seeds; thin: single seeds; band: the mean's 95 % interval at each point by itself (of fewer "
-    "than ten seeds, if these are near normal), cut at the edge where it is wide."
+    f"Thick: mean over seeds; thin: single seeds; band: the mean's interval ({NEAR_NORMAL}) at each point by itself, "
+    "cut at the edge where it is wide."
 )
 CAPTIONS = {
     "vision": CAPTION,
@@ -138,8 +139,8 @@ class Report:
 
     def _gains(self) -> Html:
         caption = (
-            "◆ mean, with the 95 % interval of one comparison by itself; circles: seeds. Hollow: neither better nor "
-            f"worse, by Holm {FAMILY}. All at equal budget."
+            f"◆ mean, with its interval ({NEAR_NORMAL}) for one comparison by itself; circles: seeds. Hollow: neither "
+            f"better nor worse, by Holm {FAMILY}. All at equal budget."
         )
         figures = "".join(
             self._figure(f"{self._file_name(group)}-gains", plotting.gains_figure(group, compared), caption)

@@ -17,6 +17,7 @@ from worldmodels.store.goals import published, solved_at
 from worldmodels.store.results import headline, score_line
 from worldmodels.store.runs import FinishedRun
 from worldmodels.store.wording import (
+    INTERVALS,
     beyond_search,
     forecasts_in_words,
     latent_in_words,
@@ -38,8 +39,8 @@ CURVES = (
 OPEN_LOOP = (
     "M is given reality up to a moment and then foresees alone, under the actions that were really taken. 1 is the "
     "error of guessing the average z. A good M lies below the last frame held, which knows no motion, and below M "
-    "under other actions, which does not know what the agent does. The band is the 95 % interval, "
-    "of fewer than ten rollouts if these are near normal. "
+    "under other actions, which does not know what the agent does. Bands are "
+    f"{INTERVALS} over rollouts. "
 )
 PROBES = (
     "R² of linear read-outs of the task's true state, on held-out rollouts: 1 is all of it, none is no better than "

@@ -8,14 +8,13 @@ from worldmodels.reports import tidy
 from worldmodels.reports.groups import differing_settings, labels, strategy, written_at
 from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
 from worldmodels.store.heldout import OF_VALIDATION, PATHS
-from worldmodels.store.results import name_of_interval
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
+from worldmodels.store.wording import ANY_SHAPE, INTERVALS, NEAR_NORMAL
 from worldmodels.utils.comparing import MANY, interquartile_mean
-from worldmodels.utils.statistics import SKEWED_FROM, seed_estimate
+from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
-FEW = f"{name_of_interval(SKEWED_FROM)}, of fewer than {SKEWED_FROM} {name_of_interval(2)}"
-INTERVALS = "95 % intervals (of fewer than ten, if these are near normal)"
+FEW = f"95 %, of fewer than {ANY_SHAPE} {NEAR_NORMAL}"
 COMMON_COLUMNS = ("task", "strategy", "source", "settings")
 
 

@@ -12,15 +12,12 @@ from rich.table import Table
 from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
 from worldmodels.store.heldout import heldout_figures
-from worldmodels.store.wording import forecasts_in_words
-from worldmodels.utils.statistics import SKEWED_FROM
+from worldmodels.store.wording import INTERVALS, forecasts_in_words, name_of_interval
 from worldmodels.utils.words import number_of
 
 CHANGES_RESULTS = False
 
 log = logging.getLogger(__name__)
-NEAR_NORMAL = "95 % if returns are near normal"
-FEW = "95 %: of fewer than ten rollouts, if these are near normal"
 PER_STAGE = {
     "vision": ("epochs",),
     "memory": ("steps", "persistence_nll"),
@@ -131,7 +128,7 @@ def print_probes(probes: Mapping[str, Any], console: Console) -> None:
                 floor = max((value for value in figures["shuffled"].values() if value is not None), default=None)
                 table.add_row(f"{target} ({label})", *probed, _number(floor))
     console.print(table)
-    console.print(FEW, highlight=False)
+    console.print(f"brackets: {INTERVALS} over rollouts", highlight=False)
     for name, figures in probes.get("vision", {}).get("objects", {}).items():
         recall = _with_interval(figures, "recall")
         console.print(f"reconstructions that still show the {name}: {recall} of {figures['frames']:,} frames")
@@ -172,7 +169,7 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
     console.print(
         "n steps: open-loop error, a share of μ's variance; NLL: nats per dimension\n"
         "✓: M is better, by the 95 % interval of the difference\n"
-        f"{FEW}",
+        f"brackets: {INTERVALS} over rollouts",
         highlight=False,
     )
     console.print("; ".join(forecasts_in_words(figures)), highlight=False)
@@ -242,10 +239,3 @@ def score_line(score: Mapping[str, Any]) -> str:
         f"{score['mean']:.1f} ± {score['std']:.1f}, {name_of_interval(score['episodes'])} [{low}, {high}], {episodes}; "
         f"random {score['random']['mean']:.1f}{note}"
     )
-
-
-def name_of_interval(episodes: int) -> str:
-    """What an interval of a score is called: of few episodes with the reservation that of skewed and bounded returns it
-    holds the mean less often (exponential ones in 88 % to 91 %, a success in nine of ten in 28 % to 61 %).
-    """
-    return NEAR_NORMAL if 1 < episodes < SKEWED_FROM else "95 %"

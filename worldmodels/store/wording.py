@@ -11,6 +11,18 @@ CHANGES_RESULTS = False
 GRADES = ((0.8, "good"), (0.5, "fair"), (0.0, "weak"))  # of an R² from here on
 KEPT = ((0.9, "kept"), (0.5, "often lost"), (0.0, "lost"))  # of the share of reconstructions that show an object
 EMPTY = 1.0  # nats: a z of less carries next to nothing
+ANY_SHAPE = (
+    100  # values from which on an interval holds what it is called however skewed they are: experiments/statistics
+)
+NEAR_NORMAL = "95 % if near normal"
+INTERVALS = f"95 % intervals (of fewer than {ANY_SHAPE} values, if these are near normal)"
+
+
+def name_of_interval(members: int) -> str:
+    """What an interval over ``members`` values is called. Of fewer than `ANY_SHAPE` it is one of 95 % only if they are
+    near normal: of five episodes, of which one in seven fails, 68 % hold the mean.
+    """
+    return NEAR_NORMAL if 1 < members < ANY_SHAPE else "95 %"
 
 
 def r2_text(value: float | None) -> str:
@@ -51,7 +63,7 @@ def score_in_words(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         words.append(f"it has {episodes}: too few to compare")
     else:
         low, high = score["interval"]
-        words.append(f"95 % interval [{low:.0f}, {high:.0f}] over {episodes}")
+        words.append(f"{name_of_interval(score['episodes'])} [{low:.0f}, {high:.0f}] over {episodes}")
     if not score.get("official", True):
         words.append(f"not the official task: {score.get('unofficial') or 'episodes cut'}")
     return "; ".join(words)

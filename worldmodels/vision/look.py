@@ -24,9 +24,8 @@ SEEN = 2 + COMPONENTS  # numbers of a frame
 
 @dataclass(frozen=True)
 class Look:
-    """Where and what: ``table``: the counts of `Salience`; ``mean`` (G,), ``components`` (`COMPONENTS`, G): of the
-    glimpse's G = 3 · 12² numbers, a component scaled so that it has deviation 1, or 0 where
-    nothing varies along it.
+    """Where and what. ``table``: the counts of `Salience`. ``mean`` (G,) and ``components`` (`COMPONENTS`, G) are of
+    the glimpse's G = 3 · 12² numbers; a component is scaled to deviation 1, or 0 where nothing varies along it.
     """
 
     table: np.ndarray

@@ -23,6 +23,7 @@ from worldmodels.controller.agent import (
 )
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.coordinates import make_readout, make_scaling, search_space
+from worldmodels.controller.incumbent import Incumbent, measure_of, score_of
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
@@ -93,7 +94,7 @@ def run(
     for row in finished:
         search.ask()
         search.tell(row["fitness"])
-        incumbent.consider(search.mean, _score_of(row), _measure(phase_at(settings, row["generation"])))
+        incumbent.consider(search.mean, score_of(row), measure_of(phase_at(settings, row["generation"])))
     if finished:
         log.info("  going on after %d of %s", len(finished), number_of(settings.generations, "generation"))
     spent = sum(row["seconds"] for row in finished)
@@ -109,10 +110,10 @@ def run(
     while _end(settings, search.generation, spent, incumbent.of("reality")) is None:
         generation, started = search.generation + 1, time.perf_counter()
         if announcement := search.begins():
-            on = " and ".join(search.inputs) if readout is None else f"a read-out of the {settings.readout}"
+            on = " and ".join(search.inputs) if readout is None else f"what is read out ({settings.readout})"
             log.info("  %s, C acts on %s", announcement, on)
         phase = phase_at(settings, generation)
-        if measure != (measure := _measure(phase)) and dreams(settings):
+        if measure != (measure := measure_of(phase)) and dreams(settings):
             log.info("  C is scored in %s", "the task" if measure == "reality" else measure)
         max_steps, patience = phase.max_steps or config.env.max_steps, phase.patience or config.env.patience
         inputs = search.inputs if readout is None else list(settings.inputs)
@@ -135,18 +136,9 @@ def run(
             "std": float(fitness.std(ddof=1)),
         }
         if settings.validate_every and generation % settings.validate_every == 0:
-            mean = controller(search.narrow(search.mean))[None]
-            if phase.where == "dream":
-                whole = dataclasses.replace(phase, max_steps=None)
-                dreamt = dream_episodes(config, inputs, memory, encoded, whole)
-                dream_seeds = _seeds(config, 4, count=VALIDATION_DREAMS)
-                [scores] = returns_in_dreams(dreamt, mean, dream_seeds, executor, "dreams")
-                row |= {"dream": float(scores.mean()), "dream_std": float(scores.std(ddof=1))}
-            validation_work = _episodes(config, inputs, vision, memory, config.env.max_steps, None)
-            validation_seeds = _seeds(config, 3, count=settings.validation_episodes)
-            [scores] = _returns(validation_work, mean, validation_seeds, executor, "validation")
-            row |= {"validation": float(scores.mean()), "validation_std": float(scores.std(ddof=1))}
-            incumbent.consider(search.mean, _score_of(row), measure)
+            mean = controller(search.narrow(search.mean))
+            row |= _validate(config, phase, inputs, mean, vision, memory, encoded, executor)
+            incumbent.consider(search.mean, score_of(row), measure)
         seconds = time.perf_counter() - started
         row |= {"seconds": seconds, "fitness": fitness.tolist()}
         spent += seconds
@@ -160,7 +152,7 @@ def run(
             f"{validated}  (%(seconds).1f s{remaining})",
             row,
         )
-    scored = incumbent.of(_measure(phase_at(settings, search.generation))) is not None
+    scored = incumbent.of(measure_of(phase_at(settings, search.generation))) is not None
     kept = {
         "mean": search.mean,
         "best": search.best,
@@ -174,6 +166,32 @@ def run(
     save_file(weights, folder / WEIGHTS)
     ended = _end(settings, search.generation, spent, incumbent.of("reality"))
     return {"parameters": len(search.mean), "ended_by": ended, "generations": journal.rows("generations")}
+
+
+def _validate(
+    config: Config,
+    phase: PhaseConfig,
+    inputs: list[str],
+    mean: np.ndarray,
+    vision: Path | None,
+    memory: Path | None,
+    encoded: Path | None,
+    executor: Executor,
+) -> dict[str, float]:
+    """Scores of the search's mean, for a generation's row: in whole episodes of the task, and where the search is in
+    dreams, in held-out ones of those.
+    """
+    count, scores = config.controller.validation_episodes, {}
+    if phase.where == "dream":
+        dreamt = dream_episodes(config, inputs, memory, encoded, dataclasses.replace(phase, max_steps=None))
+        seeds = _seeds(config, 4, count=VALIDATION_DREAMS)
+        scores["dream"] = returns_in_dreams(dreamt, mean[None], seeds, executor, "dreams")
+    work = _episodes(config, inputs, vision, memory, config.env.max_steps, None)
+    scores["validation"] = _returns(work, mean[None], _seeds(config, 3, count=count), executor, "validation")
+    row = {}
+    for name, values in scores.items():
+        row |= {name: float(values.mean()), f"{name}_std": float(values.std(ddof=1))}
+    return row
 
 
 def _start(config: Config, source: Source, outputs: int) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -197,36 +215,6 @@ def check(config: Config, outputs: int) -> None:
         "another strategy, for example transfer=scratch",
     )
     check_phases(*search_space(config), outputs, _seed(config))
-
-
-@dataclass
-class Incumbent:
-    """The search's mean with the best validation score so far, by one ``measure``: scores of another are not
-    comparable, and begin anew.
-    """
-
-    parameters: np.ndarray
-    score: float | None = None
-    measure: str = "reality"
-
-    def consider(self, parameters: np.ndarray, score: float | None, measure: str) -> None:
-        best = self.of(measure)
-        if score is not None and (best is None or score > best):
-            self.parameters, self.score, self.measure = parameters, score, measure
-
-    def of(self, measure: str) -> float | None:
-        """The score, where it is one of this measure."""
-        return self.score if measure == self.measure else None
-
-
-def _measure(phase: PhaseConfig) -> str:
-    """What scores of a phase are of."""
-    return "reality" if phase.where == "reality" else f"dreams at τ = {phase.temperature:g}"
-
-
-def _score_of(row: dict[str, Any]) -> float | None:
-    """What chooses the agent: where the search is in dreams, the task is not asked."""
-    return row.get("dream", row.get("validation"))
 
 
 def _end(settings: ControllerConfig, generation: int, spent: float, score: float | None) -> str | None:
