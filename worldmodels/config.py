@@ -155,9 +155,10 @@ class Config(Settings):
             "iterations=1",
         )
         require(
-            self.iterations == 1 or self.transfer.name == ITERATED or self.transfer.from_scratch,
+            self.iterations == 1 or self.transfer.name == ITERATED or self.transfer.sourceless,
             f"iterations={self.iterations} goes on from its rounds, and transfer={self.transfer.name} would hold in "
-            "the first alone: expected transfer=scratch, or iterations=1; iteration.freeze freezes later rounds",
+            "the first alone: expected iterations=1, or a strategy without a source, such as transfer=scratch; "
+            "iteration.freeze freezes later rounds",
         )
         steps = memory_steps(self)
         require(

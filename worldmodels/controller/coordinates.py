@@ -99,7 +99,7 @@ def _seen(store: RolloutStore, inputs: list[str], network: Memory | None, rollou
 
 
 def _latest(store: RolloutStore) -> range:
-    """The rollouts of about the latest `FRAMES` frames, which come first in a data set: those of earlier rounds follow."""
+    """The rollouts of about the latest `FRAMES` frames: they come first in a data set, and earlier rounds follow."""
     return range(int(np.searchsorted(np.cumsum(store.lengths), FRAMES)) + 1)[: len(store)]
 
 

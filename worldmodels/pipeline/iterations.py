@@ -76,7 +76,7 @@ def next_round(config: Config, previous: Path, number: int) -> Config:
     transfer = TransferConfig(
         name=ITERATED,
         load=["vision", "memory", "controller"],
-        freeze=list(iteration.freeze),
+        freeze=list(dict.fromkeys([*config.transfer.freeze_random, *iteration.freeze])),
         source_run=run,
     )
     controller = _searched_on(config, (number - 1) * config.controller.generations)

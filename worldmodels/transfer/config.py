@@ -1,5 +1,6 @@
 """The schema of ``transfer``: a strategy in module paths."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -134,6 +135,11 @@ class TransferConfig(Settings):
     def from_scratch(self) -> bool:
         """Whether V, M and C begin at random, and all of them trains on all of the budget."""
         return not self.load and not any(self.choices(part) for part in NETWORKS)
+
+    @property
+    def sourceless(self) -> bool:
+        """Whether V, M and C begin at random and train on all of the budget, but for what stays as it begins."""
+        return dataclasses.replace(self, freeze_random=[]).from_scratch
 
     def choices(self, part: str) -> dict[str, Any]:
         """What the training of V or M depends on of this; nothing where ``part`` is trained as from scratch.
