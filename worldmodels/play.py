@@ -16,6 +16,7 @@ from worldmodels.utils.disk import no_folder
 from worldmodels.utils.errors import ConfigError
 
 LARGEST_PORT = 65535
+GENERATOR = b'name="generator" content="worldmodels"'  # in every page of ours
 
 
 @dataclass
@@ -78,6 +79,10 @@ def _require_place(path: Path) -> None:
     networks may be refused.
     """
     require(not path.is_dir(), f"export={path} is a folder: expected a file to write, for example export=page.html")
+    require(
+        not path.exists() or GENERATOR in path.read_bytes()[:1000],
+        f"export={path} is there and is no page of this command: expected a new file, or a page to write anew",
+    )
     there = next(folder for folder in path.absolute().parents if folder.exists())
     code = errno.ENOTDIR if not there.is_dir() else errno.EACCES if not os.access(there, os.W_OK | os.X_OK) else 0
     require(not code, no_folder(f"export={path}", OSError(code, os.strerror(code))))

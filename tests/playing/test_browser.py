@@ -157,6 +157,20 @@ def test_a_page_that_is_loaded_again_shows_what_its_session_does(page, address):
     assert page.input_value("#seed") == "0"
 
 
+def test_a_finger_drives_on_a_narrow_screen(page, played, tmp_path):
+    page.set_viewport_size({"width": 390, "height": 844})
+    path, _ = exported(played, tmp_path)
+    page.goto(path.as_uri())
+    until(page, "dream-facts", r"^step [1-9]")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    key = page.locator("kbd[data-key=ArrowUp]")
+    key.hover()
+    page.mouse.down()
+    assert page.evaluate("[...held]") == ["ArrowUp"] and "down" in key.get_attribute("class")
+    page.mouse.up()
+    assert page.evaluate("[...held]") == []
+
+
 @pytest.mark.parametrize("task", ["bipedal_walker", "lunar_lander"])
 def test_all_of_the_page_is_in_sight_on_a_laptop(page, make_run, tmp_path, task):
     path = tmp_path / "page.html"

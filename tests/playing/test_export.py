@@ -120,6 +120,10 @@ def test_the_command_writes_the_page_and_serves_nothing(run, commands, tmp_path)
     told = commands.run("play", f"run={run}", f"export={path}", "starts=1")
     assert f"MB: {path}" in told and path.stat().st_size > 8e6
     assert "is a folder: expected a file" in commands.run("play", f"run={run}", f"export={tmp_path}", expect=2)
+    notes = tmp_path / "notes.html"
+    notes.write_text("mine")
+    assert "is no page of this command" in commands.run("play", f"run={run}", f"export={notes}", expect=2)
+    assert notes.read_text() == "mine"
 
 
 def test_a_page_that_can_have_no_folder_is_refused_before_anything_is_loaded(run, tmp_path):

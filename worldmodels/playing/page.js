@@ -32,6 +32,13 @@ function legend(key) {
   const entry = document.createElement("span"), cap = document.createElement("kbd");
   cap.textContent = ARROWS[key.key] ?? key.key.toUpperCase();
   cap.dataset.key = key.key;
+  // A finger or the mouse holds it as a keyboard does.
+  cap.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    cap.setPointerCapture(event.pointerId);
+    hold(() => held.add(key.key));
+  });
+  for (const let_go of ["pointerup", "pointercancel"]) cap.addEventListener(let_go, () => hold(() => held.delete(key.key)));
   entry.append(cap, key.label);
   return entry;
 }
