@@ -4,6 +4,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import load_file
 
 from worldmodels.config import STAGES
@@ -69,4 +70,7 @@ def test_c_is_searched_in_dreams_alone(compose, tmp_path):
     [row] = results["controller"]["generations"]
     assert f"held-out dreams {row['dream']:.1f}, the task {row['validation']:.1f}" in headline("controller", results)
     assert 1 <= row["worst"] <= row["best"] <= 8
+    [film] = pipeline.artifacts["controller"].path.rglob("film.000001.gif")
+    with Image.open(film) as shown:
+        assert 1 <= shown.n_frames <= 8 and shown.size == (128, 128)
     assert np.isfinite(results["evaluation"]["mean"])

@@ -176,6 +176,10 @@ class ControllerConfig(Settings):
         int,
         Setting("Episodes of such a score.", at_least=2, when=lambda search: search.validate_every is not None),
     ] = 16
+    film: Annotated[
+        bool,
+        Setting("Whether an episode of the mean is also shown in TensorBoard, as a GIF, each time.", counts="never"),
+    ] = True
     target: Annotated[float | None, Setting("Stop where such a score reaches it.", counts="unless default")] = None
     max_minutes: Annotated[
         float | None,

@@ -1,9 +1,10 @@
 """The film of an episode, for people: the task, what the agent sees, V's reconstruction, the score and the actions."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file
 from worldmodels.config import Config
 from worldmodels.controller.agent import Agent
 from worldmodels.controller.policy import agent_parameters
-from worldmodels.envs import TaskSpec, make_env
+from worldmodels.envs import PixelEnv, TaskSpec, make_env
 from worldmodels.envs.keys import ACTIONS, KEYS
 from worldmodels.rollouts.executor import one_thread
 from worldmodels.store.journal import Journal
@@ -25,6 +26,7 @@ from worldmodels.vision.scaling import to_pixels
 
 CHANGES_RESULTS = False  # shows what is done
 log = logging.getLogger(__name__)
+Seen = TypeVar("Seen")
 FILM = "episode.mp4"
 FPS = 25  # pictures cost as much as the task itself
 SECONDS = 6.0  # that a film takes at least: an episode of a second is shown slowly
@@ -74,10 +76,36 @@ def film(
     with one_thread(), torch.inference_mode():  # as it was scored, bit for bit
         pictures, fps = _play(config, seed, vision, memory, agent_parameters(load_file(controller)))
     fps = shown_at(len(pictures), fps)
-    every = -(-len(pictures) // GIF_FRAMES)
-    small = [media.beside([picture], height=picture.shape[0] * GIF_HEIGHT // HEIGHT) for picture in pictures[::every]]
-    journal.animation("episode", config.evaluate.episodes, small, fps / every)
+    _animate(journal, "episode", config.evaluate.episodes, pictures, GIF_HEIGHT / HEIGHT, fps)
     media.write_mp4(journal.folder / FILM, pictures, fps)  # last: where it is, all of it is
+
+
+def film_mean(
+    config: Config,
+    seed: int,
+    vision: Path | None,
+    memory: Path | None,
+    parameters: np.ndarray,
+    journal: Journal,
+    generation: int,
+) -> None:
+    """Record an episode of the search's mean as a GIF of what it sees. One that fails is a warning."""
+    with journal.drawing("the search's mean"), one_thread(), torch.inference_mode():
+        env = make_env(config.env)
+        try:
+            spec = env.task_spec
+            agent = _agent(config, spec, vision, memory, parameters)
+            frames = [seen for seen, _, _ in _steps(env, agent, seed, lambda step, frame: frame)]
+        finally:
+            env.close()
+        _animate(journal, "film", generation, frames, GIF_HEIGHT / frames[0].shape[0], shown_at(len(frames), spec.fps))
+
+
+def _animate(journal: Journal, tag: str, step: int, pictures: Sequence[np.ndarray], scale: float, fps: float) -> None:
+    """A GIF of some of the pictures, in another size."""
+    every = -(-len(pictures) // GIF_FRAMES)
+    small = [media.beside([picture], height=round(picture.shape[0] * scale)) for picture in pictures[::every]]
+    journal.animation(tag, step, small, fps / every)
 
 
 def shown_at(count: int, fps: float) -> float:
@@ -93,26 +121,44 @@ def _play(
     env = make_env(config.env, max_steps=config.evaluate.max_steps, pictures=True)
     try:
         spec = env.task_spec
-        agent = Agent(config, spec, vision, memory)
-        agent.begin(0, parameters)
-        frame, _ = env.reset(seed=seed)
-        pictures, step, score, done = [], 0, 0.0, False
+        agent = _agent(config, spec, vision, memory, parameters)
         skip = max(1, round(spec.fps / FPS))
-        while not done:
-            known = [env.known()[None]] if agent.knows else []
-            action = agent.act([0], frame[None], *known)[0]
-            seen = None
-            if step % skip == 0:
-                seen = [env.render(), frame]
-                if decodes:
-                    seen.append(to_pixels(agent.vision.decode(agent.z))[0].numpy())
-            frame, reward, terminated, truncated, _ = env.step(action)
-            step, score, done = step + 1, score + reward, terminated or truncated
+
+        def look(step: int, frame: np.ndarray) -> list[np.ndarray] | None:
+            if step % skip:
+                return None
+            decoded = [to_pixels(agent.vision.decode(agent.z))[0].numpy()] if decodes else []
+            return [env.render(), frame, *decoded]
+
+        pictures, score = [], 0.0
+        for step, (seen, action, reward) in enumerate(_steps(env, agent, seed, look), start=1):
+            score += reward
             if seen is not None:
                 pictures.append(picture(seen, step, score, action, spec))
     finally:
         env.close()
     return pictures, spec.fps / skip
+
+
+def _agent(config: Config, spec: TaskSpec, vision: Path | None, memory: Path | None, parameters: np.ndarray) -> Agent:
+    agent = Agent(config, spec, vision, memory)
+    agent.begin(0, parameters)
+    return agent
+
+
+def _steps(
+    env: PixelEnv, agent: Agent, seed: int, look: Callable[[int, np.ndarray], Seen]
+) -> Iterator[tuple[Seen, np.ndarray, float]]:
+    """What ``look`` gives of each step's number and frame, once the agent has seen it; the action; its reward."""
+    frame, _ = env.reset(seed=seed)
+    step, done = 0, False
+    while not done:
+        known = [env.known()[None]] if agent.knows else []
+        action = agent.act([0], frame[None], *known)[0]
+        seen = look(step, frame)
+        frame, reward, terminated, truncated, _ = env.step(action)
+        yield seen, action, reward
+        step, done = step + 1, terminated or truncated
 
 
 def picture(seen: Sequence[np.ndarray], step: int, score: float, action: np.ndarray, spec: TaskSpec) -> np.ndarray:

@@ -219,7 +219,9 @@ def test_more_generations_go_on_from_fewer(config, tmp_path):
 
 
 def validated(config, *, every=2, **settings):
-    changed = dataclasses.replace(config.controller, validate_every=every, validation_episodes=3, **settings)
+    changed = dataclasses.replace(
+        config.controller, validate_every=every, validation_episodes=3, film=False, **settings
+    )
     return dataclasses.replace(config, controller=changed)
 
 

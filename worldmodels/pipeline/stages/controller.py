@@ -31,6 +31,7 @@ from worldmodels.dreams.search import dream_episodes, returns_in_dreams
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.memory.config import NETWORK as MEMORY
+from worldmodels.pipeline.filming import film_mean
 from worldmodels.pipeline.stage import Stage, Work, strategy
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
@@ -152,6 +153,10 @@ def run(
             f"{validated}  (%(seconds).1f s{remaining})",
             row,
         )
+        if settings.film and "validation" in row:
+            reading = _reading(config, inputs)
+            models, seed = (vision, memory if remembers(reading) else None), _seeds(config, 3, count=1)[0]
+            film_mean(reading, seed, *models, controller(search.narrow(search.mean)), journal, generation)
     scored = incumbent.of(measure_of(phase_at(settings, search.generation))) is not None
     kept = {
         "mean": search.mean,
@@ -236,11 +241,15 @@ def _episodes(
     config: Config, inputs: list[str], vision: Path | None, memory: Path | None, max_steps: int, patience: int | None
 ) -> AgentEpisodes:
     """Work for C's that read these inputs only: without an open input from M, M does not run."""
-    config = dataclasses.replace(
-        config, controller=dataclasses.replace(config.controller, inputs=inputs, phases=[], target=None)
-    )
+    config = _reading(config, inputs)
     memory = memory if remembers(config) else None
     return AgentEpisodes(config_to_json(config), vision, memory, max_steps, config.executor.slots, patience)
+
+
+def _reading(config: Config, inputs: list[str]) -> Config:
+    """The same for C's that read these inputs only."""
+    controller = dataclasses.replace(config.controller, inputs=inputs, phases=[], target=None)
+    return dataclasses.replace(config, controller=controller)
 
 
 def _seeds(config: Config, *keys: int, count: int) -> list[int]:
