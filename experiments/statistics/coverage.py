@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from worldmodels.diagnostics.head_measures import AP_MEMBERS
+from worldmodels.diagnostics.probes import r_squared
 from worldmodels.reports.tidy import write_csv
 from worldmodels.utils.comparing import MANY, interquartile_mean, probability_of_improvement
 from worldmodels.utils.statistics import (
@@ -20,7 +21,6 @@ from worldmodels.utils.statistics import (
     estimate,
     ratios,
     resampled_counts,
-    resampled_ratios,
     t_interval,
 )
 
@@ -32,6 +32,7 @@ SLOW_DRAWS = 1_000  # of one that resamples
 PROBABILITIES = (0.5, 0.76, 0.86, 0.92, 0.96)  # of improvement
 CORRELATIONS = (0.0, 0.7)  # of seeds
 RESAMPLES = 200  # of an interval of their standard error
+BOOTSTRAP = 10_000  # resamples of the percentile bootstrap
 Draw = Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarray, np.ndarray]]
 
 
@@ -48,10 +49,15 @@ def _mean(sample: Callable[[np.random.Generator, tuple[int, int]], np.ndarray]) 
     return lambda rng, size: (sample(rng, size), np.ones(size))
 
 
-def returns(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def returns(rng: np.random.Generator, size: tuple[int, int], failing: float = 0.15) -> np.ndarray:
     """As a driver's on CarRacing that leaves the road in 15 % of episodes."""
-    off = rng.random(size) < 0.15
+    off = rng.random(size) < failing
     return np.where(off, rng.normal(250, 150, size), rng.normal(850, 60, size))
+
+
+def rare_failures(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """The same, of one that leaves it in 2 %."""
+    return returns(rng, size, 0.02)
 
 
 def _lengths(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -82,6 +88,7 @@ CASES = (
     Case("mean", "exponential", _mean(lambda rng, size: rng.exponential(size=size)), 1.0),
     Case("mean", "lognormal", _mean(lambda rng, size: rng.lognormal(size=size)), float(np.exp(0.5))),
     Case("mean", "returns", _mean(returns), 0.15 * 250 + 0.85 * 850),
+    Case("mean", "rare failures", _mean(rare_failures), 0.02 * 250 + 0.98 * 850),
     Case("ratio", "normal", _errors, 0.3),
     Case("ratio", "exponential", _skewed_errors, 1.0),
     Case("ratio", "shares", _shares, 0.9),
@@ -102,7 +109,12 @@ def _share_inside(bounds: np.ndarray, truth: float) -> dict[str, Any]:
 def percentile(case: Case, count: int, seed: int = 0) -> dict[str, Any]:
     """Of the percentile bootstrap, which the project used before."""
     above, below = case.draw(np.random.default_rng([seed, count]), (count, SLOW_DRAWS))
-    low, high = np.nanquantile(resampled_ratios(above, below), [0.025, 0.975], axis=0)
+    both = np.hstack([above, below])
+    above, below = np.split(
+        np.concatenate([weights @ both for weights in resampled_counts(count, BOOTSTRAP)]), 2, axis=1
+    )
+    ratio = np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+    low, high = np.nanquantile(ratio, [0.025, 0.975], axis=0)
     return _share_inside(np.stack([low, high], axis=1), case.truth)
 
 
@@ -129,21 +141,19 @@ def improvement(
     return _share_inside(np.array([bounds for bounds in intervals if bounds is not None]), truth)
 
 
-def calibration_error(count: int, draws: int = SLOW_DRAWS, seed: int = 0) -> dict[str, Any]:
-    """Of the mean distance of shares from their levels over rollouts of 100 frames, by `estimate`."""
-    rng = np.random.default_rng([seed, count])
-    shares = np.array([0.16, 0.12, 0.09, 0.07, 0.06, 0.06, 0.07, 0.09, 0.12, 0.16])
-    intervals = []
+def explained(count: int, draws: int = SINGLE_DRAWS, seed: int = 0) -> dict[str, Any]:
+    """Of R² over rollouts: a third of the target's variance is between them, half of the error's is common to the
+    frames of one.
+    """
+    rng, bounds = np.random.default_rng([seed, count]), []
     for _ in range(draws):
-        tenths = rng.multinomial(100, rng.dirichlet(20 * shares, count))
-        totals = np.concatenate([weights @ tenths for weights in resampled_counts(count, RESAMPLES, len(intervals))])
-        intervals.append(estimate(float(_distance(tenths.sum(0))), _distance(totals), count)["interval"])
-    return _share_inside(np.array(intervals), float(_distance(shares)))
-
-
-def _distance(tenths: np.ndarray) -> np.ndarray:
-    levels = np.arange(1, 10) / 10
-    return np.abs((tenths / tenths.sum(-1, keepdims=True)).cumsum(-1)[..., :-1] - levels).mean(-1)
+        lengths = _lengths(rng, (count, 1))[:, 0].astype(int)
+        rollout = np.repeat(np.arange(count), lengths)
+        own, common = rng.normal(size=(2, len(rollout))), rng.normal(size=(2, count))[:, rollout]
+        target = np.sqrt(2 / 3) * own[0] + np.sqrt(1 / 3) * common[0]
+        error = 0.5 * (own[1] + common[1]) / np.sqrt(2)
+        bounds.append(r_squared(target[:, None], (target - error)[:, None], rollout)[1][0])
+    return _share_inside(np.array(bounds), 1 - 0.5**2)
 
 
 def average_precisions(count: int, draws: int = SLOW_DRAWS // 2, seed: int = 0) -> dict[str, Any]:
@@ -186,7 +196,7 @@ def rows() -> Iterator[dict[str, Any]]:
             figures = improvement(truth, correlation, count)
             yield {"kind": "probability of improvement", "distribution": distribution, "n": count, **figures}
     for kind, of_kind, least in (
-        ("calibration error", calibration_error, 3),
+        ("R²", explained, 2),
         ("average precision", average_precisions, AP_MEMBERS),
     ):
         for count in COUNTS:

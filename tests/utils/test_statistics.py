@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 from helpers import ROOT, script
 
-from worldmodels.store.wording import ANY_SHAPE
+from worldmodels.store.wording import MANY_VALUES
 from worldmodels.utils.statistics import (
     average_precision,
     describe,
     estimate,
     ratio_estimates,
     ratios,
-    resampled_ratios,
-    resampled_sums,
+    resampled_counts,
     seed_estimate,
     t_interval,
 )
@@ -36,7 +35,7 @@ def study() -> Any:
     return script(ROOT / "experiments" / "statistics" / "coverage.py")
 
 
-# In %, measured. Of fewer than `ANY_SHAPE` values an interval is called one of 95 % "if near normal".
+# In %, measured. Of fewer than `MANY_VALUES` values an interval is called one of 95 % "if near normal".
 COVERAGE = {
     ("mean", "normal"): (95, 95, 95, 95, 95),
     ("mean", "gamma"): (94.4, 93.5, 93.4, 94.4, 95.0),
@@ -56,14 +55,15 @@ def test_intervals_hold_the_truth_as_often_as_told(study: Any, case: tuple[str, 
         assert found == pytest.approx([95] * 5, abs=2)
 
 
-@pytest.mark.parametrize("index", range(9))
-def test_intervals_of_many_values_hold_the_truth_however_skewed_these_are(study: Any, index: int) -> None:
+@pytest.mark.parametrize("index", range(10))
+def test_intervals_of_many_values_hold_the_truth_of_all_but_rare_failures(study: Any, index: int) -> None:
     case = study.CASES[index]
-    assert 100 * study.coverage(case, ANY_SHAPE, draws=20_000)["coverage"] == pytest.approx(95, abs=2), case
+    expected = 91 if case.distribution == "rare failures" else 95
+    assert 100 * study.coverage(case, MANY_VALUES, draws=20_000)["coverage"] == pytest.approx(expected, abs=2), case
 
 
 def test_every_distribution_of_the_study_is_tested(study: Any) -> None:
-    assert len(study.CASES) == 9
+    assert len(study.CASES) == 10
 
 
 IQM = {"normal": (94.5, 94.5), "exponential": (92.5, 94), "lognormal": (92.5, 94), "returns": (95.5, 95.5)}
@@ -81,8 +81,15 @@ def test_probabilities_of_improvement_hold_the_truth_as_often_as_told(study: Any
     assert found == pytest.approx([95.5, 95], abs=2)
 
 
+def test_a_probability_of_improvement_is_held_within_two_points_where_it_is_held_least(study: Any) -> None:
+    assert study.improvement(0.76, 0.7, 10)["coverage"] >= 0.93
+
+
+def test_r2_holds_the_truth_as_often_as_told(study: Any) -> None:
+    assert [100 * study.explained(n, draws=2000)["coverage"] for n in (5, 10, 30)] == pytest.approx([93, 91, 92], abs=2)
+
+
 def test_figures_of_resamples_hold_the_truth_as_often_as_told(study: Any) -> None:
-    assert 100 * study.calibration_error(10, draws=400)["coverage"] == pytest.approx(95, abs=4)
     assert 100 * study.average_precisions(16, draws=200)["coverage"] == pytest.approx(94, abs=5)
 
 
@@ -154,16 +161,9 @@ def test_the_error_of_a_ratio_is_the_jackknifes() -> None:
     assert found.freedom[0] == pytest.approx(25 / 9 - 1)  # (2 + 1 + 2)² / (4 + 1 + 4), less one
 
 
-def test_ratios_of_sums_against_every_resample_of_two() -> None:
-    """1/2, (1 + 9)/(2 + 3) twice as likely, and 9/3."""
-    resampled = resampled_ratios(np.array([[1.0], [9.0]]), np.array([[2.0], [3.0]]))
-    shares = [np.isclose(resampled[:, 0], value).mean() for value in (0.5, 2.0, 3.0)]
-    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.03) and sum(shares) == pytest.approx(1)
-
-
 def test_a_bootstrapped_interval_of_a_mean_is_students() -> None:
     values = np.array([1.0, 2.0, 4.0, 9.0])
-    resampled = resampled_ratios(values[:, None], np.ones((4, 1)))
+    resampled = np.concatenate([weights @ values / 4 for weights in resampled_counts(4, 10_000)])
     assert estimate(4.0, resampled, 4)["interval"] == pytest.approx(interval(values), abs=0.1)
     assert estimate(4.0, resampled, 1) == {"value": 4.0, "interval": None}
     assert estimate(np.nan, resampled, 4) == {"value": None, "interval": None}
@@ -186,7 +186,8 @@ def test_average_precision_against_brute_force() -> None:
 
 
 def test_every_resample_has_as_many_members_as_there_are() -> None:
-    totals = resampled_sums(np.stack([np.ones(5), np.arange(5.0)], axis=1))
+    members = np.stack([np.ones(5), np.arange(5.0)], axis=1)
+    totals = np.concatenate([weights @ members for weights in resampled_counts(5, 10_000)])
     assert (totals[:, 0] == 5).all()
     assert totals[:, 1].mean() == pytest.approx(10, abs=0.1)
     assert totals[:, 1].std() == pytest.approx(math.sqrt(5 * 2), abs=0.1)  # of five draws from 0 … 4, variance 2 each

@@ -9,12 +9,12 @@ from worldmodels.reports.groups import differing_settings, labels, strategy, wri
 from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
 from worldmodels.store.heldout import OF_VALIDATION, PATHS
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
-from worldmodels.store.wording import ANY_SHAPE, INTERVALS, NEAR_NORMAL
+from worldmodels.store.wording import INTERVALS, MANY_VALUES, NEAR_NORMAL
 from worldmodels.utils.comparing import MANY, interquartile_mean
 from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
-FEW = f"95 %, of fewer than {ANY_SHAPE} {NEAR_NORMAL}"
+FEW = f"95 %, of fewer than {MANY_VALUES} {NEAR_NORMAL}"
 COMMON_COLUMNS = ("task", "strategy", "source", "settings")
 
 

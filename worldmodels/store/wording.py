@@ -11,18 +11,18 @@ CHANGES_RESULTS = False
 GRADES = ((0.8, "good"), (0.5, "fair"), (0.0, "weak"))  # of an R² from here on
 KEPT = ((0.9, "kept"), (0.5, "often lost"), (0.0, "lost"))  # of the share of reconstructions that show an object
 EMPTY = 1.0  # nats: a z of less carries next to nothing
-ANY_SHAPE = (
-    100  # values from which on an interval holds what it is called however skewed they are: experiments/statistics
-)
+# Values from which on an interval is called one of 95 % whatever their shape: it then is for all of
+# experiments/statistics but failures rarer than one in twenty.
+MANY_VALUES = 100
 NEAR_NORMAL = "95 % if near normal"
-INTERVALS = f"95 % intervals (of fewer than {ANY_SHAPE} values, if these are near normal)"
+INTERVALS = f"95 % intervals (of fewer than {MANY_VALUES} values, if these are near normal)"
 
 
 def name_of_interval(members: int) -> str:
-    """What an interval over ``members`` values is called. Of fewer than `ANY_SHAPE` it is one of 95 % only if they are
-    near normal: of five episodes, of which one in seven fails, 68 % hold the mean.
+    """What an interval over ``members`` values is called. Of fewer than `MANY_VALUES` it is one of 95 % only if they
+    are near normal: of five episodes, of which one in seven fails, 68 % hold the mean.
     """
-    return NEAR_NORMAL if 1 < members < ANY_SHAPE else "95 %"
+    return NEAR_NORMAL if 1 < members < MANY_VALUES else "95 %"
 
 
 def r2_text(value: float | None) -> str:

@@ -13,6 +13,7 @@ FEWEST = 3  # values for a verdict
 LEVEL = 0.05
 ROUNDING = 1e-9  # differences below are those of sums in another order
 MANY = 10  # runs from which on interquartile means and probabilities of improvement say something
+BOUNDED = 1.5  # degrees of freedom of a variance of bounded values, beside those of normal ones
 
 
 def p_value(values: Values, null: float = 0.0) -> float | None:
@@ -83,9 +84,10 @@ def probability_of_improvement(values: Values, reference: Values) -> Figure:
     2021): above 0.5, higher values are likelier. ``values`` and ``reference`` are paired by seed.
 
     The 95 % interval is Student's on the logit scale, from what each seed adds on both sides together, so that seeds
-    which move both alike count as what they are (as Brunner & Munzel 2000, paired; DeLong 1988), with the degrees of
-    freedom of two samples, 2 (n - 1): measured to hold 93 % to 97 %. None of fewer than `MANY` seeds, where all are
-    better or none is, and where seeds do not differ, as of nothing but ties.
+    which move both alike count as what they are (as Brunner & Munzel 2000, paired; DeLong 1988). What a seed adds is
+    bounded, so that its variance is better known than that of normal values: 1.5 (n - 1) degrees of freedom, by
+    measurement, hold 93 % to 97 % of seeds that correlate by 0.7 or less (experiments/statistics). None of fewer than
+    `MANY` seeds, where all are better or none is, and where seeds do not differ, as of nothing but ties.
     """
     one, other = (np.asarray(sample, dtype=np.float64) for sample in (values, reference))
     count = len(one)
@@ -98,7 +100,7 @@ def probability_of_improvement(values: Values, reference: Values) -> Figure:
     error = float(by_seed.std(ddof=1) / np.sqrt(count))
     if count < MANY or value in (0.0, 1.0) or error < ROUNDING:
         return {"value": value, "interval": None}
-    half = stdtrit(2 * (count - 1), 0.975) * error / (value * (1 - value))
+    half = stdtrit(BOUNDED * (count - 1), 0.975) * error / (value * (1 - value))
     return {"value": value, "interval": [float(expit(logit(value) - half)), float(expit(logit(value) + half))]}
 
 

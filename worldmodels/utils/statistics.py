@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-RESAMPLES = 10_000
 BLOCK = 1_000  # resamples at once
 SKEWED_FROM = 10  # values from which on their skewness can be told, and is corrected for
 Figure = dict[str, Any]  # {"value": …, "interval": [low, high] or None}
@@ -132,29 +131,13 @@ def estimate(value: float, resampled: np.ndarray, members: int, level: float = 0
     return _figure(value, [value - half, value + half])
 
 
-def resampled_counts(count: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
+def resampled_counts(count: int, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
     """How often each of ``count`` members occurs in each bootstrap resample: blocks of (b, count), float64."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, BLOCK):
         rows = min(BLOCK, resamples - start)
         drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
         yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
-
-
-def resampled_sums(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Totals over the members of each bootstrap resample: (N, C) -> (``resamples``, C). The same seed draws the same
-    resamples.
-    """
-    return np.concatenate([weights @ values for weights in resampled_counts(len(values), resamples, seed)])
-
-
-def resampled_ratios(numerators: np.ndarray, denominators: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Σ numerators / Σ denominators over the members of each bootstrap resample: (N, K), (N, K) -> (RESAMPLES, K).
-
-    The same seed draws the same resamples. NaN where a resample's denominators add up to 0.
-    """
-    above, below = np.split(resampled_sums(np.hstack([numerators, denominators]), seed=seed), 2, axis=1)
-    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
 def average_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
