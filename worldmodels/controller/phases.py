@@ -16,19 +16,18 @@ from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.scaling import Scaling
 from worldmodels.controller.search import Search, describe, make_search
 from worldmodels.utils.seeds import sequence
+from worldmodels.utils.settings import declared
+
+OF_A_SEARCH = ("inputs", "search")  # which a phase opens, and changes in part
+# The settings of a search that a phase replaces.
+REPLACED = tuple(
+    name for name in declared(PhaseConfig) if name in declared(ControllerConfig) and name not in OF_A_SEARCH
+)
 
 
 def phase_at(config: ControllerConfig, generation: int) -> PhaseConfig:
     """What holds in a generation, counted from 1: the settings of the search with every change so far."""
-    phase = PhaseConfig(
-        1,
-        list(config.inputs),
-        config.rollouts,
-        config.max_steps,
-        config.patience,
-        where=config.where,
-        temperature=config.temperature,
-    )
+    phase = PhaseConfig(1, list(config.inputs), **{name: getattr(config, name) for name in REPLACED})
     for change in sorted(config.phases, key=lambda phase: phase.generation):
         if change.generation <= generation:
             changed = {name: value for name, value in vars(change).items() if value is not None}
@@ -117,7 +116,7 @@ class PhasedSearch:
         if phase_at(self._config, self.generation + 1).inputs != self._open:
             self._begin()
         phase = phase_at(self._config, self.generation + 1)
-        measure = (phase.inputs, phase.rollouts, phase.max_steps, phase.patience, phase.where, phase.temperature)
+        measure = (phase.inputs, *(getattr(phase, name) for name in REPLACED))
         if measure != self._measure:
             self._measure, self._individuals = measure, Individuals(self.mean)
         assert self._search is not None

@@ -16,7 +16,7 @@ from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.coordinates import search_space
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
-from worldmodels.controller.phases import phase_at
+from worldmodels.controller.phases import REPLACED, phase_at
 from worldmodels.envs import task_spec
 from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
@@ -102,7 +102,7 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
         read = _size(config, opened) if search.readout is None else sum(search_space(config)[1].values())
         size = task_spec(config.env).outputs * (read + 1)
         chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(size))
-    held = {name: getattr(now, name) for name in ("rollouts", "max_steps", "patience", "where", "temperature")}
+    held = {name: getattr(now, name) for name in REPLACED}
     return dataclasses.replace(search, search=chosen, phases=phases, after=done, **held)
 
 
