@@ -76,6 +76,12 @@ class Toy(gymnasium.Env[Any, Any]):
         return self.picture(self.drawn) if self.render_mode == "rgb_array" else None
 
 
+class Network:
+    """The settings of somebody's V or M, which is never made."""
+
+    def __init__(self, latent_size: int = 32, hidden_size: int = 256, sharpness: float = 1.0) -> None: ...
+
+
 class Undrawn(Toy):
     """It cannot be rendered, nor does it take a render mode."""
 

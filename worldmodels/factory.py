@@ -14,7 +14,7 @@ from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.seeds import sequence
-from worldmodels.utils.settings import Part
+from worldmodels.utils.settings import Part, counted
 from worldmodels.vision.config import NETWORK as VISION
 
 if TYPE_CHECKING:
@@ -25,6 +25,20 @@ NEEDED = {  # of the interfaces of V and M
     "vision": ("latent_size", "encode", "decode"),
     "memory": ("latent_size", "action_size", "hidden_size", "initial_state", "step", "unroll", "mixture"),
 }
+
+
+def beside_weights(config: Config, *stages: str) -> dict[str, Any]:
+    """What the figures of V and M (``stages``: vision, memory) depend on besides their weights, for keys: a network of
+    somebody else's with its settings, of which one may hold only where the network is used. The weights of the
+    package's own tell all that counts.
+    """
+    nodes = {"vision": (VISION, config.vae), "memory": (MEMORY, config.memory)}
+    foreign = {
+        stage: counted(node)["network"]
+        for stage, (part, node) in nodes.items()
+        if stage in stages and not parts.target(part, node.network).startswith("worldmodels.")
+    }
+    return {"networks": foreign} if foreign else {}
 
 
 def make_vision(config: Config, weights: Path | None = None) -> "Vision":

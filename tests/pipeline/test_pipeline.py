@@ -138,6 +138,38 @@ def test_a_controller_that_sees_z_alone_does_not_depend_on_m(made):
     assert reading[0].keys["controller"] != reading[1].keys["controller"]
 
 
+AGENTS = {"controller", "evaluate"}
+
+
+@pytest.mark.parametrize(
+    ("node", "overrides", "expected"),
+    [
+        ("vae", [], {"vision", "encode", "heldout_encode", "measure_vision", "probe_vision", *AGENTS}),
+        ("memory", [], {"memory", "measure_memory", "probe_memory", *AGENTS}),
+        ("memory", ["controller.inputs=[z]"], {"memory", "measure_memory", "probe_memory"}),
+        (
+            "memory",
+            ["controller.inputs=[z]", "controller.where=dream"],
+            {"memory", "measure_memory", "probe_memory", "controller"},
+        ),
+    ],
+)
+def test_a_setting_that_the_weights_do_not_tell_counts_wherever_the_network_is_used(inputs, node, overrides, expected):
+    """Of somebody's network, for example one that holds only where nothing is trained."""
+    before, after = (
+        inputs(f"{node}.network={{_target_: toys.Network, sharpness: {value}}}", *overrides) for value in (1.0, 2.0)
+    )
+    assert {stage for stage in before if before[stage] != after[stage]} == expected
+
+
+def test_where_dreams_begin_counts(inputs):
+    """In rollouts that M was trained on, also where M is frozen and its weights do not tell."""
+    made = [inputs("controller.where=dream", f"memory.validation_fraction={share}") for share in (0.1, 0.4)]
+    assert made[0]["controller"] != made[1]["controller"]
+    made = [inputs(f"memory.validation_fraction={share}") for share in (0.1, 0.4)]
+    assert made[0]["controller"] == made[1]["controller"]
+
+
 def test_features_must_be_of_a_finished_run(made):
     with pytest.raises(ConfigError, match=r"nowhere is no run"):
         made("vae.loss={_target_: perceptual, run: nowhere}")

@@ -13,7 +13,7 @@ from worldmodels.config import Config, config_from_json
 from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.policy import LinearControllers, parameter_count
 from worldmodels.envs import TaskSpec, make_env, task_class, task_spec
-from worldmodels.factory import make_memory, make_vision
+from worldmodels.factory import beside_weights, make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.memory.interface import Memory, State, put, rebuilt, take
 from worldmodels.rollouts.engine import Feed, play
@@ -76,7 +76,8 @@ def agent_models(config: Config) -> dict[str, str]:
 
 def agent_inputs(config: Config) -> dict[str, Any]:
     """What an agent's episodes depend on besides the task's settings and the weights."""
-    return {"seed": config.seed, "precision": rollout_precision(config.trainer)}
+    networks = beside_weights(config, *agent_models(config))
+    return {"seed": config.seed, "precision": rollout_precision(config.trainer), **networks}
 
 
 def agent_parts(config: Config) -> list[str]:

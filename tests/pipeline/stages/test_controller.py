@@ -145,6 +145,15 @@ def test_what_a_first_phase_changes_counts(compose):
     assert inputs("{generation: 1, inputs: [z, h]}") == inputs() == inputs("{generation: 9, rollouts: 5}")
 
 
+@pytest.mark.parametrize("setting", ["rollouts: 5", "max_steps: 7", "patience: 7", "where: dream"])
+def test_everything_that_a_phase_replaces_counts(compose, setting):
+    made = [
+        controller._inputs(compose("env=lunar_lander", "scale=smoke", f"controller.phases=[{phases}]"))
+        for phases in ("", f"{{generation: 1, {setting}}}")
+    ]
+    assert made[0] != made[1]
+
+
 def test_a_search_starts_from_a_sources_mean(config, tmp_path):
     """Two actions from one: the first row is the source's, the second is zero."""
     given = tmp_path / "source.safetensors"

@@ -25,11 +25,12 @@ from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.coordinates import make_readout, make_scaling, search_space
 from worldmodels.controller.incumbent import Incumbent, measure_of, score_of
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
-from worldmodels.controller.phases import PhasedSearch, check_phases, phase_at, phase_table
+from worldmodels.controller.phases import REPLACED, PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.dreams.search import dream_episodes, returns_in_dreams
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
+from worldmodels.factory import beside_weights
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.pipeline.filming import film_mean
 from worldmodels.pipeline.stage import Stage, Work, strategy
@@ -294,7 +295,16 @@ def _inputs(config: Config) -> dict[str, Any]:
             **_validated(config),
         },
         **agent_inputs(config),
+        **_of_dreams(config),
     }
+
+
+def _of_dreams(config: Config) -> dict[str, Any]:
+    """What dreams depend on besides M's weights: M, and in which rollouts, those that it was trained on, they begin."""
+    if not dreams(config.controller):
+        return {}
+    networks = beside_weights(config, *agent_models(config), "memory")
+    return {"validation_fraction": config.memory.validation_fraction, **networks}
 
 
 def _validated(config: Config) -> dict[str, int]:
@@ -306,8 +316,7 @@ def _validated(config: Config) -> dict[str, int]:
 
 def _changes(search: ControllerConfig, table: list[dict[str, Any]]) -> bool:
     """Whether phases change what a key says of the search without them; its inputs are those of the last one."""
-    names = ("rollouts", "max_steps", "patience", "where", "temperature")
-    whole = {**{name: getattr(search, name) for name in names}, "search": None}
+    whole = {**{name: getattr(search, name) for name in REPLACED}, "search": None}
     first = table[0]["settings"]
     return len(table) > 1 or any(first.get(name, value) != value for name, value in whole.items())
 

@@ -10,7 +10,7 @@ import numpy as np
 from worldmodels.config import Config
 from worldmodels.diagnostics.measures import measure
 from worldmodels.diagnostics.trajectories import Trajectory
-from worldmodels.factory import make_memory
+from worldmodels.factory import beside_weights, make_memory
 from worldmodels.memory.config import NETWORK
 from worldmodels.memory.data import training_and_validation
 from worldmodels.pipeline.stage import Stage, label_of
@@ -73,6 +73,7 @@ STAGE = Stage(
         "measure": counted(config.measure),
         "validation_fraction": config.memory.validation_fraction,
         "method": 3,
+        **beside_weights(config, "memory"),
     },
     build=lambda work: memory(
         work.config, work.path("heldout"), work.path("encoded"), work.path("memory") / WEIGHTS, work.journal

@@ -6,7 +6,7 @@ from typing import Any
 
 from worldmodels.config import Config
 from worldmodels.diagnostics.vision_measures import FIGURES, EncodedFrames, measure
-from worldmodels.factory import make_vision
+from worldmodels.factory import beside_weights, make_vision
 from worldmodels.pipeline.stage import Stage, label_of
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
@@ -41,7 +41,7 @@ def vision(config: Config, heldout: Path, encoded: Path, weights: Path, journal:
 STAGE = Stage(
     name="measure_vision",
     parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", "vision": "vision"},
-    inputs=lambda config: {},  # V's own settings, and the rollouts', are those of its parents
+    inputs=lambda config: beside_weights(config, "vision"),  # else V's settings, and the rollouts', are of its parents
     build=lambda work: vision(
         work.config, work.path("heldout"), work.path("encoded"), work.path("vision") / WEIGHTS, work.journal
     ),

@@ -12,7 +12,7 @@ from torch import nn
 from worldmodels.config import Config
 from worldmodels.diagnostics.probe_report import HeldoutRollouts, recall, report
 from worldmodels.envs import task_class, task_path, task_spec
-from worldmodels.factory import make_memory, make_vision
+from worldmodels.factory import beside_weights, make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
 from worldmodels.memory.interface import Memory
 from worldmodels.pipeline.stage import Stage, label_of
@@ -123,7 +123,7 @@ def _stage(
     return Stage(
         name=f"probe_{part}",
         parents=lambda config: {"heldout": "heldout", "encoded": "heldout_encode", part: part},
-        inputs=lambda config: {"probe": counted(config.probe)},
+        inputs=lambda config: {"probe": counted(config.probe), **beside_weights(config, part)},
         build=lambda work: probe(
             work.config, work.path("heldout"), work.path("encoded"), work.path(part) / WEIGHTS, work.journal
         ),

@@ -18,6 +18,7 @@ from worldmodels.controller.agent import (
 )
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import TaskSpec
+from worldmodels.factory import beside_weights
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import rollout_precision
 from worldmodels.utils.checks import require
@@ -36,7 +37,9 @@ def agent_counts(policy: Mapping[str, Any], env: Mapping[str, Any], allow: Colle
     """What the actions of a run's agent depend on besides what it is; ``env``: this task's settings that an agent has
     beside other policies.
     """
-    return {**env, "precision": rollout_precision(_run_of(policy, allow).config.trainer)}
+    config = _run_of(policy, allow).config
+    networks = beside_weights(config, *agent_models(config))
+    return {**env, "precision": rollout_precision(config.trainer), **networks}
 
 
 def networks(policy: Mapping[str, Any], allow: Collection[str]) -> list[str]:
