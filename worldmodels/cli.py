@@ -190,7 +190,7 @@ def _explain(error: BaseException, job: str = "", composing: bool = False) -> in
 def _folder_setting(error: OSError) -> str:
     """What the user wrote that chose the folder of a run; the folder itself where it is the default."""
     for key in ("hydra.sweep.dir", "hydra.run.dir", "paths.outputs"):
-        for override in sys.argv[1:]:  # Hydra has forgotten the rest
+        for override in reversed(sys.argv[1:]):  # the last one holds; Hydra has forgotten the rest
             if override.startswith(f"{key}="):
                 return override.replace("'", "")
     return str(error.filename)
@@ -208,6 +208,9 @@ def one_line(error: BaseException) -> str:
         return _unknown_flag(flag[1])
     if line := in_our_words(error):
         return line
+    unknown = re.search(r"Could not override '([^']+)'\. No match in the defaults list", str(error))
+    if unknown and not re.search(r"\btrain(\.py)?$", sys.argv[0]):  # which alone has groups
+        return f"{unknown[1]} is no setting of this command: expected one that --help lists"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)

@@ -1,11 +1,12 @@
 """An M of one's own: a GRU, and one Gaussian for each latent dimension."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from worldmodels.memory.mixture import Mixture
+from worldmodels.utils.settings import Setting
 
 
 class State(NamedTuple):
@@ -20,7 +21,13 @@ class GRUMemory(nn.Module):
 
     INPUT_LAYERS = ("cell.weight_ih",)  # its columns are [z, a]: fresh where the source task has other actions
 
-    def __init__(self, latent_size: int, action_size: int, hidden_size: int = 48, learnt_start: bool = True) -> None:
+    def __init__(
+        self,
+        latent_size: int,
+        action_size: int,
+        hidden_size: Annotated[int, Setting("Numbers in h.", at_least=1)] = 48,
+        learnt_start: Annotated[bool, Setting("Whether the first h is learnt.")] = True,
+    ) -> None:
         super().__init__()
         self.latent_size, self.action_size, self.hidden_size = latent_size, action_size, hidden_size
         self.cell = nn.GRUCell(latent_size + action_size, hidden_size)

@@ -1,6 +1,10 @@
 """A search of one's own: an evolution strategy with mirrored samples and ranks (Salimans et al. 2017)."""
 
+from typing import Annotated
+
 import numpy as np
+
+from worldmodels.utils.settings import Setting
 
 
 class MirroredES:
@@ -8,7 +12,15 @@ class MirroredES:
     are facts that the framework gives; ``sigma`` and ``rate`` are settings: ``controller.search.sigma=0.2``.
     """
 
-    def __init__(self, size, population, seed, start=None, sigma: float = 0.1, rate: float = 0.5):
+    def __init__(
+        self,
+        size,
+        population,
+        seed,
+        start=None,
+        sigma: Annotated[float, Setting("Deviation of a sample.", above=0)] = 0.1,
+        rate: Annotated[float, Setting("Share of a step that the mean goes.", above=0)] = 0.5,
+    ):
         self.description = "mirrored evolution strategy"  # for the log
         self.mean = np.zeros(size) if start is None else start.copy()
         self.best, self.best_return = self.mean, -np.inf

@@ -86,6 +86,26 @@ def test_modules_without_a_package_count_with_what_lies_beside_them(tmp_path, mo
     assert set(of("lonely_loss")["files"]) == {"lonely_loss", "lonely_help"}
 
 
+def test_packages_beside_it_count_and_installed_ones_do_not(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = tmp_path / "venv" / "site-packages"
+    for folder, name in ((tmp_path, "their_tools"), (installed, "their_library")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text("")
+        (folder / name / "deep.py").write_text("SIZE = 1\n")
+    monkeypatch.syspath_prepend(installed)
+    (tmp_path / "their_loss.py").write_text(
+        "import their_library.deep\ndef f():\n    from their_tools.deep import SIZE\n"
+    )
+    files = {"their_loss", "their_tools", "their_tools.deep"}
+    assert set(of("their_loss")["files"]) == files
+    (tmp_path / "their_project").mkdir()
+    (tmp_path / "their_project" / "__init__.py").write_text("import their_tools.deep\n")
+    assert set(of("their_project")["files"]) == {"their_project", "their_tools", "their_tools.deep"}
+    (installed / "their_vision.py").write_text("import their_library.deep\n")
+    assert set(of("their_vision")["files"]) == {"their_vision"}
+
+
 def test_what_is_not_imported_does_not_count(package):
     before = of("theirs.loss")
     package("other", lambda text: "class MSE:\n    size = 2\n")

@@ -12,6 +12,7 @@ from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.heads import REWARD_HEAD
 from worldmodels.store.artifacts import Store
 from worldmodels.store.runs import FinishedRun, path_from
+from worldmodels.store.summary import next_steps
 from worldmodels.training.config import CALLBACK, LOGGER
 from worldmodels.utils import parts
 from worldmodels.utils.errors import ConfigError
@@ -92,6 +93,19 @@ def named(run, key, value):
         node = node[name]
     node[last] = value
     (run / "results.json").write_text(json.dumps(results))
+
+
+def test_all_that_has_to_be_allowed_is_named_at_once(run):
+    named(run, "vae.loss", "mine.Huber")
+    named(run, "collect.policy", {"_target_": "yours.deep.Policy"})
+    named(run, "env.id", "mine.tasks:Mine-v0")
+    message = refusal(lambda: FinishedRun(run, ["theirs"]).config)
+    assert "yours.deep.Policy and mine.Huber and mine.tasks" in message
+    assert message.endswith("add allow=[theirs,yours,mine]")
+    results = json.loads((run / "results.json").read_text())
+    results["stages"]["memory"] = {}
+    _, _, dream = next_steps(results, run)
+    assert dream.endswith(f"worldmodels.dream run={run} allow=[yours,mine]")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Which code, and which versions of which libraries, an artifact was made with.
 
 The code of a stage is its own module, the modules of the classes that the config chooses for it, and what these import,
-as far as it belongs to the same packages. Comments, docstrings and layout do not count. A module that says
-``CHANGES_RESULTS = False`` is left out, and what only it imports: nothing in it can change a result.
+as far as it belongs to the same packages or lies in the folder that a user's class is imported from; of installed
+libraries their versions count. Comments, docstrings and layout do not. A module that says ``CHANGES_RESULTS = False``
+is left out, and what only it imports: nothing in it can change a result.
 
 What counts is the code that runs. Python reads a module once, and so does this: a module that is edited after a run has
 used it still runs, and counts, in its old version until it is reloaded or Python is restarted; the log says so.
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 log = logging.getLogger(__name__)
 CHANGES_RESULTS = False
 DIGITS = 8  # of a file's digest
+INSTALLED = {"site-packages", "dist-packages"}  # folders whose files have versions, and are not read
 MARK = ast.dump(ast.parse("CHANGES_RESULTS = False").body[0])
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 # {"files": {module: digest}, "versions": {library: version}, "defaults": {setting: value}}; the last as a stage adds
@@ -76,11 +78,13 @@ def _digests(roots: list[str]) -> dict[str, str]:
     """Of every module that counts, by name."""
     package = __name__.partition(".")[0]
     packages = {package, *(root.partition(".")[0] for root in roots)}
-    foreign = (_path(root) for root in roots if root.partition(".")[0] != package)
-    folders = {path.parent for path in foreign if path}
+    foreign = ((root, _path(root)) for root in roots if root.partition(".")[0] != package)
+    folders = {_import_folder(root, path) for root, path in foreign if path and not INSTALLED & set(path.parts)}
 
     def belongs(name: str) -> bool:
-        return name.partition(".")[0] in packages or bool(folders and (at := _path(name)) and at.parent in folders)
+        if name.partition(".")[0] in packages or not folders or (at := _path(name)) is None:
+            return name.partition(".")[0] in packages
+        return any(at.is_relative_to(each) and not INSTALLED & set(at.relative_to(each).parts) for each in folders)
 
     digests: dict[str, str | None] = {}
     waiting = list(roots)
@@ -95,6 +99,11 @@ def _digests(roots: list[str]) -> dict[str, str]:
             waiting += [".".join(parents[:count]) for count in range(1, len(parents) + 1)]
             waiting += filter(belongs, source.imports)
     return {name: digest for name, digest in sorted(digests.items()) if digest is not None}
+
+
+def _import_folder(name: str, path: Path) -> Path:
+    """The folder from which a module is imported: where its outermost package lies, or the module itself."""
+    return path.parents[name.count(".") + (path.name == "__init__.py")]
 
 
 def _path(name: str) -> Path | None:

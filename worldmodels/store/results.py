@@ -168,7 +168,7 @@ def _print_memory(figures: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     console.print(
         "n steps: open-loop error, a share of μ's variance; NLL: nats per dimension\n"
-        "✓: M is better, by the 95 % interval of the difference\n"
+        "✓: M is better, by the interval of the difference\n"
         f"brackets: {INTERVALS} over rollouts",
         highlight=False,
     )

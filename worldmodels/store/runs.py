@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from worldmodels.envs import vizdoom_settings
 from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, load_artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
+from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.overrides import part_keys
 from worldmodels.utils.parts import OURS
@@ -122,13 +123,18 @@ class FinishedRun:
 
 def require_allowed(config: Mapping[str, Any], allow: Collection[str], folder: Path) -> None:
     """Raise `ConfigError` where a run's ``config`` names code outside of the package and of the modules ``allow``."""
-    for name in foreign_code(config):
-        if not any(f"{name}.".startswith(f"{module}.") for module in allow):
-            module = name.partition(".")[0]
-            raise ConfigError(
-                f"{folder} names {name}, whose code would run: expected classes of worldmodels; if you trust this "
-                f"code, add allow=[{module}]"
-            )
+    names = foreign_code(config)
+    refused = [name for name in names if not any(f"{name}.".startswith(f"{module}.") for module in allow)]
+    require(
+        not refused,
+        f"{folder} names {' and '.join(refused)}, whose code would run: expected classes of worldmodels; if you trust "
+        f"this code, add allow=[{','.join(dict.fromkeys([*allow, *packages_of(refused)]))}]",
+    )
+
+
+def packages_of(paths: Iterable[str]) -> list[str]:
+    """The outermost packages of dotted paths, each once: what ``allow`` takes."""
+    return list(dict.fromkeys(path.partition(".")[0] for path in paths))
 
 
 def foreign_code(config: Mapping[str, Any]) -> list[str]:

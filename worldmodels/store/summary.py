@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worldmodels.store.results import headline, print_measures, print_parameters, print_probes
+from worldmodels.store.runs import foreign_code, packages_of
 from worldmodels.store.wording import (
     beyond_search,
     forecasts_in_words,
@@ -55,12 +56,14 @@ def print_summary(results: Mapping[str, Any], console: Console) -> None:
 def next_steps(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """What a person may want to do with a run."""
     where = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    foreign = packages_of(foreign_code(results["config"]))
+    allow = f" allow=[{','.join(foreign)}]" if foreign else ""
     yield "next:"
     yield f"  python -m worldmodels.report runs={where}"
     if "evaluation" in results and results["evaluation"]["episodes"] < COMPARABLE:
-        yield f"  python -m worldmodels.evaluate run={where} episodes={COMPARABLE}"
+        yield f"  python -m worldmodels.evaluate run={where} episodes={COMPARABLE}{allow}"
     if "memory" in results["stages"]:
-        yield f"  python -m worldmodels.dream run={where}"
+        yield f"  python -m worldmodels.dream run={where}{allow}"
 
 
 def _told(stage: str, results: Mapping[str, Any]) -> str:

@@ -150,11 +150,14 @@ def mismatches(
         }
         for named_shapes in (source.items(), ((name, value.shape) for name, value in weights.items()))
     )
+    hint = ""
+    if hasattr(network, "action_size") and not _names(network, "INPUT_LAYERS"):
+        hint = f"; a layer as wide as the task's actions is named in {type(network).__name__}.INPUT_LAYERS"
     lines = [f"{name} is missing" for name in expected.keys() - source.keys()]
     lines += [f"{name} is not in this network" for name in source.keys() - expected.keys()]
     for name in expected.keys() & source.keys() - {*_names(network, "INPUT_LAYERS")}:
         if expected[name] != source[name]:
-            lines.append(f"{name} is {source[name]}, expected {expected[name]}")
+            lines.append(f"{name} is {source[name]}, expected {expected[name]}{hint}")
     return sorted(lines)
 
 

@@ -52,17 +52,21 @@ def describe(config: type[Any], node: str = "", values: Any = None) -> Iterator[
         elif setting := declared(config).get(field.name):
             yield _described(key, setting, values)
             if isinstance(setting.setting, Part):
-                yield from _part(key, setting.setting, values)
+                yield from _part(key, setting.setting, values, setting.default)
             elif get_origin(kind) is list and issubclass(get_args(kind)[0], Settings):
                 yield from describe(get_args(kind)[0], f"{key}[]")
 
 
-def _part(key: str, part: Part, values: Any) -> Iterator[Described]:
-    chosen = OmegaConf.select(values, key) if values is not None else None
-    for name, path in part.names.items():
+def _part(key: str, part: Part, values: Any, default: Any) -> Iterator[Described]:
+    """The settings of the classes that have a name, and of the class that is chosen."""
+    chosen = OmegaConf.select(values, key) if values is not None else default
+    classes = dict(part.names)
+    if isinstance(chosen, str | Mapping) and parts.short_name(part, chosen) is None:
+        classes[parts.name(part, chosen)] = parts.target(part, chosen, key)
+    for name, path in classes.items():
         for setting in parts.declared_settings(parts.find(part, path, key)).values():
             if setting.setting.doc:
-                is_chosen = chosen is not None and parts.short_name(part, chosen) == name
+                is_chosen = values is not None and parts.target(part, chosen, key) == parts.target(part, path, key)
                 described = _described(f"{key}.{setting.name}", setting, values if is_chosen else None)
                 yield described._replace(meaning=f"{name}: {described.meaning}")
 
