@@ -66,7 +66,7 @@ def _part(key: str, part: Part, values: Any, default: Any) -> Iterator[Described
     for name, path in classes.items():
         for setting in parts.declared_settings(parts.find(part, path, key)).values():
             if setting.setting.doc:
-                is_chosen = values is not None and parts.target(part, chosen, key) == parts.target(part, path, key)
+                is_chosen = chosen is not None and parts.target(part, chosen, key) == path
                 described = _described(f"{key}.{setting.name}", setting, values if is_chosen else None)
                 yield described._replace(meaning=f"{name}: {described.meaning}")
 
