@@ -80,6 +80,7 @@ class SlurmLauncher:
     params = {}
     def launch(self, job_overrides, initial_job_idx):
         if initial_job_idx == 0:
+            time.sleep(0.5)  # until the main thread waits, which this signal does not wake
             signal.raise_signal(signal.SIGINT)
         time.sleep(600)
 try:

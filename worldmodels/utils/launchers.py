@@ -96,7 +96,8 @@ class Watched:
             thread.start()
         try:
             for thread in threads:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(1)  # again and again: a signal that another thread was given does not end a wait
         finally:
             waiting.clear()
         return [done[number] for number, _ in jobs]
