@@ -76,6 +76,7 @@ INTERRUPTED = """
 import signal, sys, time
 from pathlib import Path
 from worldmodels.utils.launchers import Watched
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 class SlurmLauncher:
     params = {}
     def launch(self, job_overrides, initial_job_idx):
