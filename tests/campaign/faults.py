@@ -3,10 +3,12 @@
 A row of the table is a fault with its seed; a campaign that is started again goes on after the rows there are.
 """
 
+import contextlib
 import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -16,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.soak import family
 from tests.campaign.table import ROOT, Table
+from tests.processes import named
 
 TASKS = ("lunar_lander", "car_racing", "bipedal_walker")
 PLAIN = ("scale=smoke", "trainer=cpu", "trainer.threads=1", "executor.workers=1", "evaluate.video=false", "logger=none")
@@ -34,9 +36,10 @@ class Runs:
         self.command = [sys.executable, "-m", "worldmodels.train", f"env={task}", *PLAIN, *SAVING]
         self.command += [f"paths.outputs={outputs}"]
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *overrides: str, **environment: str) -> subprocess.Popen[str]:
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(self.command, cwd=ROOT, start_new_session=True, text=True, **streams)
+        surroundings = {"cwd": ROOT, "env": os.environ | environment, "start_new_session": True, "text": True}
+        return subprocess.Popen([*self.command, *overrides], **surroundings, **streams)
 
     def run(self) -> str:
         """What a whole run prints."""
@@ -80,26 +83,86 @@ def kill_group(runs: Runs, rng: random.Random, length: float) -> str:
 def kill_worker(runs: Runs, rng: random.Random, length: float) -> str:
     """SIGKILL of one worker at a random moment; the run itself goes on to its end."""
     process = runs.start()
-    moment, killed = rng.uniform(0.2, 0.9) * length, "none was there"
-    deadline = time.monotonic() + moment
+    worker, when = found_at(rng.uniform(0.2, 0.9) * length, process, workers_of, rng)
+    if worker:
+        os.kill(worker, signal.SIGKILL)
+    ended = outcome(process)
+    if process.returncode:
+        raise RuntimeError(ended)
+    return when
+
+
+def found_at(
+    moment: float, process: subprocess.Popen[str], members: Callable[[int], list[int]], rng: random.Random
+) -> tuple[int | None, str]:
+    """One of these processes of a command at that moment, or at the next one at which there is one."""
+    started = time.monotonic()
     while process.poll() is None:
         time.sleep(0.05)
-        workers = [number for number in family(process.pid) if "forkserver" in name_of(number)][1:]
-        if time.monotonic() >= deadline and workers:
-            os.kill(rng.choice(workers), signal.SIGKILL)
-            killed = f"after {moment:.1f} s"
-            break
+        if time.monotonic() - started >= moment and (found := members(process.pid)):
+            return rng.choice(found), f"after {time.monotonic() - started:.1f} s"
+    return None, "none was there"
+
+
+def workers_of(process: int) -> list[int]:
+    return named(process, "forkserver")[1:]
+
+
+def kill_on_ray(runs: Runs, rng: random.Random, length: float) -> str:
+    """SIGKILL of one process of a run's own Ray cluster at a random moment: an actor, the node or the head's server."""
+    kind = rng.choice(("ray::", "raylet/raylet", "gcs_server"))
+    process = runs.start("executor=ray")
+    member, when = found_at(rng.uniform(0.2, 1.2) * length, process, lambda number: named(number, kind), rng)
+    if member:
+        os.kill(member, signal.SIGKILL)
+    return f"{kind.strip(':').split('/')[-1]} {when}: {outcome(process)}"
+
+
+def run_out_of_memory(runs: Runs, rng: random.Random, length: float) -> str:
+    """From a random moment on a worker is given no more memory (RLIMIT_AS); the run goes on or ends in a line."""
+    process = runs.start()
+    worker, when = found_at(rng.uniform(0.05, 0.7) * length, process, workers_of, rng)
+    if worker:
+        size = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.prlimit(worker, resource.RLIMIT_AS, (size, size))
+    return f"{when}: {outcome(process)}"
+
+
+def fill_disk(runs: Runs, rng: random.Random, length: float) -> str:
+    """Outputs on a small disk of their own (needs root, for a tmpfs), which then gets more room."""
+    needed = 60_000_000
+    size = int(rng.uniform(0.02, 1.0) * needed)
+    runs.outputs.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(runs.outputs), "-o"]
+    subprocess.run([*mount, f"size={size}"], check=True)
+    ended = outcome(runs.start())
+    subprocess.run([*mount[:1], "-o", f"remount,size={20 * needed}", str(runs.outputs)], check=True)
+    return f"{size / 1e6:.1f} MB: {ended}"
+
+
+def set_clock_back(runs: Runs, rng: random.Random, length: float) -> str:
+    """The clock is set back by a day at a random moment of a run (needs libfaketime)."""
+    clock = runs.outputs.parent / "clock"
+    clock.write_text("+0")
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    fake = {"FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    process = runs.start(LD_PRELOAD=str(library), **fake)
+    moment = rng.uniform(0.1, 0.9) * length
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
+    clock.write_text("-86400")
+    return f"after {moment:.1f} s: {outcome(process)}"
+
+
+def outcome(process: subprocess.Popen[str]) -> str:
+    """How a disturbed command ended: at its end, or with its line."""
     printed, _ = process.communicate(timeout=SECONDS)
-    if process.returncode:
-        raise RuntimeError(printed[-2000:])
-    return killed
-
-
-def name_of(number: int) -> str:
-    try:
-        return Path(f"/proc/{number}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
+    if "Traceback" in printed:
+        raise RuntimeError(f"a traceback: {printed[-500:]}")
+    if process.returncode == 0:
+        return "went on"
+    [*_, line] = [line for line in printed.splitlines() if line.strip()]
+    return line.strip()[:200]
 
 
 def flip(runs: Runs, rng: random.Random, length: float) -> str:
@@ -160,11 +223,17 @@ FAULTS: dict[str, Callable[[Runs, random.Random, float], str]] = {
     "a flipped byte": flip,
     "a flipped byte in a checkpoint": flip_checkpoint,
     "two commands at once": two_at_once,
+    "SIGKILL on a Ray cluster": kill_on_ray,
+    "no more memory in a worker": run_out_of_memory,
+    "a full disk": fill_disk,
+    "a clock set back": set_clock_back,
 }
 
 
 def main(arguments: list[str], folder: Path) -> None:
-    """``faults [TASK …] [trials=N] [minutes=M]``: N of each fault, as far as the time goes."""
+    """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (with TEXT in its name), as far as the
+    time goes.
+    """
     given = dict(each.split("=") for each in arguments if "=" in each)
     tasks = [each for each in arguments if "=" not in each] or TASKS
     end = time.monotonic() + 60 * float(given.get("minutes", 600))
@@ -178,6 +247,8 @@ def main(arguments: list[str], folder: Path) -> None:
         length = time.monotonic() - began
         for seed in range(int(given.get("trials", 20))):
             for fault, inflict in FAULTS.items():
+                if given.get("only", "") not in fault:
+                    continue
                 if time.monotonic() > end:
                     return
                 if (task, fault, str(seed)) not in done:
@@ -187,6 +258,8 @@ def main(arguments: list[str], folder: Path) -> None:
 
 def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, seed: int, length: float) -> dict[str, Any]:
     """One fault, and the same command again afterwards."""
+    if runs.outputs.is_mount():
+        subprocess.run(["umount", str(runs.outputs)], check=True)
     shutil.rmtree(runs.outputs, ignore_errors=True)
     what, problem = "", ""
     try:

@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.campaign.table import ROOT, Table
+from tests.processes import family
 
 WARM = 100_000  # steps after which memory is not to grow
 TASKS = ("car_racing", "lunar_lander", "bipedal_walker", "take_cover")
@@ -110,15 +111,6 @@ def search(folder: Path, generations: int, table: Table) -> None:
             "minutes": round((time.perf_counter() - started) / 60, 1),
         }
     )
-
-
-def family(process: int) -> Iterator[int]:
-    """A process and all that it has started."""
-    yield process
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in children.read_text().split():
-                yield from family(int(child))
 
 
 def main(arguments: list[str], folder: Path) -> None:

@@ -1,7 +1,10 @@
 """Steps of an agent: the rollout engine beside the usual loop."""
 
+import contextlib
 import functools
+import importlib.util
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from worldmodels.envs import TaskSpec, make_env, task_spec
 from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import encode
+from worldmodels.rollouts.cluster import RayExecutor
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor, SerialExecutor, one_thread
 from worldmodels.rollouts.processes import ProcessExecutor
@@ -33,7 +37,8 @@ SIGMA = 0.1  # of the random controllers
 
 def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
     """Agent steps per second on CarRacing: ``reference``, ``one`` core, and ``workers`` processes beside ``worker``,
-    a single one; on one core also the steps of C in ``dream``, and frames of the ``encoder`` alone in batches of 64.
+    a single one; where Ray is installed, so many actors of its (``ray``) beside as many ``processes``. On one core
+    also the steps of C in ``dream``, and frames of the ``encoder`` alone in batches of 64.
     """
     spec = task_spec(config.env)
     vision, memory = fresh_weights(config, spec, folder)
@@ -47,17 +52,24 @@ def rollouts(config: Config, folder: Path, workers: int) -> dict[str, float]:
                 "encoder": functools.partial(_encoder, config, vision),
             }
         )
-    few, many = ProcessExecutor(1), ProcessExecutor(workers)
-    try:
-        rates |= alternately(
-            {
-                "worker": functools.partial(agents, config, spec, vision, memory, few, slots),
-                "workers": functools.partial(agents, config, spec, vision, memory, many, slots * workers),
-            }
-        )
-    finally:
-        few.close()
-        many.close()
+
+    def alternating(executors: Mapping[str, Executor], counts: Mapping[str, int]) -> dict[str, float]:
+        with contextlib.ExitStack() as open_executors:
+            for executor in executors.values():
+                open_executors.callback(executor.close)
+            return alternately(
+                {
+                    name: functools.partial(agents, config, spec, vision, memory, executor, slots * counts[name])
+                    for name, executor in executors.items()
+                }
+            )
+
+    rates |= alternating(
+        {"worker": ProcessExecutor(1), "workers": ProcessExecutor(workers)}, {"worker": 1, "workers": workers}
+    )
+    if importlib.util.find_spec("ray"):  # after the others, because a cluster takes time of its own while it is there
+        beside = {"processes": ProcessExecutor(workers), "ray": RayExecutor(workers)}
+        rates |= alternating(beside, dict.fromkeys(beside, workers))
     return rates
 
 

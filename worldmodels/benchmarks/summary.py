@@ -79,6 +79,9 @@ def measure(
     figures.append(Figure("agent on car_racing, one core", "steps/s", agent["one"], agent["reference"], 10, core))
     figures.append(Figure("C in dreams of car_racing, one core", "steps/s", agent["dream"], agent["one"], 10))
     figures.append(Figure(f"agent, {workers} workers : 1", "steps/s", agent["workers"], agent["worker"], 0.9 * workers))
+    if "ray" in agent:
+        name = f"agent, {workers} workers on Ray : processes"
+        figures.append(Figure(name, "steps/s", agent["ray"], agent["processes"], 0.9))
 
     say("data: collect and encode")
     sizes = ["collect.rollouts=8", "collect.max_steps=250", "vae.batch_size=100", "collect.frames=null"]

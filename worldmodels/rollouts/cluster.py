@@ -5,6 +5,7 @@ writes comes back as bytes and is written here. Whatever happens to a worker or 
 others (`worldmodels.rollouts.dispatch`).
 """
 
+import atexit
 import hashlib
 import itertools
 import logging
@@ -15,6 +16,8 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent import futures
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +25,7 @@ from typing import Annotated, Any
 from worldmodels.rollouts.actors import Installation, Joined, Seat, Sent
 from worldmodels.rollouts.dispatch import ATTEMPTS, Dispatcher, Worker
 from worldmodels.rollouts.executor import Work
+from worldmodels.rollouts.lifelines import PAUSE_SECONDS, Lifelines, answers, leave, lost, place, require_none_lost
 from worldmodels.rollouts.parcels import landed, pack
 from worldmodels.rollouts.processes import LONGEST_FOLDER, PATIENCE, RENEWAL
 from worldmodels.utils.errors import ConfigError, Failure, first_line
@@ -62,7 +66,7 @@ class ActorPipe:
         self._references: dict[str, Any] = {}  # of the works among them
         self._deliveries = itertools.count()
         self._received: deque[bytes] = deque()
-        self._fetching: Any = None
+        self._fetching: Future[list[bytes]] | None = None
         self.problem: str | None = None  # why the actor is gone
 
     @property
@@ -77,19 +81,20 @@ class ActorPipe:
             message = Sent(message.key)
         self._out.append(pickle.dumps((session, message)))
 
-    def fetching(self) -> Any:
-        """Send what is waiting, and return the reference of what comes next."""
+    def fetching(self) -> Future[list[bytes]]:
+        """Send what is waiting, and return the future of what comes next: waiting for it needs no call of Ray's."""
         if self._out:
             self._actor.deliver.remote(next(self._deliveries), self._out, self._references)
             self._out, self._references = [], {}
         if self._fetching is None:
-            self._fetching = self._actor.fetch.remote(FETCH_SECONDS)
+            self._fetching = self._actor.fetch.remote(FETCH_SECONDS).future()
         return self._fetching
 
     def take(self) -> None:
         """Take what was fetched."""
+        assert self._fetching is not None
         try:
-            self._received.extend(self._ray.get(self._fetching))
+            self._received.extend(self._fetching.result())
         except self._ray.exceptions.RayError as error:  # its node or its process is gone, or what they held
             self.problem = first_line(error)
         self._fetching = None
@@ -126,18 +131,16 @@ class ActorLife:
 
 def wait(pipes: Sequence[ActorPipe], seconds: float | None) -> list[ActorPipe]:
     """Those that have something to receive, as soon as one has, or after so many seconds."""
-    ray = _ray()
     end = None if seconds is None else time.monotonic() + seconds
     while True:
         fetching = {pipe.fetching(): pipe for pipe in pipes if not pipe.full}
         if not (full := [pipe for pipe in pipes if pipe.full]):
             left = None if end is None else max(0.0, end - time.monotonic())
-            done, _ = ray.wait(list(fetching), num_returns=1, timeout=left)
+            done, _ = futures.wait(fetching, left, futures.FIRST_COMPLETED)
             if not done:
                 return []
-            done, _ = ray.wait(list(fetching), num_returns=len(fetching), timeout=0)
-            for reference in done:
-                fetching[reference].take()
+            for future in done:
+                fetching[future].take()
             full = [pipe for pipe in pipes if pipe.full]
         if full:
             return full
@@ -158,6 +161,7 @@ class RayExecutor(Dispatcher):
         super().__init__(patience_seconds, renew_after)
         self._ray, self._address, self._asked = _ray(), address, workers
         self._connected = self._ours = False
+        self._lifelines = Lifelines({})
         self._objects: dict[Any, Any] = {}  # in the object store, by what they are
         self._stillborn = 0  # workers in a row that ended before they began
         self._told = time.monotonic()
@@ -173,8 +177,11 @@ class RayExecutor(Dispatcher):
     def _connect(self) -> None:
         if self._connected:
             return
+        require_none_lost()
         self._ours = not self._ray.is_initialized()
         if self._ours:
+            self._require_reachable()
+            atexit.register(leave)
             handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 self._ray.init(**self._options())
@@ -184,14 +191,24 @@ class RayExecutor(Dispatcher):
                     "auto, HOST:6379 or ray://HOST:10001"
                 ) from error
             except (ConnectionError, RuntimeError) as error:
-                raise Failure(
-                    f"executor.address={self._address} is no Ray cluster that can be reached ({first_line(error)}): "
-                    "expected one that `ray start --head` began; without an address one is started on this machine"
-                ) from error
+                raise self._unreachable(first_line(error)) from error
             finally:
                 for number, handler in handlers.items():  # Ray takes SIGTERM, and would end without a word
                     signal.signal(number, handler)
         self._here, self._connected, self._told = Installation.here(), True, time.monotonic()
+        self._lifelines = Lifelines.of(self._ray)
+
+    def _require_reachable(self) -> None:
+        """Raise `Failure` where nothing listens: Ray itself would try for minutes."""
+        _, _, port = (self._address or "").rpartition(":")
+        if self._address and port.isdigit() and not answers(place(self._address.removeprefix("ray://"))):
+            raise self._unreachable("nothing answers there")
+
+    def _unreachable(self, why: str) -> Failure:
+        return Failure(
+            f"executor.address={self._address} is no Ray cluster that can be reached ({why}): expected one that "
+            "`ray start --head` began; without an address one is started on this machine"
+        )
 
     def _options(self) -> dict[str, Any]:
         options = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -204,6 +221,7 @@ class RayExecutor(Dispatcher):
 
     def _start(self) -> Worker:
         self._connect()
+        self._lifelines.require()
         job = self._ray.get_runtime_context().get_job_id()
         kind = self._ray.remote(num_cpus=1, max_concurrency=3, scheduling_strategy="SPREAD")(Seat)
         actor = kind.remote(self._pulse, job)
@@ -215,9 +233,15 @@ class RayExecutor(Dispatcher):
         elif time.monotonic() - self._told >= TELL_SECONDS:
             log.warning("no worker has begun on the cluster yet: has it free cores? `ray status` tells")
             self._told = time.monotonic()
-        return wait(pipes, min(seconds, TELL_SECONDS))
+        end = time.monotonic() + min(seconds, TELL_SECONDS)
+        while True:
+            self._lifelines.require()
+            left = end - time.monotonic()
+            if (found := wait(pipes, max(0.0, min(left, PAUSE_SECONDS)))) or left <= PAUSE_SECONDS:
+                return found
 
     def _receive(self, worker: Worker) -> Any:
+        self._lifelines.require()
         outcome = super()._receive(worker)
         if isinstance(outcome, Joined):
             self._require_same(outcome)
@@ -270,6 +294,9 @@ class RayExecutor(Dispatcher):
 
     def close(self) -> None:
         if not self._connected:
+            return
+        if lost():  # each call of Ray's would end this process, or wait for what is gone
+            self._workers.clear()
             return
         leaving = [worker.pipe._actor.leave.remote() for worker in self._workers if worker.ready]  # type: ignore[attr-defined]
         if leaving:
