@@ -1,12 +1,14 @@
-"""``python -m tests.campaign faults`` or ``soak``, from the root of a checkout: see the modules beside this file."""
+"""``python -m tests.campaign faults``, ``soak`` or ``overrides``, from the root of a checkout: see the modules beside
+this file.
+"""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.campaign import faults, soak
+from tests.campaign import faults, overrides, soak
 
-COMMANDS = {"faults": faults.main, "soak": soak.main}
+COMMANDS = {"faults": faults.main, "soak": soak.main, "overrides": overrides.main}
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:] or ["help"]
