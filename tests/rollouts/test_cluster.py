@@ -2,17 +2,12 @@
 
 import dataclasses
 import os
-import re
-import signal
 import socket
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import named
 
 from worldmodels.config import config_to_json
 from worldmodels.controller.agent import AgentEpisodes, controller_size
@@ -110,31 +105,6 @@ def test_what_is_no_address_is_refused():
 def test_an_address_is_for_a_cluster():
     with pytest.raises(ConfigError, match=r"executor\.address=auto is a cluster, which executor=process does not use"):
         make_executor(ExecutorConfig(address="auto"), cores=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("process", "part"), [("gcs_server", "its head"), ("raylet/raylet", "its node on this machine")]
-)
-def test_a_cluster_that_is_gone_ends_the_command_in_a_line(process, part, tmp_path):
-    pytest.importorskip("ray", reason="needs the extra ray")
-    command = [sys.executable, "-m", "worldmodels.train", "env=lunar_lander", "scale=smoke", "stage=collect"]
-    command += ["executor=ray", "executor.workers=1", "collect.frames=null", "collect.rollouts=100000", "logger=none"]
-    command += [f"paths.outputs={tmp_path}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
-        try:
-            assert run.stdout is not None
-            for line in run.stdout:
-                if re.search(r"\d of \d+ frames", line):
-                    break
-            [found] = named(run.pid, process)
-            os.kill(found, signal.SIGKILL)
-            printed, _ = run.communicate(timeout=120)
-        finally:
-            run.kill()
-    assert f"error: the Ray cluster has lost {part}, which answers no more" in printed
-    assert "Traceback" not in printed
-    assert run.returncode == 1
 
 
 def test_an_address_at_which_nothing_listens_is_told_at_once():
