@@ -4,6 +4,7 @@ import gc
 import os
 from pathlib import Path
 
+import Box2D
 import pytest
 
 from worldmodels.envs import make_env
@@ -46,3 +47,31 @@ def test_memory_stays_flat_over_many_episodes(compose):
             gc.collect()
             used.append(resident())
     assert used[7] - used[3] < 0.06 * 40
+
+
+TRIANGLE = [(0, 0), (1, 0), (0, 1)]
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="the memory of a process is read from Linux's /proc")
+def test_shapes_end_with_their_definitions(compose):
+    """The binding leaves 304 bytes of each, 12 MB here."""
+    make_env(compose("env=lunar_lander").env).close()
+    before = resident()
+    for _ in range(40_000):
+        Box2D.b2FixtureDef(shape=Box2D.b2PolygonShape(vertices=TRIANGLE))
+    assert resident() - before < 3
+
+
+def test_a_definition_keeps_its_shape_and_a_fixture_has_its_own(compose):
+    make_env(compose("env=lunar_lander").env).close()
+    definition = Box2D.b2FixtureDef(shape=Box2D.b2PolygonShape(vertices=TRIANGLE))
+    gc.collect()
+    world = Box2D.b2World()
+    body = world.CreateDynamicBody(fixtures=definition)
+    of_fixture = body.fixtures[0].shape
+    other = Box2D.b2FixtureDef(shape=of_fixture)  # which belongs to the body
+    definition.shape = Box2D.b2CircleShape(radius=2)
+    del definition, other
+    gc.collect()
+    assert {tuple(each) for each in body.fixtures[0].shape.vertices} == set(TRIANGLE)
+    world.DestroyBody(body)

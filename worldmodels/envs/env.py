@@ -11,6 +11,7 @@ import numpy as np
 from worldmodels.envs.actions import ActionCodec, action_codec
 from worldmodels.envs.config import ANY_TASK, TASKS, EnvConfig, task_path
 from worldmodels.envs.renderers import FRAME_SHAPE, FastRenderer, make_renderer
+from worldmodels.envs.shapes import free_shapes
 from worldmodels.envs.task import make_task
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
@@ -72,6 +73,7 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         with self._suited():
             self.task = make_task(config, pictures, drawn)
             self.env = self.task.env
+            free_shapes()
             self._renderer = make_renderer(self.task, config) if drawn else None
         actions = action_codec(self.env.action_space, config)
         self._decode = actions.decode
