@@ -1,6 +1,6 @@
 """Long play in one worker, and a long search: does memory grow?
 
-Physics and fast drawing, sixteen episodes at a time, as a worker plays them; actions are uniform, so that episodes are
+Physics and fast drawing, which ``drawn=no`` leaves out, sixteen episodes at a time, as a worker plays them; actions are uniform, so that episodes are
 short and many worlds are made and taken apart. Memory is what the process holds (RSS), read after a collection.
 """
 
@@ -33,7 +33,7 @@ def resident(process: int | str = "self") -> float:
     return 0.0
 
 
-def play(task: str, steps: int, table: Table) -> None:
+def play(task: str, steps: int, drawn: bool, table: Table) -> None:
     """Play ``steps`` steps of a task, and add a row to the table."""
     import numpy as np
 
@@ -45,7 +45,7 @@ def play(task: str, steps: int, table: Table) -> None:
     from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
 
     class Seeing(RandomPlayers):
-        sees = True  # so that every frame is drawn
+        sees = drawn
 
     config = wm.compose(f"env={task}").env
     spec, uniform = task_spec(config), CollectConfig(policy={"_target_": "uniform"})
@@ -53,7 +53,9 @@ def play(task: str, steps: int, table: Table) -> None:
     endless = (Episode(None, seed, seed) for seed in itertools.count())
     started, done, number = time.perf_counter(), 0, 0
     used: list[tuple[int, float]] = []
-    for number, (_, played) in enumerate(episodes_of(Items(endless), lambda: make_env(config), players, SLOTS), 1):
+    for number, (_, played) in enumerate(
+        episodes_of(Items(endless), lambda: make_env(config, drawn=drawn), players, SLOTS), 1
+    ):
         done += played.steps
         if done >= WARM * (len(used) + 1) or done >= steps:
             gc.collect()
@@ -64,7 +66,7 @@ def play(task: str, steps: int, table: Table) -> None:
     table.add(
         {
             "what": task,
-            "amount": f"{done} steps, {number} episodes",
+            "amount": f"{done} steps, {number} episodes{'' if drawn else ', not drawn'}",
             **growth(used, 1e6, "steps"),
             "minutes": round((time.perf_counter() - started) / 60, 1),
         }
@@ -114,11 +116,12 @@ def search(folder: Path, generations: int, table: Table) -> None:
 
 
 def main(arguments: list[str], folder: Path) -> None:
-    """``soak [TASK …|search] [steps=N]``: what is not named is not played; nothing named is everything."""
-    steps = next((int(float(each.removeprefix("steps="))) for each in arguments if each.startswith("steps=")), 10**7)
+    """``soak [TASK …|search] [steps=N] [drawn=no]``: what is not named is not played; nothing named is everything."""
+    given = dict(each.split("=") for each in arguments if "=" in each)
+    steps, drawn = int(float(given.get("steps", 1e7))), given.get("drawn") != "no"
     asked = [each for each in arguments if "=" not in each] or [*TASKS, "search"]
     table = Table(Path(__file__).with_name("soak.csv"))
-    jobs: dict[str, Callable[[], None]] = {name: lambda name=name: play(name, steps, table) for name in TASKS}
+    jobs: dict[str, Callable[[], None]] = {name: lambda name=name: play(name, steps, drawn, table) for name in TASKS}
     jobs["search"] = lambda: search(folder / "search", GENERATIONS, table)
     for name in asked:
         jobs[name]()
