@@ -1,7 +1,8 @@
 """Long play in one worker, and a long search: does memory grow?
 
-Physics and fast drawing, which ``drawn=no`` leaves out, sixteen episodes at a time, as a worker plays them; actions are uniform, so that episodes are
-short and many worlds are made and taken apart. Memory is what the process holds (RSS), read after a collection.
+Physics and fast drawing, which ``drawn=no`` leaves out, sixteen episodes at a time, as a worker plays them; actions
+are uniform, so that episodes are short and many worlds are made and taken apart. Memory is what the process holds
+(RSS), read after a collection.
 """
 
 import contextlib
