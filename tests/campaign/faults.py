@@ -29,10 +29,10 @@ SECONDS = 1200
 
 
 class Runs:
-    """Complete runs of one task in one folder of outputs."""
+    """Complete runs of one task in one folder of outputs. ``finished``: a folder of outputs in which one has ended."""
 
-    def __init__(self, task: str, outputs: Path) -> None:
-        self.outputs = outputs
+    def __init__(self, task: str, outputs: Path, seed: int = 0, finished: Path | None = None) -> None:
+        self.outputs, self.seed, self.finished = outputs, seed, finished
         self.command = [sys.executable, "-m", "worldmodels.train", f"env={task}", *PLAIN, *SAVING]
         self.command += [f"paths.outputs={outputs}"]
 
@@ -166,19 +166,25 @@ def outcome(process: subprocess.Popen[str]) -> str:
 
 
 def flip(runs: Runs, rng: random.Random, length: float) -> str:
-    """A flipped byte in a random file of a finished artifact; the next run has to name it."""
-    runs.run()
-    files = [path for path in runs.outputs.glob("artifacts/*/*/**/*") if path.is_file() and path.stat().st_size]
-    files = [path for path in files if "record" not in path.parts and not path.name.endswith(".lock")]
-    path = rng.choice(sorted(files))
-    name = path.relative_to(runs.outputs)
+    """A flipped byte in a file of a finished artifact; the next run has to name it. As many seeds as there are kinds
+    of files meet each kind once.
+    """
+    assert runs.finished is not None
+    shutil.copytree(runs.finished / "artifacts", runs.outputs / "artifacts")
+    kinds: dict[str, list[Path]] = {}
+    for path in sorted(runs.outputs.glob("artifacts/*/*/**/*")):
+        name = path.relative_to(runs.outputs / "artifacts")
+        if path.is_file() and path.stat().st_size and "record" not in name.parts and path.suffix != ".lock":
+            kinds.setdefault(f"{name.parts[0]}/{re.sub('[0-9]+', '#', name.name)}", []).append(path)
+    kind = sorted(kinds)[runs.seed % len(kinds)]
+    path = rng.choice(kinds[kind])
     place = flip_byte(path, rng)
     printed = runs.run()
     named = re.search(rf"{re.escape(path.name)} is damaged or missing", printed)
     harmless = path.name == "manifest.json" and not named  # in a text that says nothing of the files
     if not named and not harmless:
-        raise RuntimeError(f"{name}: not named")
-    return f"byte {place} of {name.parts[1]}/{name.name}{'' if named else ', taken as it is'}"
+        raise RuntimeError(f"{kind}: not named")
+    return f"byte {place} of {kind}{'' if named else ', taken as it is'}"
 
 
 def flip_checkpoint(runs: Runs, rng: random.Random, length: float) -> str:
@@ -252,18 +258,18 @@ def main(arguments: list[str], folder: Path) -> None:
                 if time.monotonic() > end:
                     return
                 if (task, fault, str(seed)) not in done:
-                    row = {"task": task, "fault": fault, "seed": seed}
-                    table.add(row | tried(inflict, whole, Runs(task, folder / task / "disturbed"), seed, length))
+                    runs = Runs(task, folder / task / "disturbed", seed, whole.outputs)
+                    table.add({"task": task, "fault": fault, "seed": seed} | tried(inflict, whole, runs, length))
 
 
-def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, seed: int, length: float) -> dict[str, Any]:
+def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, length: float) -> dict[str, Any]:
     """One fault, and the same command again afterwards."""
     if runs.outputs.is_mount():
         subprocess.run(["umount", str(runs.outputs)], check=True)
     shutil.rmtree(runs.outputs, ignore_errors=True)
     what, problem = "", ""
     try:
-        what = inflict(runs, random.Random(seed), length)
+        what = inflict(runs, random.Random(runs.seed), length)
         if "Traceback" in (printed := runs.run()):
             problem = f"a traceback: {printed[-500:]}"
     except (RuntimeError, subprocess.TimeoutExpired) as error:
@@ -278,5 +284,5 @@ def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, seed: int, lengt
         "results": "the same" if ended and all(each == numbers for each in ended) else "different",
         "problem": " ".join(problem.split())[-300:],
     }
-    print(seed, row, flush=True)
+    print(runs.seed, row, flush=True)
     return row
