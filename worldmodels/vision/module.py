@@ -15,6 +15,7 @@ from worldmodels.store.journal import Journal
 from worldmodels.training.checkpoints import as_checkpoint, require_imported
 from worldmodels.training.fit import adam
 from worldmodels.utils import media, parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import torch_generator
 from worldmodels.utils.settings import plain_value
 from worldmodels.vision.config import LOSS, NETWORK, VisionConfig
@@ -67,7 +68,14 @@ class VisionModule(lightning.LightningModule):
         return super().load_from_checkpoint(as_checkpoint(checkpoint_path, cls), *arguments, **options)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Latent]:
-        """uint8 frames (B, 64, 64, 3) -> their reconstructions from μ (B, 3, 64, 64) in 0–1, and latents (B, Z)."""
+        """uint8 frames (B, 64, 64, 3) -> their reconstructions from μ (B, 3, 64, 64) in 0–1, and latents (B, Z).
+        Raises `ConfigError` where they are no such frames.
+        """
+        require(
+            frames.ndim == 4 and frames.shape[-1] == 3 and frames.dtype == torch.uint8,
+            f"frames are {frames.dtype} {tuple(frames.shape)}: expected torch.uint8 (B, 64, 64, 3); of colours first, "
+            "pass frames.movedim(1, -1)",
+        )
         return reconstruct(self.network, to_unit(frames).contiguous(memory_format=self.memory_format))
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
