@@ -135,17 +135,15 @@ def changed(config, **settings):
     return dataclasses.replace(config, controller=dataclasses.replace(config.controller, **settings))
 
 
-@pytest.mark.parametrize(("hidden", "size"), [(None, 4), (2, 11)])
-def test_a_score_is_that_of_the_same_dream_in_numpy(model, hidden, size):
+@pytest.mark.parametrize(("hidden", "size", "spread"), [(None, 4, 0.7), (2, 11, 0.4)])
+def test_a_score_is_that_of_the_same_dream_in_numpy(model, hidden, size, spread):
     model.config.controller.hidden = hidden
-    population = np.random.default_rng(0).normal(0, 0.7, (7, size))
+    population = np.random.default_rng(0).normal(0, spread, (7, size))
     seeds = range(20, 33)
     returns = dream_returns(model, population, seeds, temperature=TEMPERATURE, max_steps=STEPS)
     expected = [[in_numpy(parameters, seed) for seed in seeds] for parameters in population]
     np.testing.assert_allclose(returns, expected, rtol=2e-4, atol=1e-5)
     assert len(np.unique(returns)) == returns.size
-
-
 
 
 def test_the_search_finds_the_controller_that_goes_to_the_middle(config, dreamt, tmp_path):
