@@ -12,6 +12,8 @@ import torch
 from PIL import Image, ImageDraw
 
 import worldmodels as wm
+from worldmodels.controller.agent import controller_shape
+from worldmodels.controller.policy import Controllers
 from worldmodels.envs import task_spec
 from worldmodels.memory.mixture import sample
 
@@ -43,8 +45,8 @@ def episode(run: wm.Run, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]
 def dream(run: wm.Run, frames: list[np.ndarray], actions: list[np.ndarray], steps: int) -> np.ndarray:
     """The agent in M alone, after these frames: (steps, 64, 64, 3)."""
     vision, memory, spec = run.vision, run.memory, task_spec(run.config.env)
-    weights = torch.from_numpy(run.controller.agent)
-    bias, weights = weights[-spec.outputs :], weights[: -spec.outputs].view(spec.outputs, -1)
+    controllers = Controllers(1, controller_shape(run.config, spec.outputs))
+    controllers.set(0, run.controller.agent)
     generator = torch.Generator().manual_seed(0)
     latents = vision.encode(np.stack(frames)).mu
     state = memory.initial_state(1)
@@ -54,8 +56,8 @@ def dream(run: wm.Run, frames: list[np.ndarray], actions: list[np.ndarray], step
     for _ in range(steps):
         z = sample(memory.mixture(state.h, z), TEMPERATURE, generator)
         dreamt.append(z)
-        outputs = torch.cat([z, state.h], 1).double() @ weights.T + bias
-        state = memory.step(z, torch.from_numpy(spec.actions.decide(outputs.numpy())), state)
+        outputs = controllers([0], torch.cat([z, state.h], 1).double().numpy())
+        state = memory.step(z, torch.from_numpy(spec.actions.decide(outputs)), state)
     return vision.decode(torch.cat(dreamt))
 
 

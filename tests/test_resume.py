@@ -20,6 +20,7 @@ LONG_ENOUGH = [
     *("transfer.budget=0.5", "transfer.budgeted=[vision]"),
     "memory.steps=24",
     "controller.generations=3",
+    "controller.hidden=4",
     "evaluate.video=false",
     *("evaluate.episodes=3", "evaluate.max_steps=30"),
     *("heldout.max_steps=30", "probe.epochs=1"),

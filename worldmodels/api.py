@@ -172,8 +172,9 @@ class Run:
         from worldmodels.controller.policy import agent_parameters
 
         weights = load_file(self.finished.controller.weights)
+        search = self.config.controller
         return Controller(
-            agent_parameters(weights), weights["mean"], weights["best"], read_inputs(self.config.controller)
+            agent_parameters(weights), weights["mean"], weights["best"], read_inputs(search), search.hidden
         )
 
     def agent(self) -> "Agent":
@@ -248,13 +249,15 @@ class Vision:
 @dataclass(frozen=True)
 class Controller:
     """C's parameters, W (A, D) row by row and then b (A,): of the ``agent``, which is scored, of the search's ``mean``
-    and of its ``best`` individual. ``inputs`` names what C reads, of z, h and c.
+    and of its ``best`` individual. ``inputs`` names what C reads, of z, h and c. With a layer of ``hidden`` tanh units
+    W and b of that come first, (hidden, D) and (hidden,), and then those of the outputs.
     """
 
     agent: "np.ndarray"
     mean: "np.ndarray"
     best: "np.ndarray"
     inputs: list[str]
+    hidden: int | None = None
 
 
 class Agent:

@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 from worldmodels.config import config_to_json
 from worldmodels.controller.agent import AgentEpisodes
 from worldmodels.controller.individuals import first_step
+from worldmodels.controller.policy import Shape
 from worldmodels.controller.scaling import Scaling, moments, spread
 from worldmodels.dreams.core import DreamModel, frames_anywhere
 from worldmodels.memory import mixture
@@ -93,7 +94,7 @@ def coordinates(run: FinishedRun) -> Scaling:
     """In which z has mean 0 and deviation 1."""
     store = RolloutStore(run.artifact("encode").path)
     latents = np.concatenate([store.read(i, "mu") for i in spread(len(store), ROLLOUTS)])
-    return Scaling(*moments(latents, 0.3), outputs=1)
+    return Scaling(*moments(latents, 0.3), Shape(latents.shape[1], outputs=1))
 
 
 def population(scaling: Scaling, agent: Path | None) -> dict[str, np.ndarray]:

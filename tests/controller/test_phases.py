@@ -7,12 +7,13 @@ from worldmodels.controller.cma_es import CMAES
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.phases import PhasedSearch, phase_at, phase_table
-from worldmodels.controller.policy import LinearControllers, agent_parameters
+from worldmodels.controller.policy import Controllers, Shape, agent_parameters
 from worldmodels.controller.scaling import Scaling
 from worldmodels.utils.errors import ConfigError
 
 SIZES, ACTIONS = {"z": 3, "h": 5}, 2
 SIZE = ACTIONS * (8 + 1)
+SHAPE = Shape(8, ACTIONS)
 GOAL = np.random.default_rng(1).normal(size=SIZE)
 Z_OPEN = np.concatenate([np.tile(np.r_[np.ones(3, bool), np.zeros(5, bool)], ACTIONS), np.ones(ACTIONS, bool)])
 
@@ -25,7 +26,7 @@ TWO = config(PhaseConfig(1, inputs=["z"]), PhaseConfig(4, inputs=["z", "h"], rol
 
 
 def make(settings: ControllerConfig) -> PhasedSearch:
-    return PhasedSearch(settings, SIZES, ACTIONS, Scaling.none(8, ACTIONS), seed=0)
+    return PhasedSearch(settings, SIZES, Scaling.none(SHAPE), seed=0)
 
 
 def play(search: PhasedSearch, generations: int) -> list[np.ndarray]:
@@ -113,21 +114,27 @@ def test_a_phase_opens_inputs_of_the_controller_only():
         config(target=5.0)
 
 
-def test_what_is_played_is_what_is_returned_whatever_the_search_starts_from():
-    """A source's weights of closed inputs are dropped: C of all inputs and C of the open ones act the same."""
-    rng = np.random.default_rng(2)
-    scaling = Scaling(rng.normal(size=8), rng.uniform(0.5, 2, 8), ACTIONS)
-    search = PhasedSearch(TWO, SIZES, ACTIONS, scaling, seed=0, start=rng.normal(size=SIZE))
-    x = rng.normal(size=8)
-    for _ in range(5):
-        generation = search.ask()
-        for parameters in (*generation, search.mean):
-            read = x[: 3 if search.inputs == ["z"] else 8]
-            whole, narrow = LinearControllers(1, 8, ACTIONS), LinearControllers(1, len(read), ACTIONS)
+@pytest.mark.parametrize("hidden", [None, 3])
+def test_what_is_played_is_what_is_returned_whatever_the_search_starts_from(hidden):
+    """A source's weights of closed inputs are dropped: C of all inputs and C of the open ones act the same. Those that
+    are opened begin without effect.
+    """
+    rng, shape = np.random.default_rng(2), Shape(8, ACTIONS, hidden)
+    scaling = Scaling(rng.normal(size=8), rng.uniform(0.5, 2, 8), shape)
+    search = PhasedSearch(TWO, SIZES, scaling, seed=0, start=rng.normal(size=shape.size))
+    x, others, goal = rng.normal(size=8), rng.normal(size=5), rng.normal(size=shape.size)
+    for generation in range(5):
+        asked = search.ask()
+        assert search.inputs == (["z"] if generation < 3 else ["z", "h"])
+        read = x[:3] if generation < 3 else x
+        whole, narrow = Controllers(1, shape), Controllers(1, Shape(len(read), ACTIONS, hidden))
+        for parameters in (*asked, search.mean):
             whole.set(0, parameters)
             narrow.set(0, search.narrow(parameters))
             np.testing.assert_allclose(narrow([0], read[None]), whole([0], x[None]), rtol=1e-9, atol=1e-12)
-        search.tell((-((generation - GOAL) ** 2).sum(1)).tolist())
+        if generation == 3:  # the mean is what it was
+            np.testing.assert_allclose(whole([0], np.append(x[:3], others)[None]), whole([0], x[None]), rtol=1e-9)
+        search.tell((-((asked - goal) ** 2).sum(1)).tolist())
 
 
 def test_the_best_individual_is_of_comparable_returns():
@@ -165,11 +172,11 @@ def test_the_agent_is_the_mean_that_validated_best_or_of_old_searches_the_mean()
 def test_a_search_goes_on_from_the_covariance_of_one_on_another_scale():
     """In coordinates in which inputs have deviation 1 in both."""
     rng = np.random.default_rng(0)
-    scales = [Scaling(rng.normal(0, 2, 8), rng.uniform(0.1, 3, 8), ACTIONS) for _ in range(2)]
-    first = PhasedSearch(config(), SIZES, ACTIONS, scales[0], seed=0)
+    scales = [Scaling(rng.normal(0, 2, 8), rng.uniform(0.1, 3, 8), SHAPE) for _ in range(2)]
+    first = PhasedSearch(config(), SIZES, scales[0], seed=0)
     play(first, 20)
     many = ControllerConfig(population=20_000)
-    second = PhasedSearch(many, SIZES, ACTIONS, scales[1], seed=1, start=first.mean, covariance=first.covariance)
+    second = PhasedSearch(many, SIZES, scales[1], seed=1, start=first.mean, covariance=first.covariance)
     drawn = second.ask()
     assert first.covariance is not None
     deviations = np.sqrt(np.diag(first.covariance))
@@ -181,8 +188,8 @@ def test_a_search_goes_on_from_the_covariance_of_one_on_another_scale():
 def test_an_interrupted_search_that_goes_on_from_a_covariance_is_restored():
     half = np.random.default_rng(0).normal(size=(SIZE, SIZE))
     facts = {"seed": 0, "start": GOAL + 1, "covariance": half @ half.T / SIZE}
-    scaling = Scaling(np.arange(8.0), np.linspace(0.5, 2, 8), ACTIONS)
-    whole, restored = (PhasedSearch(config(), SIZES, ACTIONS, scaling, **facts) for _ in range(2))
+    scaling = Scaling(np.arange(8.0), np.linspace(0.5, 2, 8), SHAPE)
+    whole, restored = (PhasedSearch(config(), SIZES, scaling, **facts) for _ in range(2))
     returns = [(-((generation - GOAL) ** 2).sum(1)).tolist() for generation in play(whole, 12)]
     for row in returns[:6]:
         restored.ask()

@@ -1,9 +1,10 @@
 """The linear read-out of the true state, and controllers that act on it."""
 
 import numpy as np
+import pytest
 
 from worldmodels.controller import readout
-from worldmodels.controller.policy import LinearControllers
+from worldmodels.controller.policy import Controllers, Shape
 
 
 def rollouts():
@@ -37,16 +38,18 @@ def test_a_constant_input_counts_for_nothing_however_large_it_is():
     assert abs(weights[1][0, 2]) < 1e-9
 
 
-def test_a_controller_on_the_read_out_is_one_on_the_inputs():
+@pytest.mark.parametrize("hidden", [None, 4])
+def test_a_controller_on_the_read_out_is_one_on_the_inputs(hidden):
     rng = np.random.default_rng(1)
     fitted = readout.ReadOut(rng.normal(size=(2, 5)), rng.normal(size=2))
-    on_state, x = rng.normal(size=(4, 3 * (2 + 1))), rng.normal(size=(4, 5))
-    on_inputs = fitted.to_controller(on_state, 3)
-    assert on_inputs.shape == (4, 3 * (5 + 1))
-    np.testing.assert_allclose(fitted.to_controller(on_state[0], 3), on_inputs[0])
+    on, whole = Shape(2, 3, hidden), Shape(5, 3, hidden)
+    on_state, x = rng.normal(size=(4, on.size)), rng.normal(size=(4, 5))
+    on_inputs = fitted.to_controller(on_state, on)
+    assert on_inputs.shape == (4, whole.size)
+    np.testing.assert_allclose(fitted.to_controller(on_state[0], on), on_inputs[0])
     given = []
-    for size, parameters, seen in ((2, on_state, x @ fitted.weights.T + fitted.bias), (5, on_inputs, x)):
-        controllers = LinearControllers(4, size, 3)
+    for shape, parameters, seen in ((on, on_state, x @ fitted.weights.T + fitted.bias), (whole, on_inputs, x)):
+        controllers = Controllers(4, shape)
         for slot in range(4):
             controllers.set(slot, parameters[slot])
         given.append(controllers(range(4), seen))

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 import worldmodels  # noqa: F401 - registers the dream
 from worldmodels.config import plain
-from worldmodels.controller.agent import controller_size
-from worldmodels.controller.policy import LinearControllers
+from worldmodels.controller.agent import controller_shape, controller_size
+from worldmodels.controller.policy import Controllers
 from worldmodels.dreams.core import DreamModel
 from worldmodels.dreams.env import DreamEnv, DreamVectorEnv
 from worldmodels.dreams.returns import dream_returns
@@ -239,24 +239,25 @@ def test_heads_do_not_change_what_is_dreamt(model):
     assert np.array_equal(*seen)
 
 
-@pytest.mark.parametrize("inputs", [["z"], ["z", "h"], ["z", "h", "c"]])
-def test_a_population_scores_as_each_would_alone(model, inputs):
+@pytest.mark.parametrize(("inputs", "hidden"), [(["z"], None), (["z", "h"], None), (["z", "h", "c"], None), (["z"], 5)])
+def test_a_population_scores_as_each_would_alone(model, inputs, hidden):
     model.config.controller.inputs, model.config.controller.phases = inputs, []
+    model.config.controller.hidden = hidden
     model.memory.end_head = EndHead(0.1)
     population = np.random.default_rng(1).normal(size=(3, controller_size(model.config, A)))
     returns = dream_returns(model, population, [7, 8], temperature=1.15)
     assert np.array_equal(dream_returns(model, population[1:2], [8], temperature=1.15), returns[1:2, 1:])
     for row, parameters in enumerate(population):
         for column, seed in enumerate([7, 8]):
-            linear, squash = LinearControllers(1, len(parameters) // A - 1, A), model.spec.actions.decide
-            linear.set(0, parameters)
+            alone, squash = Controllers(1, controller_shape(model.config, A)), model.spec.actions.decide
+            alone.set(0, parameters)
             env = DreamEnv(model, temperature=1.15, observation="latent_hidden")
             seen, _ = env.reset(seed=seed)
             total, over = 0.0, False
             while not over:
                 known = {"z": seen[:Z], "h": seen[Z:], "c": env._dreams.state.c[0].numpy()}
                 x = np.concatenate([known[name] for name in inputs]).astype(np.float64)
-                seen, reward, terminated, truncated, _ = env.step(squash(linear([0], x[None]))[0])
+                seen, reward, terminated, truncated, _ = env.step(squash(alone([0], x[None]))[0])
                 total, over = total + reward, terminated or truncated
             assert returns[row, column] == pytest.approx(total, rel=1e-12)
     assert len(np.unique(returns)) == returns.size

@@ -17,7 +17,7 @@ from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.phases import phase_at
 from worldmodels.dreams import search as module
 from worldmodels.dreams.core import DreamModel, Dreams, frames_anywhere
-from worldmodels.dreams.returns import dream_returns, linear_outputs
+from worldmodels.dreams.returns import dream_returns
 from worldmodels.dreams.search import check_dreams, dream_episodes, returns_in_dreams
 from worldmodels.memory.interface import Memory
 from worldmodels.memory.mixture import Mixture
@@ -60,14 +60,17 @@ class Line(Memory):
 
 
 def in_numpy(parameters: np.ndarray, seed: int) -> float:
-    """The same dream, written down anew for one controller of z, h and c."""
+    """The same dream, written down anew for one controller of z, h and c, linear or with two hidden units."""
     stream = seeding.np_random(seed)[0]
     z = STARTS[stream.integers(5), 0] + np.exp(-1.0) * stream.standard_normal(1, np.float32)[0]
     h, c, total = 0.0, 0.0, 0.0
     for _ in range(STEPS):
         uniform, noise = stream.random(1, np.float32)[0], stream.standard_normal(1, np.float32)[0]
         fate = stream.random()
-        h = z + np.clip(parameters[:3] @ [z, h, c] + parameters[3], -1, 1)
+        read, last = np.array([z, h, c]), parameters
+        if len(parameters) == 11:
+            read, last = np.tanh(parameters[:6].reshape(2, 3) @ read + parameters[6:8]), parameters[8:]
+        h = z + np.clip(last[:-1] @ read + last[-1], -1, 1)
         c += 1
         total -= h**2
         z = h + 0.1 * (uniform >= 0.5) + SIGMA * np.sqrt(TEMPERATURE) * noise
@@ -132,23 +135,15 @@ def changed(config, **settings):
     return dataclasses.replace(config, controller=dataclasses.replace(config.controller, **settings))
 
 
-def test_a_score_is_that_of_the_same_dream_in_numpy(model):
-    population = np.random.default_rng(0).normal(0, 0.7, (7, 4))
+@pytest.mark.parametrize(("hidden", "size", "spread"), [(None, 4, 0.7), (2, 11, 0.4)])
+def test_a_score_is_that_of_the_same_dream_in_numpy(model, hidden, size, spread):
+    model.config.controller.hidden = hidden
+    population = np.random.default_rng(0).normal(0, spread, (7, size))
     seeds = range(20, 33)
     returns = dream_returns(model, population, seeds, temperature=TEMPERATURE, max_steps=STEPS)
     expected = [[in_numpy(parameters, seed) for seed in seeds] for parameters in population]
     np.testing.assert_allclose(returns, expected, rtol=2e-4, atol=1e-5)
     assert len(np.unique(returns)) == returns.size
-
-
-def test_many_rows_of_a_controller_are_its_rows_one_by_one():
-    rng = np.random.default_rng(0)
-    population, x = rng.normal(size=(3, 2 * 5)), rng.normal(size=(3, 6, 4))
-    outputs = linear_outputs(population, x, 2)
-    for i, parameters in enumerate(population):
-        weights, bias = parameters[:8].reshape(2, 4), parameters[8:]
-        np.testing.assert_allclose(outputs[i], x[i] @ weights.T + bias)
-        assert np.array_equal(linear_outputs(population[i : i + 1], x[i : i + 1, 2:3], 2)[0, 0], outputs[i, 2])
 
 
 def test_the_search_finds_the_controller_that_goes_to_the_middle(config, dreamt, tmp_path):

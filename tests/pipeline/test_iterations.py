@@ -47,9 +47,11 @@ def test_the_search_goes_on_with_its_phases(compose, tmp_path):
     assert next_round(config, tmp_path, 3).controller.search["sigma"] == pytest.approx(0.3 * first_step(2 * 289))
 
 
-def test_the_first_step_is_that_of_what_is_searched(compose, tmp_path):
-    config = compose("scale=quick", "env=lunar_lander", "iterations=2", "controller=salience")
-    assert next_round(config, tmp_path, 2).controller.search["sigma"] == pytest.approx(0.3 * first_step(2 * 21))
+@pytest.mark.parametrize(("hidden", "size"), [("null", 2 * 21), ("8", 8 * 21 + 2 * 9)])
+def test_the_first_step_is_that_of_what_is_searched(compose, tmp_path, hidden, size):
+    searched = ("controller=salience", f"controller.hidden={hidden}")
+    config = compose("scale=quick", "env=lunar_lander", "iterations=2", *searched)
+    assert next_round(config, tmp_path, 2).controller.search["sigma"] == pytest.approx(0.3 * first_step(size))
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ READERS = {  # stages that read a setting whose default no key names
     "collect.mix": {"collect"},
     "collect.recorded": {"collect"},
     "controller.after": {"controller"},
+    "controller.hidden": {"controller"},
     "controller.readout": {"controller"},
     "controller.seed": {"controller"},
     "controller.search": {"controller"},

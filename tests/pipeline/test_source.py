@@ -38,6 +38,15 @@ def test_columns_of_z_are_kept_only_of_a_z_of_the_same_size(taken):
     assert check_source(taken(*lstm, "transfer.input_layer=keep_latent", "stage=vision")) is None  # M is not reached
 
 
+def test_a_search_starts_from_a_c_of_the_same_hidden_layer_only(taken):
+    with pytest.raises(ConfigError) as caught:
+        check_source(taken("transfer=warm_controller", "vae.network.latent_size=16", "controller.hidden=4"))
+    assert "source has controller.hidden=null where this run has 4: set controller.hidden=null, or" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert check_source(taken("transfer=warm_controller", "vae.network.latent_size=16")) is None
+    assert check_source(taken("transfer=pretrained", "controller.hidden=4")) is None  # C starts from nothing
+
+
 def test_without_a_source_there_is_nothing_to_check(compose):
     assert check_source(compose()) is None
     assert check_source(compose("transfer=freeze_lstm", "stage=vision")) is None

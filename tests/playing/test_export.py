@@ -26,6 +26,7 @@ KINDS = {  # of actions, heads, encoders and inputs of C
     "lunar_lander": ["env=lunar_lander", "memory.network.reward_head=gaussian", "memory.network.end_head=true"],
     "car_racing": ["env=car_racing", "memory.network.skip_gain=true", "memory.network.reward_head=categorical"],
     "cart_pole": ["env=cart_pole", "env.step_reward=1", "controller.inputs=[z,h,c]"],
+    "hidden": ["env=lunar_lander", "controller.hidden=5"],
     "threshold": ["env=lunar_lander", "env.kwargs.continuous=false", "env.squash=[]", "env.discrete=threshold"],
     "bounds": ["env=pendulum", "env.squash=[]"],
     "integers": [*TOY, "env.kwargs={actions: integers}"],
@@ -34,6 +35,7 @@ KINDS = {  # of actions, heads, encoders and inputs of C
 HELD = {
     "lunar_lander": [["ArrowUp"], ["ArrowUp", "ArrowLeft"], []],
     "car_racing": [["ArrowUp"], ["ArrowLeft", "ArrowRight", "ArrowDown"]],
+    "hidden": [["ArrowUp"], ["ArrowUp", "ArrowLeft"], []],
     "cart_pole": [["ArrowRight"], [], ["ArrowRight", "ArrowLeft"]],
     "threshold": [["ArrowUp"], ["ArrowUp", "ArrowLeft"], []],
     "bounds": [["ArrowLeft"], []],

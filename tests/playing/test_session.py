@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import worldmodels as wm
-from worldmodels.controller.policy import LinearControllers
+from worldmodels.controller.policy import Controllers, Shape
 from worldmodels.dreams.env import DreamEnv
 from worldmodels.envs import make_env
 from worldmodels.memory.mixture import Mixture
@@ -79,7 +79,7 @@ def test_the_agent_takes_over_in_both(run, played, session):
     """In the task as it is scored; in the dream by what M has of the dream. What the person did before, M remembers."""
     session.handle({"task": True, "agent": True})
     agent, frame = wm.load(run).agent(), session.pictures()[2]
-    controllers = LinearControllers(1, session.memory.latent_size + 16, 2)
+    controllers = Controllers(1, Shape(session.memory.latent_size + 16, 2))
     controllers.set(0, played.controller)
     env = make_env(session.config.env)
     env.reset(seed=played.starts[0].seed)

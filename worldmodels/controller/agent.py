@@ -11,7 +11,7 @@ import torch
 
 from worldmodels.config import Config, config_from_json
 from worldmodels.controller.inputs import read_inputs
-from worldmodels.controller.policy import LinearControllers, parameter_count
+from worldmodels.controller.policy import Controllers, Shape
 from worldmodels.envs import TaskSpec, make_env, task_class, task_spec
 from worldmodels.factory import beside_weights, make_memory, make_vision
 from worldmodels.memory.config import NETWORK as MEMORY
@@ -31,7 +31,12 @@ ROWS = 16  # of a batch of V and M; part of what a return depends on, to float r
 
 def controller_size(config: Config, outputs: int) -> int:
     """Parameters of C for the inputs that it reads."""
-    return parameter_count(input_size(config), outputs)
+    return controller_shape(config, outputs).size
+
+
+def controller_shape(config: Config, outputs: int) -> Shape:
+    """The sizes of C for the inputs that it reads."""
+    return Shape(input_size(config), outputs, config.controller.hidden)
 
 
 def input_size(config: Config) -> int:
@@ -122,7 +127,7 @@ class Agent:
             self.encode = FrameEncoder(self.vision, rollout_precision(config.trainer), ROWS)
         self.memory = make_memory(config, spec.action_size, memory).eval() if remembers(config) else None
         self.inputs = read_inputs(config.controller)
-        self.controllers = LinearControllers(slots, input_size(config), spec.outputs)
+        self.controllers = Controllers(slots, controller_shape(config, spec.outputs))
         self.actions = spec.actions
         if self.memory is not None:
             check_inputs(config, self.memory)

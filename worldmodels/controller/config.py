@@ -109,6 +109,14 @@ class ControllerConfig(Settings):
             counts_as=lambda value, _: True if value == "state" else value,
         ),
     ] = None
+    hidden: Annotated[
+        int | None,
+        Setting(
+            "Units of a hidden layer of tanh between what C reads and its outputs; null has none: C is linear.",
+            at_least=1,
+            counts="unless default",
+        ),
+    ] = None
     population: Annotated[int, Setting("Individuals of a generation.", at_least=4)] = 32
     rollouts: Annotated[int, Setting("Episodes of each individual.", at_least=1)] = 2
     generations: Annotated[int, Setting("Generations of the search.", at_least=1)] = 20

@@ -13,6 +13,7 @@ from worldmodels.config import Config
 from worldmodels.controller.agent import check_inputs, input_sizes, known_size, remembers
 from worldmodels.controller.config import ControllerConfig
 from worldmodels.controller.inputs import privileged, read_inputs
+from worldmodels.controller.policy import Shape
 from worldmodels.controller.readout import ReadOut, fit
 from worldmodels.controller.scaling import ROLLOUTS, Scaling, input_moments, moments, seen, spread, state_moments
 from worldmodels.envs import task_class, task_spec
@@ -43,17 +44,19 @@ def search_space(config: Config) -> tuple[ControllerConfig, dict[str, int]]:
 
 def make_scaling(
     config: Config,
-    outputs: int,
+    shape: Shape,
     memory: Path | None,
     encoded: Path | None,
     dataset: Path | None,
     folder: Path,
     readout: ReadOut | None,
 ) -> Scaling:
-    """Means and deviations over the encoded rollouts, or none where what the search sees is searched as it comes."""
+    """Means and deviations over the encoded rollouts, or none where what the search sees is searched as it comes;
+    ``shape``: of the searched C's.
+    """
     path = folder / SCALING
     if not config.controller.standardise:
-        return Scaling.none(sum(search_space(config)[1].values()), outputs)
+        return Scaling.none(shape)
     if not path.exists():
         if privileged(config.controller) is not None:  # a read-out is in the coordinates of the state
             assert dataset is not None
@@ -74,7 +77,7 @@ def make_scaling(
         save_file({"mean": mean, "std": std}, partial)
         partial.replace(path)
     stored = load_file(path)
-    return Scaling(stored["mean"], stored["std"], outputs)
+    return Scaling(stored["mean"], stored["std"], shape)
 
 
 def _memory(config: Config, weights: Path | None) -> Memory | None:

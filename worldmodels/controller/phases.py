@@ -1,7 +1,7 @@
 """A search in phases: C's inputs are opened one after the other, and episodes grow, as the search gets somewhere.
 
 The search sees C in coordinates of one scale (`worldmodels.controller.scaling`), and only the columns of the inputs
-that are open; the others stay at zero, also where the search starts from a source's C.
+that are open, in its first layer; the others stay at zero, also where the search starts from a source's C.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import numpy as np
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.individuals import Individuals
 from worldmodels.controller.inputs import open_inputs
+from worldmodels.controller.policy import Shape, joined
 from worldmodels.controller.scaling import Scaling
 from worldmodels.controller.search import Search, describe, make_search
 from worldmodels.utils.seeds import sequence
@@ -58,16 +59,13 @@ class PhasedSearch:
         self,
         config: ControllerConfig,
         sizes: Mapping[str, int],
-        outputs: int,
         scaling: Scaling,
         seed: int,
         start: np.ndarray | None = None,
         covariance: np.ndarray | None = None,
     ) -> None:
-        self._config, self._sizes, self._outputs = config, sizes, outputs
-        self._scaling, self._seed = scaling, seed
-        size = outputs * (sum(sizes.values()) + 1)
-        self._all = np.zeros(size) if start is None else scaling.to_search(start)
+        self._config, self._sizes, self._scaling, self._seed = config, sizes, scaling, seed
+        self._all = np.zeros(scaling.shape.size) if start is None else scaling.to_search(start)
         self._covariance = covariance
         self._deviations: np.ndarray | None = None
         self._phases = 0
@@ -166,9 +164,10 @@ class PhasedSearch:
         return everything
 
     def _columns(self) -> np.ndarray:
-        """Which of C's parameters belong to the open inputs, the biases included: (size,) bool."""
+        """Which of C's parameters are open: all but the first layer's weights of closed inputs. (size,) bool."""
         wide = np.concatenate([np.full(size, name in self._open) for name, size in self._sizes.items()])
-        return np.concatenate([np.tile(wide, self._outputs), np.ones(self._outputs, bool)])
+        (weights, bias), *rest = self._scaling.shape.split(np.ones(self._scaling.shape.size, bool))
+        return joined([(weights & wide, bias), *rest])
 
     def _full(self, part: np.ndarray) -> np.ndarray:
         everything = self._all.copy()
@@ -178,7 +177,7 @@ class PhasedSearch:
 
 def check_phases(config: ControllerConfig, sizes: Mapping[str, int], outputs: int, seed: int) -> None:
     """Raise `ConfigError` where the search of a phase cannot be made."""
-    first = PhasedSearch(config, sizes, outputs, Scaling.none(sum(sizes.values()), outputs), seed)
+    first = PhasedSearch(config, sizes, Scaling.none(Shape(sum(sizes.values()), outputs, config.hidden)), seed)
     for row in phase_table(config):
         generation = row["generation"]
         first.generation = generation - 1

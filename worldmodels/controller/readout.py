@@ -1,8 +1,9 @@
 """A linear read-out from what C reads: of the true state, for how much of a controller that knows it is left, or of
 what the pictures show.
 
-With a read-out y = A x + a and weights V and bias d of a controller that acts on y, the one that reads x has W = V A
-and b = V a + d: a C like any other, of which the search goes through those alone that act on what is read out.
+With a read-out y = A x + a and weights V and bias d of a controller that acts on y (of its first layer, where it has a
+hidden one), the one that reads x has W = V A and b = V a + d: a C like any other, of which the search goes through
+those alone that act on what is read out.
 """
 
 from collections.abc import Iterable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+
+from worldmodels.controller.policy import Shape, joined
 
 RIDGE = 1e-3  # of inputs that have variance 1
 
@@ -22,12 +25,12 @@ class ReadOut:
     weights: np.ndarray
     bias: np.ndarray
 
-    def to_controller(self, parameters: np.ndarray, outputs: int) -> np.ndarray:
-        """Parameters of controllers on y, (…, O (K + 1)), as those of controllers on x: (…, O (D + 1))."""
-        on_state = parameters[..., :-outputs].reshape(*parameters.shape[:-1], outputs, -1)
-        bias = parameters[..., -outputs:] + on_state @ self.bias
-        weights = on_state @ self.weights
-        return np.concatenate([weights.reshape(*bias.shape[:-1], -1), bias], axis=-1)
+    def to_controller(self, parameters: np.ndarray, shape: Shape) -> np.ndarray:
+        """Parameters of controllers on y, which are of this shape, (…, size), as those of controllers on x, whose first
+        layer reads D numbers instead of K.
+        """
+        (weights, bias), *rest = shape.split(parameters)
+        return joined([(weights @ self.weights, bias + weights @ self.bias), *rest])
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """inputs: (..., D) -> what is read out, (..., K)."""

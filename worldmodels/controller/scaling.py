@@ -1,7 +1,8 @@
-"""C's inputs on one scale: the search's coordinates, not another set of controllers.
+"""C's parameters on one scale: the search's coordinates, not another set of controllers.
 
 With mean m and deviation s of each input over rollouts, a controller that reads (x - m) / s with weights V
-and bias d is the one that reads x with W = V / s and b = d - W m.
+and bias d is the one that reads x with W = V / s and b = d - W m. It is so in the first layer; what a hidden layer
+puts out is between -1 and 1 anyway. `layer_steps` brings the layers to one scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,36 +12,43 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldmodels.controller.policy import Shape, joined
+
 ROLLOUTS = 64  # at most, evenly spaced
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Means and deviations of C's inputs: (D,) each."""
+    """Means and deviations of C's inputs, (D,) each, and the sizes of C."""
 
     mean: np.ndarray
     std: np.ndarray
-    outputs: int
+    shape: Shape
 
     @classmethod
-    def none(cls, size: int, outputs: int) -> "Scaling":
-        """The search's coordinates are C's own."""
-        return cls(np.zeros(size), np.ones(size), outputs)
+    def none(cls, shape: Shape) -> "Scaling":
+        """C's inputs are searched as they come."""
+        return cls(np.zeros(shape.inputs), np.ones(shape.inputs), shape)
 
     def to_controller(self, searched: np.ndarray) -> np.ndarray:
-        """C's parameters from those that the search sees: (A (D + 1),) -> the same."""
-        weights, bias = self._split(searched)
+        """C's parameters from those that the search sees: (size,) -> the same."""
+        (weights, bias), *rest = self.shape.split(searched * layer_steps(self.shape))
         weights = weights / self.std
-        return np.concatenate([weights.ravel(), bias - weights @ self.mean])
+        return joined([(weights, bias - weights @ self.mean), *rest])
 
     def to_search(self, controller: np.ndarray) -> np.ndarray:
         """The inverse of `to_controller`."""
-        weights, bias = self._split(controller)
-        return np.concatenate([(weights * self.std).ravel(), bias + weights @ self.mean])
+        (weights, bias), *rest = self.shape.split(controller)
+        return joined([(weights * self.std, bias + weights @ self.mean), *rest]) / layer_steps(self.shape)
 
-    def _split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        bias = parameters[-self.outputs :]
-        return parameters[: -self.outputs].reshape(self.outputs, -1), bias
+
+def layer_steps(shape: Shape) -> np.ndarray:
+    """What a step of the search along each parameter is in C: (size,). 1 for a linear C. With a hidden layer a step of
+    the whole search moves the sums of each layer as much as it moves those of a linear C: searches take a first step of
+    1.5 / √(number of parameters), of which a layer that reads many numbers needs less and one that reads few more.
+    """
+    steps = [np.sqrt(shape.size / (shape.outputs * (columns + 1))) for _, columns in shape.layers]
+    return np.repeat(steps, [rows * (columns + 1) for rows, columns in shape.layers])
 
 
 def changed(covariance: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

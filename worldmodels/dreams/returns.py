@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from gymnasium.utils import seeding
 
-from worldmodels.controller.agent import controller_input, controller_size
+from worldmodels.controller.agent import controller_input, controller_shape
 from worldmodels.controller.inputs import read_inputs
+from worldmodels.controller.policy import outputs_of
 from worldmodels.dreams.core import DreamModel, Dreams
 from worldmodels.utils.checks import require
 
@@ -32,15 +33,15 @@ def dream_returns(
     Raises `ConfigError` where a dream has no score: M has no reward head, and the task no ``env.step_reward``.
     """
     config, spec = model.config, model.spec
-    inputs, size = read_inputs(config.controller), controller_size(config, spec.outputs)
+    inputs, controller = read_inputs(config.controller), controller_shape(config, spec.outputs)
     require(
         model.reward_head is not None or model.step_reward is not None,
         "this M predicts no reward: expected a run whose M has a reward head, or env.step_reward, where every step "
         "of the task pays the same",
     )
     require(
-        controllers.ndim == 2 and controllers.shape[1] == size,
-        f"controllers are {controllers.shape}: expected (P, {size}), the parameters of one in each row",
+        controllers.ndim == 2 and controllers.shape[1] == controller.size,
+        f"controllers are {controllers.shape}: expected (P, {controller.size}), the parameters of one in each row",
     )
     shape = (len(controllers), len(seeds))
     dreams = Dreams(model, len(controllers) * len(seeds), temperature, max_steps, end_threshold)
@@ -52,17 +53,11 @@ def dream_returns(
         every_step()
         alive = active.any(axis=1)  # the controllers that still dream
         seen = controller_input(inputs, dreams.z, dreams.state).numpy().reshape(*shape, -1)[alive]
-        outputs = linear_outputs(controllers[alive], seen.astype(np.float64), spec.outputs)
+        # As `Controllers`, which has a controller for each row: here each has S rows, and its weights are not copied.
+        layers = [(weights[:, None], bias[:, None]) for weights, bias in controller.split(controllers[alive])]
+        outputs = outputs_of(layers, seen.astype(np.float64))
         rows = np.flatnonzero(active)
         outcome = dreams.step(rows, spec.actions.decide(outputs[active[alive]]))
         returns.flat[rows] += outcome.rewards
         active.flat[rows] = ~(outcome.terminated | outcome.truncated)
     return returns
-
-
-def linear_outputs(controllers: np.ndarray, x: np.ndarray, outputs: int) -> np.ndarray:
-    """As `LinearControllers`, which has a controller for each row: here each has S rows, and its weights are not
-    copied. (P, O (D + 1)) and (P, S, D) -> (P, S, O), a product of its own for each row.
-    """
-    weights = controllers[:, :-outputs].reshape(len(controllers), 1, outputs, -1)
-    return (weights @ x[..., None])[..., 0] + controllers[:, None, -outputs:]

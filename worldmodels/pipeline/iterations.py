@@ -17,6 +17,7 @@ from worldmodels.controller.coordinates import search_space
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.phases import REPLACED, phase_at
+from worldmodels.controller.policy import Shape
 from worldmodels.envs import task_spec
 from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
@@ -100,8 +101,8 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
     settings = parts.complete(SEARCH, chosen, "controller.search")
     if "sigma" in settings:
         read = _size(config, opened) if search.readout is None else sum(search_space(config)[1].values())
-        size = task_spec(config.env).outputs * (read + 1)
-        chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(size))
+        shape = Shape(read, task_spec(config.env).outputs, search.hidden)
+        chosen["sigma"] = config.iteration.step * (settings["sigma"] or first_step(shape.size))
     held = {name: getattr(now, name) for name in REPLACED}
     return dataclasses.replace(search, search=chosen, phases=phases, after=done, **held)
 

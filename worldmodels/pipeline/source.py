@@ -49,8 +49,8 @@ def _composed(name: str, overrides: tuple[str, ...], *_: str) -> DictConfig:
 
 def check_source(config: Config, compose: Compose = compose_of_application) -> Config | None:
     """The config of the source task where it is to be trained; None where a finished run is used or nothing is loaded.
-    ``compose`` makes a config from overrides. Raises `ConfigError` where there can be no such source, or where M is to
-    keep columns for a z of another size.
+    ``compose`` makes a config from overrides. Raises `ConfigError` where there can be no such source, where M is to
+    keep columns for a z of another size, or where C is to start from one with another hidden layer.
     """
     transfer = config.transfer
     if not config.loaded:
@@ -67,6 +67,14 @@ def check_source(config: Config, compose: Compose = compose_of_application) -> C
             f"transfer.input_layer=keep_latent keeps M's columns of z, of which the source "
             f"{transfer.source_run or source.env.name} has {theirs} and this run {this}: set "
             f"vae.network.latent_size={theirs}, or use transfer.input_layer=reinit",
+        )
+    if "controller" in config.loaded:
+        theirs, this = (each.controller.hidden or "null" for each in (source, config))
+        require(
+            theirs == this,
+            f"transfer={transfer.name} starts from a source's C, and {transfer.source_run or source.env.name} has "
+            f"controller.hidden={theirs} where this run has {this}: set controller.hidden={theirs}, or use another "
+            "strategy, for example transfer=pretrained",
         )
     return trained
 

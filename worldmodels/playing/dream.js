@@ -239,10 +239,13 @@ class Session {
 
   // What C does with what it reads of the dream.
   decided() {
-    const { inputs, weights, biases, squash, threshold } = this.data.agent;
+    const { inputs, layers, squash, threshold } = this.data.agent;
     const { rest, chooses, switches, starts, low, high } = this.data;
     const seen = inputs.flatMap((name) => [...(name === "z" ? this.dream.z : this.dream.state[name])]);
-    const outputs = biases.map((bias, i) => weights[i].reduce((sum, w, j) => sum + w * seen[j], bias));
+    const outputs = layers.reduce((x, { weights, biases }, i) => {
+      const read = i ? x.map(Math.tanh) : x; // the hidden layer's units
+      return biases.map((bias, row) => weights[row].reduce((sum, w, j) => sum + w * read[j], bias));
+    }, seen);
     if (chooses && !threshold) return chosen(outputs, starts);
     if (switches) return outputs.map((x) => (x > 0 ? 1 : 0));
     if (!chooses) return this.nearest(outputs.map((x, i) => SQUASH[squash[i] ?? "bounds"](x, low[i], high[i])));

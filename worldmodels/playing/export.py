@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldmodels.controller.agent import controller_shape
 from worldmodels.controller.inputs import read_inputs
 from worldmodels.dreams.core import DreamModel
 from worldmodels.envs.actions import ActionCodec, BoxCodec, ChoiceCodec, SwitchCodec
@@ -145,11 +146,10 @@ def _agent(played: Played) -> dict[str, Any] | None:
     config = played.model.config
     if played.controller is None or config.env.heuristic:
         return None
-    outputs = played.model.spec.outputs
+    layers = controller_shape(config, played.model.spec.outputs).split(played.controller)
     return {
         "inputs": read_inputs(config.controller),
-        "weights": played.controller[:-outputs].reshape(outputs, -1).tolist(),
-        "biases": played.controller[-outputs:].tolist(),
+        "layers": [{"weights": weights.tolist(), "biases": bias.tolist()} for weights, bias in layers],
         "squash": list(config.env.squash),
         "threshold": config.env.discrete == "threshold",
     }

@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from worldmodels.config import Config
-from worldmodels.controller.agent import check_inputs, controller_input, input_size, knows
+from worldmodels.controller.agent import check_inputs, controller_input, controller_shape, knows
 from worldmodels.controller.inputs import read_inputs
-from worldmodels.controller.policy import LinearControllers, agent_parameters
+from worldmodels.controller.policy import Controllers, agent_parameters
 from worldmodels.dreams.core import DreamModel
 from worldmodels.envs import PixelEnv, make_env
 from worldmodels.factory import make_memory, make_vision
@@ -131,7 +131,7 @@ class Session:
         self.task: World | None = None
         self._inputs = read_inputs(self.config.controller)
         if played.controller is not None:
-            self._controllers = LinearControllers(1, input_size(self.config), self.spec.outputs)
+            self._controllers = Controllers(1, controller_shape(self.config, self.spec.outputs))
             self._controllers.set(0, played.controller)
         self.begin(0, seed)
 

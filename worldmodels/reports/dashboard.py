@@ -44,7 +44,7 @@ OPEN_LOOP = (
 )
 PROBES = (
     "R² of linear read-outs of the task's true state, on held-out rollouts: 1 is all of it, none is no better than "
-    "the average. For C, which is linear, what is not there cannot be acted on."
+    "the average. For a linear C, what is not there cannot be acted on."
 )
 
 

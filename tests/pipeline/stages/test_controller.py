@@ -119,8 +119,13 @@ def test_the_order_of_the_results_changes_nothing(config, tmp_path):
     assert first == second
 
 
-@pytest.mark.parametrize("lasts", [0, 1, 3])
-def test_an_interrupted_search_goes_on(config, tmp_path, lasts):
+def with_hidden(config, units):
+    return dataclasses.replace(config, controller=dataclasses.replace(config.controller, hidden=units))
+
+
+@pytest.mark.parametrize(("lasts", "hidden"), [(0, None), (1, None), (3, None), (2, 4)])
+def test_an_interrupted_search_goes_on(config, tmp_path, lasts, hidden):
+    config = with_hidden(config, hidden)
     for name in "ab":
         (tmp_path / name).mkdir()
     search(config, tmp_path / "a", Shuffled())
@@ -164,6 +169,16 @@ def test_a_search_starts_from_a_sources_mean(config, tmp_path):
     np.testing.assert_allclose(players.mean(0), [3, 4, 0, 0, 5, 0], atol=0.3)  # σ = 0.1
 
 
+def test_a_search_starts_from_the_hidden_layer_of_a_source(config, tmp_path):
+    """One unit on two inputs, and an action more: its row is zero."""
+    given = tmp_path / "source.safetensors"
+    save_file({"mean": np.array([3.0, 4, 5, 6, 7]), "best": np.zeros(5)}, given)
+    executor, config = Shuffled(), with_hidden(config, 1)
+    search(config, tmp_path, executor, controller.Source(given, 1))
+    players = np.array([episode.player for episode in executor.generations[0]])
+    np.testing.assert_allclose(players.mean(0), [3, 4, 5, 6, 0, 7, 0], atol=0.4)  # σ = 0.1
+
+
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
@@ -195,10 +210,11 @@ def test_a_search_that_does_not_fit_is_refused_before_anything_is_trained(compos
     controller.check(compose(*LARGE), 4)  # a diagonal one by itself
 
 
-def test_the_log_says_what_searches(config, tmp_path, caplog):
+@pytest.mark.parametrize(("hidden", "size"), [(None, 6), (4, 4 * 3 + 2 * 5)])
+def test_the_log_says_what_searches(config, tmp_path, caplog, hidden, size):
     caplog.set_level("INFO")
-    search(config, tmp_path, Shuffled())
-    assert "CMA-ES, step size by CSA: 6 parameters, 5 individuals" in caplog.text
+    assert search(with_hidden(config, hidden), tmp_path, Shuffled())["parameters"] == size
+    assert f"CMA-ES, step size by CSA: {size} parameters, 5 individuals" in caplog.text
 
 
 def test_more_generations_go_on_from_fewer(config, tmp_path):
@@ -281,12 +297,14 @@ def test_minutes_are_counted_on_as_if_there_had_been_no_interruption(config, tmp
     assert len(search(long, tmp_path, Shuffled())["generations"]) == 3
 
 
-def test_while_z_alone_is_open_m_is_not_asked(config, tmp_path):
+@pytest.mark.parametrize("hidden", [None, 3])
+def test_while_z_alone_is_open_m_is_not_asked(config, tmp_path, hidden):
+    config = with_hidden(config, hidden)
     phases = [PhaseConfig(1, inputs=["z"]), PhaseConfig(3, inputs=["z", "h"], rollouts=4)]
     searched = dataclasses.replace(config.controller, inputs=["z", "h"], phases=phases)
     config, executor = dataclasses.replace(config, controller=searched), Shuffled()
     search(config, tmp_path, executor)
-    z, zh = 2 * (2 + 1), controller_size(config, 2)
+    z, zh = (2 * (2 + 1) if hidden is None else 3 * (2 + 1) + 2 * (3 + 1)), controller_size(config, 2)
     assert [len(episodes[0].player) for episodes in executor.generations] == [z, z, zh, zh]
     assert [work.memory for work in executor.works] == [None, None, FILES[1], FILES[1]]
     assert [len(episodes) for episodes in executor.generations] == [15, 15, 20, 20]

@@ -64,9 +64,15 @@ def test_every_rung_searches_and_is_scored(rung, compose, small, tmp_path):
     assert again["generations"] == summary["generations"]
 
 
-def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose, small, tmp_path):
+@pytest.mark.parametrize(
+    ("hidden", "on_readout", "on_inputs"),
+    [("null", 2 * (20 + 1), 2 * (10 + 1)), ("3", 3 * (20 + 1) + 2 * (3 + 1), 3 * (10 + 1) + 2 * (3 + 1))],
+)
+def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(
+    hidden, on_readout, on_inputs, compose, small, tmp_path
+):
     """C's weights on the read-out keep their meaning when M, and so the read-out, is another one."""
-    config = compose(*SMALL, "controller=salience")
+    config = compose(*SMALL, "controller=salience", f"controller.hidden={hidden}")
     vision, memory, encoded, dataset = small
     assert privileged(config.controller) is None
     assert controller.STAGE.parents(config).keys() == {"vision", "memory", "encoded", "dataset"}
@@ -79,9 +85,9 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(compose,
             memory = folder / "memory.safetensors"
         journal, models = Journal(folder, None, "controller"), (vision, memory, 2, source)
         summary = controller.run(config, *models, SerialExecutor(), folder, journal, encoded, dataset)
-        assert summary["parameters"] == 2 * (20 + 1)
+        assert summary["parameters"] == on_readout
         agents.append(load_file(folder / "weights.safetensors"))
-        assert agents[-1]["agent"].shape == (2 * (10 + 1),) and agents[-1]["on_readout"].shape == (2 * 21,)
+        assert agents[-1]["agent"].shape == (on_inputs,) and agents[-1]["on_readout"].shape == (on_readout,)
         source = controller.Source(folder / "weights.safetensors", 2)
     looks, readouts = (
         [load_file(folder / f"{name}.safetensors") for folder in folders] for name in ("look", "readout")
@@ -153,10 +159,11 @@ def test_a_c_that_knows_reads_the_very_state_of_the_task(task, size, compose):
     env.close()
 
 
-def test_the_return_of_a_c_that_knows_is_that_of_any_number_of_slots(compose):
-    config = compose("env=lunar_lander", "controller.inputs=[state]")
+@pytest.mark.parametrize(("hidden", "size"), [("null", 18), ("5", 5 * 9 + 2 * 6)])
+def test_the_return_of_a_c_that_knows_is_that_of_any_number_of_slots(compose, hidden, size):
+    config = compose("env=lunar_lander", "controller.inputs=[state]", f"controller.hidden={hidden}")
     rng = np.random.default_rng(0)
-    episodes = [Episode(i, i, rng.normal(size=18)) for i in range(3)]
+    episodes = [Episode(i, i, rng.normal(size=size)) for i in range(3)]
     returns = []
     for slots in (1, 3):
         work = AgentEpisodes(config_to_json(config), None, None, 30, slots)

@@ -17,7 +17,7 @@ from worldmodels.controller.agent import (
     agent_inputs,
     agent_models,
     agent_parts,
-    input_size,
+    controller_shape,
     knows,
     remembers,
 )
@@ -26,7 +26,7 @@ from worldmodels.controller.coordinates import make_readout, make_scaling, searc
 from worldmodels.controller.incumbent import Incumbent, measure_of, score_of
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import REPLACED, PhasedSearch, check_phases, phase_at, phase_table
-from worldmodels.controller.policy import agent_parameters
+from worldmodels.controller.policy import Shape, agent_parameters
 from worldmodels.dreams.search import dream_episodes, returns_in_dreams
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
@@ -79,16 +79,18 @@ def run(
     of them.
     """
     settings = config.controller
+    search_settings, sizes = search_space(config)
+    shape = Shape(sum(sizes.values()), outputs, settings.hidden)  # of what is searched
     start, covariance = _start(config, source, outputs) if source else (None, None)
     looked = source.weights.parent if source and start is not None else None
     readout = make_readout(config, memory, encoded, dataset, folder, looked)
-    scaling = make_scaling(config, outputs, memory, encoded, dataset, folder, readout)
+    scaling = make_scaling(config, shape, memory, encoded, dataset, folder, readout)
     seed = _seed(config)
     seed = seed if not settings.after else episode_seed(seed, "controller", 5, settings.after)
-    search = PhasedSearch(*search_space(config), outputs, scaling, seed, start, covariance)
+    search = PhasedSearch(search_settings, sizes, scaling, seed, start, covariance)
 
     def controller(searched: np.ndarray) -> np.ndarray:
-        return searched if readout is None else readout.to_controller(searched, outputs)
+        return searched if readout is None else readout.to_controller(searched, shape)
 
     journal.rewind(generations=settings.generations)
     incumbent = Incumbent(search.mean)
@@ -204,7 +206,7 @@ def _start(config: Config, source: Source, outputs: int) -> tuple[np.ndarray | N
     """C's first parameters and the search's first covariance, as a source's search leaves them."""
     weights = load_file(source.weights)
     if config.controller.readout is None:
-        start = warm_start(agent_parameters(weights), source.outputs, input_size(config), outputs)
+        start = warm_start(agent_parameters(weights), source.outputs, controller_shape(config, outputs))
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
         return start, None
     if source.outputs != outputs or ON_READOUT not in weights:
