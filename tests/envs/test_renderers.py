@@ -11,6 +11,7 @@ import pytest
 from gymnasium.envs.box2d.bipedal_walker import BipedalWalkerHeuristics
 from gymnasium.envs.box2d.car_racing import PLAYFIELD
 from gymnasium.envs.box2d.lunar_lander import heuristic
+from windows import followed
 
 from worldmodels.envs import PixelEnv, make_env
 from worldmodels.envs.config import EnvConfig
@@ -37,16 +38,6 @@ def stock(task, kwargs=None):
 
 def scaled(picture):
     return cv2.resize(np.ascontiguousarray(picture), (64, 64), interpolation=cv2.INTER_AREA)
-
-
-def followed(picture, world):
-    """256×256 pixels of the walker's picture around its hull, or as near as the picture has them."""
-    left = int(600 + 30 * max(0.0, world.scroll)) - 600  # of the picture, whose surface grows as it scrolls
-    column, row = 30 * world.hull.position[0] - left, 400 - 30 * world.hull.position[1]
-    columns, rows = (np.arange(256) + int(np.rint(middle)) - 128 for middle in (column, row))
-    columns, rows = columns - max(columns[-1] - 599, 0), rows - max(rows[-1] - 399, 0)
-    columns, rows = columns - min(columns[0], 0), rows - min(rows[0], 0)
-    return picture[np.ix_(rows, columns)]
 
 
 def error(one, other):

@@ -54,8 +54,8 @@ class BipedalWalker(Task):
             world.drawlist = everything
 
     def window(self) -> Window:
-        """Around the hull, as far as the picture goes. The picture itself keeps the hull 120 of its pixels from its left
-        edge, so the window is its left part as a rule, and moves up and down.
+        """Around the hull, as far as the picture goes. The picture itself keeps the hull 120 pixels from its left edge,
+        so the window is its left part as a rule, and moves up and down.
         """
         x, y = self.world.hull.position
         height, _ = self.scene.large_size

@@ -37,7 +37,7 @@ class Renderer(Protocol):
 
 
 class GymnasiumRenderer:
-    """The task's picture, or the window that follows the agent, without its lowest ``crop_bottom`` share, scaled by area
+    """The task's picture, or the window of ``env.view=follow``, without its lowest ``crop_bottom`` share, scaled by area
     averaging; grey becomes RGB.
     """
 

@@ -93,8 +93,8 @@ class Task:
         return np.asarray(self.env.render()) if drawn_separately else self.drawn
 
     def window(self) -> Window:
-        """What ``env.view=follow`` shows of the task's picture of now, if the task ``follows``. A scene draws it from
-        vector shapes alone: with `Canvas.draw`.
+        """What ``env.view=follow`` shows of the task's picture of now, if the task ``follows``. Its ``scene`` draws by
+        `Canvas.draw` alone, and its picture is ``large_size``.
         """
         raise NotImplementedError
 

@@ -271,8 +271,8 @@ def _frames(name: str, frames: np.ndarray, length: int, env: EnvConfig) -> np.nd
     if frames.shape[1:3] != (height, width):
         require(
             env.view == "whole",
-            f"{name}: frames of {frames.shape[1]}×{frames.shape[2]} do not tell where the window of env.view={env.view} "
-            f"lies: expected frames of {height}×{width} that show it; or use env.view=whole",
+            f"{name}: frames of {frames.shape[1]}×{frames.shape[2]} do not tell where the window of "
+            f"env.view={env.view} lies: expected frames of {height}×{width} that show it; or use env.view=whole",
         )
         rows = max(1, round(frames.shape[1] * (1 - env.crop_bottom)))
         scaled = [cv2.resize(frame[:rows], (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
