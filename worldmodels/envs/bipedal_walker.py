@@ -58,8 +58,8 @@ class BipedalWalker(Task):
         so the window is its left part as a rule, and moves up and down.
         """
         x, y = self.world.hull.position
-        height, _ = self.scene.large_size
-        return Window.around(x / PIXEL - view_left(self.world), height - y / PIXEL, WINDOW, self.scene.large_size)
+        size = BipedalWalkerScene.large_size
+        return Window.around(x / PIXEL - view_left(self.world), size[0] - y / PIXEL, WINDOW, size)
 
     def state(self, observation: np.ndarray) -> np.ndarray:
         return np.append(observation, tuple(self.world.hull.position))

@@ -37,8 +37,8 @@ class Renderer(Protocol):
 
 
 class GymnasiumRenderer:
-    """The task's picture, or the window of ``env.view=follow``, without its lowest ``crop_bottom`` share, scaled by area
-    averaging; grey becomes RGB.
+    """The task's picture, or the window that ``env.view`` asks for, without its lowest ``crop_bottom`` share, scaled by
+    area averaging; grey becomes RGB.
     """
 
     def __init__(self, task: Task, config: EnvConfig) -> None:
