@@ -343,6 +343,7 @@ REFUSED = [
     ("env.renderer=ascii", "env.renderer=ascii", "expected one of auto, gymnasium, exact, fast"),
     ("collect.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "collect.max_steps=8: expected a smaller"),
     ("controller.max_steps=8 env.action_repeat=8", "env.action_repeat=8", "controller.max_steps=8: expected a smaller"),
+    ("env.view=near", "env.view=near", "expected one of whole, follow"),
     ("env.crop_bottom=1", "env.crop_bottom=1.0", "expected 0 to 0.9"),
     ("env.crop_bottom=-0.1", "env.crop_bottom=-0.1", "expected 0 to 0.9"),
     ("env=lunar_lander env.heuristic=true", "env=lunar_lander", "set env.heuristic=false or env=car_racing"),

@@ -27,7 +27,8 @@ from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.losses.mse import MSE
 from worldmodels.vision.scaling import to_unit
 
-TASKS = ("car_racing", "lunar_lander", "bipedal_walker")
+TASKS = {name: [f"env={name}"] for name in ("car_racing", "lunar_lander", "bipedal_walker")}
+TASKS["bipedal_walker env.view=follow"] = ["env=bipedal_walker", "env.view=follow"]
 EPISODE = 250  # steps at most
 EPOCHS = 8
 BATCH = 50
@@ -56,7 +57,7 @@ def walker_driver(env: PixelEnv) -> Callable[[], np.ndarray]:
     return lambda: np.clip(walker.step_heuristic(env.state()), -1, 1).astype(np.float32)
 
 
-DRIVERS = dict(zip(TASKS, (car_driver, lander_driver, walker_driver), strict=True))
+DRIVERS = {"car_racing": car_driver, "lunar_lander": lander_driver, "bipedal_walker": walker_driver}
 
 
 def compare(config: Config, steps: int) -> dict[str, np.ndarray | bool]:
@@ -117,9 +118,9 @@ def main(steps: int, target: Path | None) -> None:
     register_schema()
     cv2.setNumThreads(0)
     rows = []
-    for task in TASKS:
+    for task, overrides in TASKS.items():
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = to_config(hydra.compose("config", [f"env={task}", "vae=cvae"]))
+            config = to_config(hydra.compose("config", [*overrides, "vae=cvae"]))
         frames_of = compare(config, steps)
         stock, fast = frames_of["gymnasium"], frames_of["fast"]
         difference = np.abs(stock.astype(int) - fast).mean(axis=(1, 2, 3))

@@ -235,6 +235,28 @@ def test_a_canvas_may_show_the_kept_share_larger():
     np.testing.assert_array_equal(canvas.image(), painted([shape], STILL, camera, rows=canvas.rows))
 
 
+@pytest.mark.parametrize("part", [(0.25, 0.5, 0.5, 0.25), (0.0, 0.0, 0.5, 0.5), (0.75, 0.125, 0.25, 0.125)])
+def test_a_canvas_may_show_a_part(part):
+    """The part of a canvas that is as many times larger, lines included."""
+    left, top, width, height = part
+    rows, columns = round(HEIGHT / height), round(WIDTH / width)
+    rng = np.random.default_rng(14)
+    for _ in range(15):
+        shapes = [Shape(concave(rng), rng.integers(0, 256, 3)), Shape(rng.uniform(-1, 1, (2, 2)), WHITE, 0, 0.1)]
+        poses, camera = random_poses(rng, 1), random_camera(rng)
+        whole = drawn(shapes, poses, camera, height=rows, width=columns)
+        canvas = Canvas(HEIGHT, WIDTH, 1)
+        canvas.show(part)
+        canvas.draw(Shapes.of(shapes), poses, camera)
+        first_row, first_column = round(top * rows), round(left * columns)
+        expected = whole[first_row : first_row + HEIGHT, first_column : first_column + WIDTH]
+        np.testing.assert_array_equal(canvas.image(), expected)
+        canvas.show(None)
+        canvas.clear()
+        canvas.draw(Shapes.of(shapes), poses, camera)
+        np.testing.assert_array_equal(canvas.image(), drawn(shapes, poses, camera))
+
+
 def test_a_stamp_lies_at_the_left_edge_so_many_rows_down():
     rng = np.random.default_rng(5)
     stamp = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)

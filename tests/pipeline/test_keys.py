@@ -52,6 +52,7 @@ READERS = {  # stages that read a setting whose default no key names
     "controller.validate_every": {"controller"},
     "env.discrete": {"controller", "evaluate"},
     "env.picture": {"collect", "heldout", "controller", "evaluate"},
+    "env.view": {"collect", "heldout", "controller", "evaluate"},
 }
 
 

@@ -73,6 +73,18 @@ def test_pictures_are_cut_as_the_tasks_own(compose, tmp_path):
     np.testing.assert_array_equal(store.read(0, "frames"), expected)
 
 
+def test_a_window_is_cut_from_no_recording(compose, tmp_path):
+    """But frames of the agent's size may show one."""
+    chosen, given = ("env=bipedal_walker", "env.view=follow"), {**episode(), "actions": np.zeros((7, 4))}
+    large = save(tmp_path / "large", given, given)
+    with pytest.raises(ConfigError, match=r"96×120 .*env\.view=follow .*expected frames of 64×64.*env\.view=whole"):
+        written(compose, large, tmp_path / "a", *chosen)
+    frames = given["frames"][:, :64, :64]
+    small = save(tmp_path / "small", {**given, "frames": frames}, {**given, "frames": frames})
+    _, store = written(compose, small, tmp_path / "b", *chosen)
+    np.testing.assert_array_equal(store.read(0, "frames"), frames)
+
+
 @pytest.mark.parametrize("shape", [(70, 80), (70, 80, 1), (64, 64)])
 def test_grey_pictures_get_three_channels(compose, tmp_path, shape):
     frames = np.random.default_rng(0).integers(0, 256, (7, *shape), dtype=np.uint8)

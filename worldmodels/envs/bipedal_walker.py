@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worldmodels.envs.scenes.bipedal_walker import WIDTH, BipedalWalkerScene
+from worldmodels.envs.scenes.bipedal_walker import PIXEL, WIDTH, BipedalWalkerScene, view_left
 from worldmodels.envs.task import Task
+from worldmodels.envs.window import Window
 
 _LEG = ("hip_angle", "hip_speed", "knee_angle", "knee_speed", "contact")
+WINDOW = 256  # pixels of the task's 600×400, 8.5 world units: each of the agent's is the mean of 4×4
 MARGIN = 1.0  # beyond the view, in world units, that an edge's soft border may reach
 
 
@@ -15,6 +17,7 @@ class BipedalWalker(Task):
     name = "bipedal_walker"
     libraries = ("box2d",)
     scene = BipedalWalkerScene
+    follows = True
     state_names = (
         "hull_angle",
         "hull_angular_velocity",
@@ -49,6 +52,14 @@ class BipedalWalker(Task):
             return super().picture(observation)
         finally:
             world.drawlist = everything
+
+    def window(self) -> Window:
+        """Around the hull, as far as the picture goes. The picture itself keeps the hull 120 pixels from its left edge,
+        so the window is its left part as a rule, and moves up and down.
+        """
+        x, y = self.world.hull.position
+        size = BipedalWalkerScene.large_size
+        return Window.around(x / PIXEL - view_left(self.world), size[0] - y / PIXEL, WINDOW, size)
 
     def state(self, observation: np.ndarray) -> np.ndarray:
         return np.append(observation, tuple(self.world.hull.position))

@@ -9,6 +9,7 @@ from worldmodels.utils.settings import Part, Setting, Settings
 
 CHANGES_RESULTS = False  # values count in the keys of artifacts
 RENDERERS = ("auto", "gymnasium", "exact", "fast")
+VIEWS = ("whole", "follow")
 TASKS = {  # imported only where they are used, so that the code of one does not count for another
     "car_racing": "worldmodels.envs.car_racing.CarRacing",
     "lunar_lander": "worldmodels.envs.lunar_lander.LunarLander",
@@ -63,6 +64,15 @@ class EnvConfig(Settings):
             counts="unless default",
         ),
     ] = "auto"
+    view: Annotated[
+        str,
+        Setting(
+            "How much of the task's picture the agent sees: whole, or follow, a window that follows the agent as a "
+            "camera does, in a task that has one (BipedalWalker).",
+            options=VIEWS,
+            counts="unless default",
+        ),
+    ] = "whole"
     action_repeat: Annotated[
         int, Setting("Steps of the task for which each action is repeated.", at_least=1, shared=True)
     ] = 1

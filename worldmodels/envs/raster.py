@@ -78,10 +78,19 @@ class Canvas:
         self._samples = np.zeros((height * samples, width * samples), dtype=np.uint32)
         self._per_pixel = samples
         self._shape = (height, width, 3)
+        self._shown: tuple[np.ndarray, np.ndarray] | None = None  # where in the unit square, and how large
         self.rows, self.columns = (
             height * samples / visible_share,
             float(width * samples),
         )  # of samples, in the unit square
+
+    def show(self, part: tuple[float, float, float, float] | None) -> None:
+        """What to `draw` from now on: of the unit square this part (left, top, width, height), or all with None."""
+        if part is None:
+            self._shown = None
+        else:
+            left, top, width, height = part
+            self._shown = np.array([(0, 0, left), (0, 0, top)]), np.array([(width,), (height,)])
 
     def clear(self) -> None:
         """Make everything black."""
@@ -89,6 +98,9 @@ class Canvas:
 
     def draw(self, shapes: Shapes, poses: np.ndarray, camera: np.ndarray) -> None:
         """poses: (B, 3) rows (x, y, angle) of the bodies; camera: (2, 3), from the world to the unit square."""
+        if self._shown is not None:
+            corner, size = self._shown
+            camera = (camera - corner) / size
         _fill(
             self._samples,
             self.rows,

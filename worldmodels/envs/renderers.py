@@ -37,17 +37,21 @@ class Renderer(Protocol):
 
 
 class GymnasiumRenderer:
-    """The task's picture without its lowest ``crop_bottom`` share, scaled by area averaging; grey becomes RGB."""
+    """The task's picture, or the window that ``env.view`` asks for, without its lowest ``crop_bottom`` share, scaled by
+    area averaging; grey becomes RGB.
+    """
 
     def __init__(self, task: Task, config: EnvConfig) -> None:
         self._task, self._config = task, config
-        self._crop_bottom = config.crop_bottom
+        self._follows, self._crop_bottom = config.view == "follow", config.crop_bottom
 
     def reset(self) -> None: ...
 
     def frame(self, observation: Any) -> np.ndarray:
         picture = self._task.picture(observation)
         _check(picture, self._task.source, self._config)
+        if self._follows:
+            picture = self._task.window().cut(picture)
         picture = picture[: round(len(picture) * (1 - self._crop_bottom))]
         return _rgb(cv2.resize(picture, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA))
 
@@ -89,6 +93,7 @@ class FastRenderer:
                 f"env.renderer=fast draws its own picture and takes none from env.picture={config.picture}: expected "
                 "env.picture=auto; or use env.renderer=auto"
             )
+        self._task, self._follows = task, config.view == "follow"
         self._scene = task.scene(task.world)
         self._canvas = _canvas(*FRAME_SHAPE[:2], self._scene.samples, 1 - config.crop_bottom)
         self._large = _canvas(*self._scene.large_size, LARGE_SAMPLES, 1.0)
@@ -98,10 +103,17 @@ class FastRenderer:
 
     def frame(self, observation: Any) -> np.ndarray:
         self._scene.update()
+        self._canvas.show(self._part() if self._follows else None)  # other tasks draw on it too
         return self._scene.draw(self._canvas, large=False)
 
     def picture(self) -> np.ndarray:
         return self._scene.draw(self._large, large=True)
+
+    def _part(self) -> tuple[float, float, float, float]:
+        """The task's window, as shares of its picture."""
+        height, width = self._scene.large_size
+        window = self._task.window()
+        return window.left / width, window.top / height, window.width / width, window.height / height
 
 
 @functools.lru_cache

@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Dict, Space
 from worldmodels.envs import registry
 from worldmodels.envs.config import TASK, EnvConfig, task_path
 from worldmodels.envs.scenes import Scene
+from worldmodels.envs.window import Window
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.errors import ConfigError
@@ -29,6 +30,7 @@ class Task:
     libraries: ClassVar[tuple[str, ...]] = ()  # packages whose versions rollouts depend on, beside the usual ones
     state_names: ClassVar[tuple[str, ...]] = ()  # of `state`; without, a vector that is observed is the state
     scene: ClassVar[type[Scene] | None] = None  # what env.renderer=fast draws
+    follows: ClassVar[bool] = False  # whether there is a `window` for env.view=follow
     scatters: ClassVar[bool] = False  # whether episodes can begin anywhere
     visible_targets: ClassVar[tuple[str, ...]] = ()  # targets that a picture shows
     motions: ClassVar[tuple[str, ...]] = ()  # targets that take more than one picture
@@ -37,6 +39,11 @@ class Task:
     objects: ClassVar[Mapping[str, Callable[[np.ndarray], np.ndarray]]] = {}
 
     def __init__(self, config: EnvConfig, pictures: bool, drawn: bool) -> None:
+        require(
+            config.view == "whole" or self.follows,
+            f"env.view={config.view} has no window for env.name={config.name}: expected a task with one, such as "
+            "bipedal_walker; use env.view=whole",
+        )
         self.id = config.id
         # Gymnasium's picture, without the work that leaves nothing in it.
         self.draws_visible_only = config.renderer == "exact" and config.picture == "auto"
@@ -84,6 +91,12 @@ class Task:
         """The picture for people. Not drawn twice, because drawing moves decoration such as particles."""
         drawn_separately = self.source != "render" and self.env.render_mode is not None
         return np.asarray(self.env.render()) if drawn_separately else self.drawn
+
+    def window(self) -> Window:
+        """What ``env.view=follow`` shows of the task's picture of now, if the task ``follows``. Its ``scene`` draws by
+        `Canvas.draw` alone, and its picture is ``large_size``.
+        """
+        raise NotImplementedError
 
     def state(self, observation: Any) -> np.ndarray:
         """The true state, a value for each of ``names``."""

@@ -86,9 +86,11 @@ class ActorPipe:
         if self._out:
             self._actor.deliver.remote(next(self._deliveries), self._out, self._references)
             self._out, self._references = [], {}
-        if self._fetching is None:
-            self._fetching = self._actor.fetch.remote(FETCH_SECONDS).future()
+        self._fetching = self._fetching or self._fetch()
         return self._fetching
+
+    def _fetch(self) -> Future[list[bytes]]:
+        return self._actor.fetch.remote(FETCH_SECONDS).future()
 
     def take(self) -> None:
         """Take what was fetched."""

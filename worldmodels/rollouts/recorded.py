@@ -24,6 +24,7 @@ import numpy as np
 from worldmodels.config import Config
 from worldmodels.envs import TaskSpec
 from worldmodels.envs.actions import ChoiceCodec
+from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.renderers import FRAME_SHAPE
 from worldmodels.rollouts.storage import Entry, write_index, write_rollout
 from worldmodels.utils.checks import require
@@ -57,7 +58,7 @@ def write(config: Config, spec: TaskSpec, folder: Path) -> dict[str, Any]:
         path.unlink()
     with Progress("recorded", settings.frames or 0, "frames") as progress:
         for recording in _recordings(source, settings.recorded_key):
-            arrays = _rollout(recording, spec, config.env.crop_bottom)
+            arrays = _rollout(recording, spec, config.env)
             total = float(arrays["rewards"].sum(dtype=np.float64))
             entry = write_rollout(folder / f"{len(entries):06d}.h5", arrays, _seed(arrays), total)
             entries.append(entry)
@@ -183,7 +184,7 @@ def _minari(source: str, key: str | None) -> Iterator[Recording]:
         )
 
 
-def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[str, np.ndarray]:
+def _rollout(recording: Recording, spec: TaskSpec, env: EnvConfig) -> dict[str, np.ndarray]:
     """A recorded rollout's arrays in our format. Raises `ConfigError`."""
     name, arrays = recording
     missing = [array for array in NEEDED if array not in arrays]
@@ -210,7 +211,7 @@ def _rollout(recording: Recording, spec: TaskSpec, crop_bottom: float) -> dict[s
         "long",
     )
     return {
-        "frames": _frames(name, arrays["frames"], length, crop_bottom),
+        "frames": _frames(name, arrays["frames"], length, env),
         "actions": actions,
         "rewards": rewards,
         "terminated": terminated,
@@ -251,9 +252,9 @@ def _flags(name: str, array: str, values: np.ndarray, length: int) -> np.ndarray
     return values.astype(bool)
 
 
-def _frames(name: str, frames: np.ndarray, length: int, crop_bottom: float) -> np.ndarray:
+def _frames(name: str, frames: np.ndarray, length: int, env: EnvConfig) -> np.ndarray:
     """As the agent sees them, (T, 64, 64, 3) uint8: without their lowest ``crop_bottom`` share and scaled by area
-    averaging, unless they have that size already.
+    averaging, unless they have that size already. Raises `ConfigError` where a window would have to be cut from them.
     """
     channels = frames.shape[3] if frames.ndim == 4 else 1
     require(
@@ -268,7 +269,12 @@ def _frames(name: str, frames: np.ndarray, length: int, crop_bottom: float) -> n
     frames = frames[:length].reshape(*frames[:length].shape[:3], channels)
     height, width = FRAME_SHAPE[:2]
     if frames.shape[1:3] != (height, width):
-        rows = max(1, round(frames.shape[1] * (1 - crop_bottom)))
+        require(
+            env.view == "whole",
+            f"{name}: frames of {frames.shape[1]}×{frames.shape[2]} do not tell where the window of "
+            f"env.view={env.view} lies: expected frames of {height}×{width} that show it; or use env.view=whole",
+        )
+        rows = max(1, round(frames.shape[1] * (1 - env.crop_bottom)))
         scaled = [cv2.resize(frame[:rows], (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
         frames = np.stack(scaled).reshape(length, height, width, channels)
     return np.ascontiguousarray(np.broadcast_to(frames, (length, *FRAME_SHAPE)))

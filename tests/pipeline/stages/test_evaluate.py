@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from windows import followed
 
 import worldmodels as wm
 from worldmodels.config import config_from_json, config_to_json
@@ -58,11 +59,15 @@ def composed(compose):
 @pytest.fixture
 def files(composed, tmp_path):
     """V, M and C."""
-    config, rng = composed(), np.random.default_rng(0)
-    paths = tuple(tmp_path / f"{part}.safetensors" for part in ("vision", "memory", "controller"))
+    return saved(composed(), 2, tmp_path)
+
+
+def saved(config, actions, folder, size=3.0):
+    rng = np.random.default_rng(0)
+    paths = tuple(folder / f"{part}.safetensors" for part in ("vision", "memory", "controller"))
     save_weights(make_vision(config), paths[0])
-    save_weights(make_memory(config, 2), paths[1])
-    save_file({name: 3 * rng.normal(size=controller_size(config, 2)) for name in ("mean", "best")}, paths[2])
+    save_weights(make_memory(config, actions), paths[1])
+    save_file({name: size * rng.normal(size=controller_size(config, actions)) for name in ("mean", "best")}, paths[2])
     return paths
 
 
@@ -78,7 +83,11 @@ def returns_of(journal, contestant):
     }
 
 
-def played_by_hand(config, files, parameters, seed):
+def all_of_it(picture, world):
+    return picture
+
+
+def played_by_hand(config, files, parameters, seed, seen=all_of_it):
     """Return and frames of an agent in Gymnasium's own task with Gymnasium's own pictures."""
     env = gymnasium.make(config.env.id, render_mode="rgb_array", **config.env.kwargs)
     agent = Agent(config, task_spec(config.env), *files[:2])
@@ -86,7 +95,8 @@ def played_by_hand(config, files, parameters, seed):
     env.reset(seed=seed)
     total, frames = 0.0, []
     for _ in range(STEPS):
-        frames.append(cv2.resize(env.render(), (64, 64), interpolation=cv2.INTER_AREA))
+        picture = seen(env.render(), env.unwrapped)
+        frames.append(cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA))
         total += float(env.step(agent.act([0], frames[-1][None])[0])[1])
     env.close()
     return total, frames
@@ -119,6 +129,20 @@ def test_the_score_is_that_of_gymnasiums_pictures_however_the_agent_was_trained(
         assert returns_of(journal, name) == {1: expected[0], 2: expected[1]}
     assert summary["mean"] == pytest.approx(np.mean(list(returns_of(journal, "mean").values())))
     assert summary["best"]["mean"] == pytest.approx(np.mean(list(returns_of(journal, "best").values())))
+
+
+def test_an_agent_that_sees_a_window_is_scored_with_gymnasiums_picture_cut(composed, tmp_path, journal):
+    """And the score is official: the task is the same."""
+    config = composed("env=bipedal_walker", "env.view=follow")
+    files = saved(config, 4, tmp_path, size=0.1)  # so that no action is at its bounds
+    summary = evaluate.run(config, *files, SerialExecutor(), journal)
+    parameters = load_file(files[2])["mean"]
+    views = {
+        view: [played_by_hand(config, files, parameters, seed, view)[0] for seed in summary["seeds"]]
+        for view in (followed, all_of_it)
+    }
+    assert summary["returns"] == views[followed] != views[all_of_it]
+    assert summary["unofficial"] == f"episodes end after {STEPS} steps"
 
 
 def test_other_pictures_would_give_another_score(composed, files):

@@ -17,6 +17,11 @@ BLACK, FLAG = (0, 0, 0), (230, 51, 0)
 BEAM_PERIOD = 100  # pictures; a beam is drawn in the first 20 of them
 
 
+def view_left(world: Any) -> int:
+    """Where the task's picture begins, in its own pixels from the world's left: it does not scroll below 0."""
+    return max(0, math.floor(world.scroll / PIXEL))
+
+
 class BipedalWalkerScene:
     """Poses: 0 the world, 1 the sky, 2 the clouds, 3 to 7 the walker."""
 
@@ -49,13 +54,13 @@ class BipedalWalkerScene:
         """Take over where everything is now. As in the task, it is the drawing that moves the lidar's display on."""
         world, poses = self.world, self._poses
         world.lidar_render = (world.lidar_render + 1) % BEAM_PERIOD
-        poses[1, 0] = self._view_left() if world.scroll >= 0 else world.scroll
+        poses[1, 0] = view_left(world) * PIXEL if world.scroll >= 0 else world.scroll
         poses[2, 0] = world.scroll / 2
         poses[3:] = poses_of([*world.legs, world.hull])[1:]
 
     def draw(self, canvas: Canvas, large: bool) -> np.ndarray:
         """The picture."""
-        camera = np.array([[1 / WIDTH, 0, -self._view_left() / WIDTH], [0, -1 / HEIGHT, 1]])
+        camera = np.array([[1 / WIDTH, 0, -view_left(self.world) * PIXEL / WIDTH], [0, -1 / HEIGHT, 1]])
         start = self.world.scroll  # where it is below 0, the view stays, and what the task leaves out can be seen
         canvas.clear()
         canvas.draw(self._sky, self._poses, camera)
@@ -72,10 +77,6 @@ class BipedalWalkerScene:
             canvas.draw(self._beam, self._poses, camera)
         canvas.draw(self._foreground, self._poses, camera)
         return canvas.image()
-
-    def _view_left(self) -> float:
-        """Where the view begins: a whole pixel of the task's own picture, which does not scroll below 0."""
-        return max(0, math.floor(self.world.scroll / PIXEL)) * PIXEL
 
 
 def _flag() -> list[Shape]:
