@@ -21,9 +21,9 @@ def _mend(definition: Any) -> None:
 
     def hold(self: Any, shape: Any) -> None:
         owned = shape is not None and shape.thisown
-        taking.fset(self, shape)
-        if owned:
-            shape.thisown = True
-        self.__dict__["held"] = shape  # Python's references decide from now on
+        taking.fset(self, shape)  # which takes the shape from Python
+        if shape is not None:
+            shape.thisown = owned
+        self.__dict__["held"] = shape  # as long as the definition lives
 
     definition.shape = property(taking.fget, hold, doc=taking.__doc__)
