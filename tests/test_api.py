@@ -168,7 +168,7 @@ def test_an_agent_plays_as_it_was_scored(run):
 def test_m_and_c_are_there(run):
     assert run.memory.initial_state(1).h.shape == (1, 256)
     assert run.controller.mean.shape == run.controller.best.shape == run.controller.agent.shape == (2 * (32 + 256 + 1),)
-    assert run.controller.inputs == ["z", "h"]
+    assert (run.controller.inputs, run.controller.hidden) == (["z", "h"], None)
 
 
 def test_a_dream_is_an_environment(run):

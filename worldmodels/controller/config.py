@@ -114,6 +114,7 @@ class ControllerConfig(Settings):
         Setting(
             "Units of a hidden layer of tanh between what C reads and its outputs; null has none: C is linear.",
             at_least=1,
+            at_most=1000,
             counts="unless default",
         ),
     ] = None

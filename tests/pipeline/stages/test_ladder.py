@@ -179,6 +179,7 @@ def test_the_return_of_a_c_that_knows_is_that_of_any_number_of_slots(compose, hi
             ["controller.inputs=[state]", "controller.readout=state"],
             "controller.readout=state reads out of what C sees",
         ),
+        (["controller.hidden=0"], "controller.hidden=0 is out of range: expected 1 to 1000"),
         (
             ["controller.readout=state", "controller.phases=[{generation: 2, inputs: [z]}]"],
             "expected no inputs in phases",
