@@ -27,6 +27,7 @@ from worldmodels.controller.incumbent import Incumbent, measure_of, score_of
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import REPLACED, PhasedSearch, check_phases, phase_at, phase_table
 from worldmodels.controller.policy import Shape, agent_parameters
+from worldmodels.controller.warm_start import warm_start
 from worldmodels.dreams.search import dream_episodes, returns_in_dreams
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
@@ -38,7 +39,6 @@ from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import WEIGHTS, Length
 from worldmodels.store.journal import Journal
-from worldmodels.transfer.controllers import warm_start
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.progress import Progress, duration

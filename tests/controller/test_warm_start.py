@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from worldmodels.controller.policy import Shape
-from worldmodels.transfer.controllers import warm_start
+from worldmodels.controller.warm_start import warm_start
 from worldmodels.utils.errors import ConfigError
 
 SOURCE = np.array([1.0, 2, 3, 4, 5, 6, 7, 8])  # two actions, three inputs: W = [[1, 2, 3], [4, 5, 6]], b = [7, 8]
