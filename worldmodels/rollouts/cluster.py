@@ -127,7 +127,7 @@ class RayExecutor(Dispatcher):
                 return found
 
     def _receive(self, worker: Worker) -> Any:
-        self._lifelines.require()
+        self._lifelines.require(at_once=getattr(worker.pipe, "problem", None) is not None)  # it may have gone with them
         outcome = super()._receive(worker)
         if isinstance(outcome, Joined):
             self._require_same(outcome)
