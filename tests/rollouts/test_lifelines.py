@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from worldmodels.rollouts import lifelines
+from worldmodels.rollouts.cluster import RayExecutor
 from worldmodels.rollouts.lifelines import Lifelines, answers, place
 from worldmodels.utils.errors import Failure
 
@@ -83,3 +84,15 @@ def test_a_socket_of_a_path_answers_while_somebody_listens(tmp_path):
 @pytest.mark.parametrize("address", ["..:6379", f"{'a' * 80}:6379", "127.0.0.1:99999"])
 def test_where_nothing_can_be_nothing_answers(address):
     assert not answers(place(address))
+
+
+def test_a_cluster_that_is_gone_is_left_alone(clock, tmp_path):
+    """Each call of Ray's would end the process."""
+    pytest.importorskip("ray", reason="needs the extra ray")
+    executor = RayExecutor(1)
+    executor._connected = executor._ours = True
+    executor._lifelines = Lifelines({"its node on this machine": (str(tmp_path / "none"), 0.0)})
+    executor._ray = None
+    executor.close()
+    with pytest.raises(Failure, match="lost its node on this machine"):
+        list(executor.map(None, [0]))
