@@ -110,12 +110,12 @@ def workers_of(process: int) -> list[int]:
 
 def kill_on_ray(runs: Runs, rng: random.Random, length: float) -> str:
     """SIGKILL of one process of a run's own Ray cluster at a random moment: an actor, the node or the head's server."""
-    kind = rng.choice(("ray::", "raylet/raylet", "gcs_server"))
+    kind = rng.choice(("ray::Seat", "raylet/raylet", "gcs_server"))  # Ray's own helpers are called ray::… too
     process = runs.start("executor=ray")
     member, when = found_at(rng.uniform(0.2, 1.2) * length, process, lambda number: named(number, kind), rng)
     if member:
         os.kill(member, signal.SIGKILL)
-    return f"{kind.strip(':').split('/')[-1]} {when}: {outcome(process)}"
+    return f"{kind.split('/')[-1]} {when}: {outcome(process)}"
 
 
 def run_out_of_memory(runs: Runs, rng: random.Random, length: float) -> str:

@@ -137,6 +137,25 @@ def test_what_is_played_is_what_is_returned_whatever_the_search_starts_from(hidd
         search.tell((-((asked - goal) ** 2).sum(1)).tolist())
 
 
+@pytest.mark.parametrize("hidden", [None, 6])
+def test_a_first_step_moves_every_layer_as_much_whatever_is_open_and_goes_on_when_more_is_opened(hidden):
+    """The sums of numbers of deviation 1: 1.5 / √A, as those of a linear C of the open inputs."""
+    sizes, rng, steps = {"z": 3, "h": 60}, np.random.default_rng(3), []
+    phases = [PhaseConfig(1, inputs=["z"]), PhaseConfig(2, inputs=["z", "h"], opening_step=0.1)]
+    settings = ControllerConfig(search="cma_es", inputs=["z", "h"], phases=phases, population=3000)
+    search = PhasedSearch(settings, sizes, Scaling.none(Shape(63, ACTIONS, hidden)), seed=0)
+    for read in (3, 63):
+        layers = Shape(read, ACTIONS, hidden).split(search.narrow(search.ask()))
+        steps.append([weights[..., :3].std() for weights, _ in layers])
+        if read == 3:
+            for weights, bias in layers:
+                moved = (weights * rng.normal(size=(3000, 1, weights.shape[-1]))).sum(-1) + bias
+                assert moved.std() == pytest.approx(1.5 / np.sqrt(ACTIONS), rel=0.05)
+            search.tell(np.zeros(3000).tolist())
+    ratios = np.divide(*steps)  # the step size may have changed, of all layers alike
+    assert ratios == pytest.approx(np.full(len(ratios), ratios[0]), rel=0.05)
+
+
 def test_the_best_individual_is_of_comparable_returns():
     """Five episodes each from generation 4 on: a lucky return of fewer counts no more."""
     search = make(TWO)

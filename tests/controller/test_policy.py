@@ -51,6 +51,14 @@ def test_parameters_are_split_into_layers_and_joined_again(hidden: int | None) -
     np.testing.assert_array_equal(joined(shape.split(parameters)), parameters)
 
 
+@pytest.mark.parametrize("hidden", [None, 3])
+@pytest.mark.parametrize("more", [-1, 1, 5])
+def test_parameters_of_another_controller_are_refused(hidden: int | None, more: int) -> None:
+    shape = Shape(4, 2, hidden)
+    with pytest.raises(ValueError, match=rf"^{shape.size + more} parameters: expected {shape.size}, of Shape"):
+        Controllers(1, shape).set(0, np.zeros(shape.size + more))
+
+
 @pytest.mark.parametrize("hidden", [None, 1, 7, 40])
 @pytest.mark.parametrize(("inputs", "actions"), [(10, 2), (288, 3), (544, 4)])
 def test_a_slots_output_is_the_same_to_the_last_bit_whoever_is_beside_it(

@@ -75,3 +75,18 @@ def test_a_definition_keeps_its_shape_and_a_fixture_has_its_own(compose):
     gc.collect()
     assert {tuple(each) for each in body.fixtures[0].shape.vertices} == set(TRIANGLE)
     world.DestroyBody(body)
+
+
+def test_a_shape_that_is_replaced_lives_as_long_as_somebody_has_it(compose):
+    """`CreateFixturesFromShapes` puts other shapes into a definition, and then back what was there."""
+    make_env(compose("env=lunar_lander").env).close()
+    definition = Box2D.b2FixtureDef(shape=Box2D.b2PolygonShape(vertices=TRIANGLE))
+    shape = definition.shape
+    assert shape.thisown and shape is definition.shape  # a view of it would be left with freed memory
+    world = Box2D.b2World()
+    body = world.CreateStaticBody(shapes=Box2D.b2CircleShape(radius=2), shapeFixture=definition)
+    assert isinstance(body.fixtures[0].shape, Box2D.b2CircleShape)
+    assert definition.shape is shape
+    del definition
+    gc.collect()
+    assert {tuple(vertex) for vertex in shape.vertices} == set(TRIANGLE)

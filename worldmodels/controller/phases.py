@@ -136,6 +136,7 @@ class PhasedSearch:
             self._deviations = self._next_deviations(phase)
         self._open = list(phase.inputs or [])
         columns = self._columns()
+        self._rescale()
         if not columns.all():  # a source's weights of what is closed
             controller = self._scaling.to_controller(self._all)
             controller[~columns] = 0
@@ -153,6 +154,18 @@ class PhasedSearch:
         )
         self._search = make_search(self._config, int(columns.sum()), seed, changes=phase.search, **facts)
         self._phases += 1
+
+    def _rescale(self) -> None:
+        """Bring the layers to the scale of the inputs that are open now: C, and what it varies by, stay as they are."""
+        before = self._scaling.steps
+        opened = sum(size for name, size in self._sizes.items() if name in self._open)
+        self._scaling = dataclasses.replace(self._scaling, opened=opened)
+        ratio = before / self._scaling.steps
+        self._all = self._all * ratio
+        if self._deviations is not None:
+            self._deviations = self._deviations * ratio
+        if self._covariance is not None:
+            self._covariance = self._covariance * np.outer(ratio, ratio)
 
     def _next_deviations(self, phase: PhaseConfig) -> np.ndarray | None:
         """Of every parameter: those of the search so far; for inputs that are opened, ``opening_step`` times theirs."""

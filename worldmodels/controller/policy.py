@@ -31,7 +31,9 @@ class Shape:
         return sum(rows * (columns + 1) for rows, columns in self.layers)
 
     def split(self, parameters: np.ndarray) -> list[Layer]:
-        """(…, size) -> W and b of each layer, views."""
+        """(…, size) -> W and b of each layer, views. Raises `ValueError` where there are more or fewer."""
+        if parameters.shape[-1] != self.size:
+            raise ValueError(f"{parameters.shape[-1]} parameters: expected {self.size}, of {self}")
         layers, at = [], 0
         for rows, columns in self.layers:
             weights = parameters[..., at : at + rows * columns]

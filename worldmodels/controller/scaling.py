@@ -6,7 +6,7 @@ puts out is between -1 and 1 anyway. `layer_steps` brings the layers to one scal
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ ROLLOUTS = 64  # at most, evenly spaced
 
 @dataclass(frozen=True)
 class Scaling:
-    """Means and deviations of C's inputs, (D,) each, and the sizes of C."""
+    """Means and deviations of C's inputs, (D,) each, the sizes of C, and how many of its inputs are open (all, where
+    None).
+    """
 
     mean: np.ndarray
     std: np.ndarray
     shape: Shape
+    opened: int | None = None
 
     @classmethod
     def none(cls, shape: Shape) -> "Scaling":
@@ -32,22 +35,29 @@ class Scaling:
 
     def to_controller(self, searched: np.ndarray) -> np.ndarray:
         """C's parameters from those that the search sees: (size,) -> the same."""
-        (weights, bias), *rest = self.shape.split(searched * layer_steps(self.shape))
+        (weights, bias), *rest = self.shape.split(searched * self.steps)
         weights = weights / self.std
         return joined([(weights, bias - weights @ self.mean), *rest])
 
     def to_search(self, controller: np.ndarray) -> np.ndarray:
         """The inverse of `to_controller`."""
         (weights, bias), *rest = self.shape.split(controller)
-        return joined([(weights * self.std, bias + weights @ self.mean), *rest]) / layer_steps(self.shape)
+        return joined([(weights * self.std, bias + weights @ self.mean), *rest]) / self.steps
+
+    @property
+    def steps(self) -> np.ndarray:
+        """`layer_steps`, (size,)."""
+        return layer_steps(self.shape, self.opened)
 
 
-def layer_steps(shape: Shape) -> np.ndarray:
+def layer_steps(shape: Shape, opened: int | None = None) -> np.ndarray:
     """What a step of the search along each parameter is in C: (size,). 1 for a linear C. With a hidden layer a step of
     the whole search moves the sums of each layer as much as it moves those of a linear C: searches take a first step of
     1.5 / √(number of parameters), of which a layer that reads many numbers needs less and one that reads few more.
+    ``opened``: how many inputs the search goes through, where not all.
     """
-    steps = [np.sqrt(shape.size / (shape.outputs * (columns + 1))) for _, columns in shape.layers]
+    searched = shape if opened is None else replace(shape, inputs=opened)
+    steps = [np.sqrt(searched.size / (searched.outputs * (columns + 1))) for _, columns in searched.layers]
     return np.repeat(steps, [rows * (columns + 1) for rows, columns in shape.layers])
 
 

@@ -19,6 +19,10 @@ def free_shapes() -> None:
 def _mend(definition: Any) -> None:
     taking = definition.shape
 
+    def held(self: Any) -> Any:  # itself, not a view of it, which would be left with freed memory
+        shape = self.__dict__.get("held")
+        return taking.fget(self) if shape is None else shape
+
     def hold(self: Any, shape: Any) -> None:
         owned = shape is not None and shape.thisown
         taking.fset(self, shape)  # which takes the shape from Python
@@ -26,4 +30,4 @@ def _mend(definition: Any) -> None:
             shape.thisown = owned
         self.__dict__["held"] = shape  # as long as the definition lives
 
-    definition.shape = property(taking.fget, hold, doc=taking.__doc__)
+    definition.shape = property(held, hold, doc=taking.__doc__)

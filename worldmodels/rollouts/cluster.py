@@ -6,6 +6,7 @@ others (`worldmodels.rollouts.dispatch`).
 """
 
 import atexit
+import contextlib
 import hashlib
 import logging
 import pickle
@@ -65,9 +66,9 @@ class RayExecutor(Dispatcher):
             return
         require_none_lost()
         self._ours = not self._ray.is_initialized()
+        atexit.register(leave)
         if self._ours:
             self._require_reachable()
-            atexit.register(leave)
             handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
             try:
                 self._ray.init(**self._options())
@@ -127,7 +128,7 @@ class RayExecutor(Dispatcher):
                 return found
 
     def _receive(self, worker: Worker) -> Any:
-        self._lifelines.require()
+        self._lifelines.require(at_once=getattr(worker.pipe, "problem", None) is not None)  # it may have gone with them
         outcome = super()._receive(worker)
         if isinstance(outcome, Joined):
             self._require_same(outcome)
@@ -181,6 +182,8 @@ class RayExecutor(Dispatcher):
     def close(self) -> None:
         if not self._connected:
             return
+        with contextlib.suppress(Failure):  # it may be what ended the work
+            self._lifelines.require(at_once=True)
         if lost():  # each call of Ray's would end this process, or wait for what is gone
             self._workers.clear()
             return

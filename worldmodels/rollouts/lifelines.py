@@ -29,7 +29,7 @@ class Lifelines:
     def __init__(self, places: Mapping[str, tuple[Place, float]]) -> None:
         self._places = dict(places)
         self._asked = time.monotonic()
-        self._answered = dict.fromkeys(places, self._asked)
+        self._away: dict[str, float] = {}  # since when those that do not answer have been asked
 
     @classmethod
     def of(cls, ray: Any) -> "Lifelines":
@@ -47,13 +47,13 @@ class Lifelines:
             }
         )
 
-    def require(self) -> None:
-        """Raise `Failure` where one of them has gone."""
-        if time.monotonic() - self._asked >= PAUSE_SECONDS:
+    def require(self, at_once: bool = False) -> None:
+        """Raise `Failure` where one of them has gone; ``at_once``: as of now, not of a second ago."""
+        if at_once or time.monotonic() - self._asked >= PAUSE_SECONDS:
             for name, (where, seconds) in self._places.items():
                 if answers(where):
-                    self._answered[name] = time.monotonic()
-                elif time.monotonic() - self._answered[name] >= seconds:
+                    self._away.pop(name, None)
+                elif time.monotonic() - self._away.setdefault(name, time.monotonic()) >= seconds:
                     _lost.append(name)
             self._asked = time.monotonic()
         require_none_lost()
@@ -88,7 +88,7 @@ def place(address: str) -> tuple[str, int]:
 
 def answers(where: Place) -> bool:
     """Whether something accepts connections there."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):  # the latter: of a host of no name
         if isinstance(where, tuple):
             socket.create_connection(where, ANSWER_SECONDS).close()
         else:
