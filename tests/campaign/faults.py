@@ -272,12 +272,12 @@ def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, length: float) -
         what = inflict(runs, random.Random(runs.seed), length)
         if "Traceback" in (printed := runs.run()):
             problem = f"a traceback: {printed[-500:]}"
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         problem = str(error)
     expected, got = whole.contents(), runs.contents()
     numbers, ended = whole.numbers()[0], runs.numbers()
     row = {
-        "when": what,
+        "when": what.replace(str(runs.outputs), "outputs"),
         "artifacts": len(expected),
         "lost": len(expected.keys() - got.keys()),
         "different": sum(expected[name] != got.get(name, expected[name]) for name in expected),

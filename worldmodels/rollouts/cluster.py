@@ -33,6 +33,12 @@ LEAVE_SECONDS = 2.0
 STORE_BYTES = 2**29  # object store of a local cluster; what does not fit goes to the disk
 
 
+def _reason(error: BaseException) -> str:
+    """Of an error at a server, whose message is a heading and the server's traceback: both ends of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(dict.fromkeys([first_line(error), *lines[-1:]]))
+
+
 class RayExecutor(Dispatcher):
     """``workers`` actors, of one core each, on the cluster at ``address`` (``auto``, ``ray://…``), or on one that is
     started on this machine where that is None. Where ``workers`` is None, as many as the cluster has cores.
@@ -78,7 +84,7 @@ class RayExecutor(Dispatcher):
                     "auto, HOST:6379 or ray://HOST:10001"
                 ) from error
             except (ConnectionError, RuntimeError) as error:
-                raise self._unreachable(first_line(error)) from error
+                raise self._unreachable(_reason(error)) from error
             finally:
                 for number, handler in handlers.items():  # Ray takes SIGTERM, and would end without a word
                     signal.signal(number, handler)
