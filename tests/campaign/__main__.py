@@ -1,5 +1,6 @@
-"""``python -m tests.campaign faults``, ``soak`` or ``overrides``, from the root of a checkout: see the modules beside
-this file.
+"""``python -m tests.campaign COMMAND …``, from the root of a checkout. Each adds rows to its table beside this file.
+
+COMMANDS
 """
 
 import sys
@@ -10,8 +11,20 @@ from tests.campaign import faults, overrides, soak
 
 COMMANDS = {"faults": faults.main, "soak": soak.main, "overrides": overrides.main}
 
+
+def help_text() -> str:
+    """What there is, from the commands' own words."""
+    described = "\n".join(f"  {' '.join((command.__doc__ or '').split())}" for command in COMMANDS.values())
+    return (__doc__ or "").replace("COMMANDS", described).replace("``", "").strip()
+
+
 if __name__ == "__main__":
-    name, *arguments = sys.argv[1:] or ["help"]
-    if name not in COMMANDS:
-        sys.exit(f"error: {name} is unknown: expected one of {', '.join(COMMANDS)}")
-    COMMANDS[name](arguments, Path(tempfile.mkdtemp(prefix="campaign-")))
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if {"-h", "--help"} & {name, *arguments}:
+        print(help_text())
+    elif name not in COMMANDS:
+        print(f"error: {name} is unknown: expected one of {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
+            COMMANDS[name](arguments, Path(folder))

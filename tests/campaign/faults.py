@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.table import ROOT, Table
+from tests.campaign.table import ROOT, Table, options
 from tests.processes import named
 
 TASKS = ("lunar_lander", "car_racing", "bipedal_walker")
@@ -240,8 +240,8 @@ def main(arguments: list[str], folder: Path) -> None:
     """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (with TEXT in its name), as far as the
     time goes.
     """
-    given = dict(each.split("=") for each in arguments if "=" in each)
-    tasks = [each for each in arguments if "=" not in each] or TASKS
+    given, asked = options(arguments, {"trials", "minutes", "only"}, set(TASKS))
+    tasks = asked or TASKS
     end = time.monotonic() + 60 * float(given.get("minutes", 600))
     table = Table(Path(__file__).with_name("faults.csv"))
     done = {(row["task"], row["fault"], row["seed"]) for row in table.rows()}

@@ -10,13 +10,13 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.campaign.table import Table
+from tests.campaign.table import Table, options
 from tests.test_random_overrides import overrides, refusal
 
 
 def main(arguments: list[str], folder: Path) -> None:
     """``overrides [examples=N] [seed=S]``"""
-    given = dict(each.split("=") for each in arguments)
+    given, _ = options(arguments, {"examples", "seed"}, set())
     seed, outcomes = int(given.get("seed", 0)), Counter[str]()
 
     @hypothesis.seed(seed)

@@ -1,10 +1,22 @@
 """A committed table, a row appended at a time, so that a campaign that was interrupted goes on."""
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+
+
+def options(arguments: list[str], names: set[str], words: set[str]) -> tuple[dict[str, str], list[str]]:
+    """``NAME=VALUE`` and plain words of a command line. Ends the process where one is unknown."""
+    given = dict(each.split("=", 1) for each in arguments if "=" in each)
+    asked = [each for each in arguments if "=" not in each]
+    expected = sorted(words) + [f"{name}=…" for name in sorted(names)]
+    for each in [*(given.keys() - names), *(word for word in asked if word not in words)]:
+        print(f"error: {each} is unknown: expected {', '.join(expected)}", file=sys.stderr)
+        sys.exit(2)
+    return given, asked
 
 
 class Table:

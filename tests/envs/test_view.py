@@ -172,3 +172,13 @@ def test_the_data_of_one_view_is_not_that_of_another(compose):
         whole, followed = (counted(config, stage) for config in configs)
         assert "view" not in whole
         assert followed == {**whole, "view": "follow"}
+
+
+@pytest.mark.parametrize("renderer", ["fast", "gymnasium"])
+@pytest.mark.parametrize("window", [(-1, 0, 9, 9), (592, 0, 9, 9), (0, 392, 9, 9), (10, 10, 0, 9), (10, 10, 9, -1)])
+def test_a_window_beyond_the_picture_is_refused(renderer, window, walker, monkeypatch):
+    env = walker(renderer)
+    monkeypatch.setattr(env.task, "window", lambda: Window(*window))
+    with pytest.raises(ConfigError, match=r"on a picture of 600×400: expected a window within it"):
+        env.reset(seed=0)
+    env.close()

@@ -111,9 +111,18 @@ def test_modules_and_networks_work_with_their_defaults() -> None:
     torch.testing.assert_close(second.mixture.log_sigma, whole.mixture.log_sigma[:, 2:])
 
 
-@pytest.mark.parametrize("frames", [torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(2, 64, 64, 3)])
-def test_frames_in_another_order_or_of_floats_are_refused(frames):
-    with pytest.raises(ConfigError, match=r"expected torch\.uint8 \(B, 64, 64, 3\)"):
+@pytest.mark.parametrize(
+    "frames",
+    [
+        torch.zeros(2, 3, 64, 64, dtype=torch.uint8),
+        torch.zeros(2, 64, 64, 3),
+        torch.zeros(64, 64, 3, dtype=torch.uint8),
+        torch.zeros(2, 32, 32, 3, dtype=torch.uint8),
+        [0],
+    ],
+)
+def test_other_frames_are_refused(frames):
+    with pytest.raises(ConfigError, match=r"expected a tensor, torch\.uint8 \(B, 64, 64, 3\)"):
         VisionModule().eval()(frames)
 
 

@@ -51,7 +51,9 @@ class GymnasiumRenderer:
         picture = self._task.picture(observation)
         _check(picture, self._task.source, self._config)
         if self._follows:
-            picture = self._task.window().cut(picture)
+            window = self._task.window()
+            window.require_within(picture.shape[:2])
+            picture = window.cut(picture)
         picture = picture[: round(len(picture) * (1 - self._crop_bottom))]
         return _rgb(cv2.resize(picture, FRAME_SHAPE[:2], interpolation=cv2.INTER_AREA))
 
@@ -113,6 +115,7 @@ class FastRenderer:
         """The task's window, as shares of its picture."""
         height, width = self._scene.large_size
         window = self._task.window()
+        window.require_within((height, width))
         return window.left / width, window.top / height, window.width / width, window.height / height
 
 

@@ -83,7 +83,7 @@ class RayExecutor(Dispatcher):
                     f"executor.address={self._address} is no address of a Ray cluster ({first_line(error)}): expected "
                     "auto, HOST:6379 or ray://HOST:10001"
                 ) from error
-            except (ConnectionError, RuntimeError) as error:
+            except Exception as error:  # of many kinds, Exception itself among them
                 raise self._unreachable(_reason(error)) from error
             finally:
                 for number, handler in handlers.items():  # Ray takes SIGTERM, and would end without a word
@@ -98,6 +98,11 @@ class RayExecutor(Dispatcher):
             raise self._unreachable("nothing answers there")
 
     def _unreachable(self, why: str) -> Failure:
+        if self._address is None:
+            return Failure(
+                f"no Ray cluster could be started on this machine ({why}): expected one of its cores; the same command "
+                "tries again, and executor=process needs none"
+            )
         return Failure(
             f"executor.address={self._address} is no Ray cluster that can be reached ({why}): expected one that "
             "`ray start --head` began; without an address one is started on this machine"
@@ -167,6 +172,7 @@ class RayExecutor(Dispatcher):
             )
 
     def _sent(self, work: Work) -> InStore:
+        self._lifelines.require()  # after a training, in which nobody asked
         parcel = pack(work, self._put)
         key = hashlib.sha256(pickle.dumps((parcel.work, parcel.places))).hexdigest()
         if key not in self._objects:

@@ -72,9 +72,8 @@ class VisionModule(lightning.LightningModule):
         Raises `ConfigError` where they are no such frames.
         """
         require(
-            frames.ndim == 4 and frames.shape[-1] == 3 and frames.dtype == torch.uint8,
-            f"frames are {frames.dtype} {tuple(frames.shape)}: expected torch.uint8 (B, 64, 64, 3); of colours first, "
-            "pass frames.movedim(1, -1)",
+            isinstance(frames, Tensor) and frames.dtype == torch.uint8 and frames.shape[1:] == (64, 64, 3),
+            f"frames are {_kind(frames)}: expected a tensor, torch.uint8 (B, 64, 64, 3), as a task gives them",
         )
         return reconstruct(self.network, to_unit(frames).contiguous(memory_format=self.memory_format))
 
@@ -155,3 +154,8 @@ class VisionPictures(lightning.Callback):
         reality, reconstruction, samples = (row.numpy() for row in rows)
         self.journal.picture("reconstruction", epoch, media.grid([reality, reconstruction]))
         self.journal.picture("prior_samples", epoch, media.grid([np.ascontiguousarray(samples)]))
+
+
+def _kind(frames: Any) -> str:
+    """What these are, for people."""
+    return f"{frames.dtype} {tuple(frames.shape)}" if isinstance(frames, Tensor) else f"a {type(frames).__name__}"
