@@ -27,7 +27,7 @@ from worldmodels.rollouts.dispatch import ATTEMPTS
 from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor, make_executor
 from worldmodels.rollouts.processes import ProcessExecutor
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import ConfigError, Failure
 
 SOON = 60.0  # seconds in which what must happen does, on a busy machine too
 
@@ -155,6 +155,20 @@ def die_once(folder, number):
 def stumble_once(folder, number):
     if attempt(folder, number) == 0 and number == 3:
         raise ValueError("stumbled over item 3")
+    return number * number
+
+
+def exhaust_python(_):
+    bytearray(10**16)
+
+
+def exhaust_torch(_):
+    torch.empty(10**16)
+
+
+def exhaust_once(folder, number):
+    if attempt(folder, number) == 0 and number == 3:
+        exhaust_python(number)
     return number * number
 
 
@@ -369,6 +383,21 @@ def test_an_item_that_always_fails_ends_the_run(pools, tmp_path):
         list(pools[2].map(Apply(functools.partial(always_fail, tmp_path)), range(4)))
     assert len(list(tmp_path.glob("1-*"))) == ATTEMPTS
     assert dict(pools[2].map(Apply(square), range(4))) == {0: 0, 1: 1, 2: 4, 3: 9}  # and the pool is good for another
+
+
+def test_a_worker_without_memory_is_replaced_and_its_item_redone(pools, tmp_path, caplog):
+    before = workers_of(pools[2])
+    results = list(pools[2].map(Apply(functools.partial(exhaust_once, tmp_path), 4), range(8)))
+    assert sorted(results) == [(number, number**2) for number in range(8)]
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message.startswith("a worker ran out of memory; it is replaced")
+    assert len(before - workers_of(pools[2])) == 1
+
+
+@pytest.mark.parametrize("allocate", [exhaust_python, exhaust_torch])
+def test_an_item_that_always_takes_too_much_memory_ends_the_run_in_a_line(pools, allocate):
+    with pytest.raises(Failure, match=f"gave up on item 1 after {ATTEMPTS} attempts.* expected more memory, or fewer"):
+        list(pools[1].map(Apply(allocate), [1]))
 
 
 def test_an_item_that_always_kills_its_worker_ends_the_run(pools):

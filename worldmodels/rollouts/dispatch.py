@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from worldmodels.rollouts.executor import Results, Work
-from worldmodels.rollouts.workers import IDLE, Alive, Refused
+from worldmodels.rollouts.workers import IDLE, Alive, Exhausted, Refused
+from worldmodels.utils.errors import Failure
 from worldmodels.utils.words import number_of
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
@@ -21,6 +22,7 @@ ATTEMPTS = 3  # how often one item may fail or take its worker with it
 START_SECONDS = 60.0  # for a worker to start and to load its first work, in which it gives no sign of life
 LEAVE_SECONDS = 10.0  # for an idle worker to end by itself
 LISTED = 4  # items that a message names
+FEWER = "or fewer workers (executor.workers) or slots (executor.slots)"
 
 
 class Pipe(Protocol):
@@ -62,12 +64,12 @@ class _Tries:
     failures: dict[int, int] = field(default_factory=dict)
     again: deque[tuple[int, Any]] = field(default_factory=deque)
 
-    def failed(self, worker: Worker, why: str) -> None:
-        """What ``worker`` has under way is to be tried again. Raises `RuntimeError` after `ATTEMPTS`."""
+    def failed(self, worker: Worker, why: str, kind: type[Exception] = RuntimeError) -> None:
+        """What ``worker`` has under way is to be tried again. Raises an error of a ``kind`` after `ATTEMPTS`."""
         for number, item in worker.under_way.items():
             self.failures[number] = self.failures.get(number, 0) + 1
             if self.failures[number] >= ATTEMPTS:
-                raise RuntimeError(f"gave up on {_name(item)} after {ATTEMPTS} attempts: {why}")
+                raise kind(f"gave up on {_name(item)} after {ATTEMPTS} attempts: {why}")
             self.again.append((number, item))
         worker.under_way.clear()
 
@@ -132,6 +134,8 @@ class Dispatcher(ABC):
                     if isinstance(outcome, tuple):
                         number, result = outcome
                         yield worker.under_way.pop(number), self._landed(work, result)
+                    elif isinstance(outcome, Exhausted):
+                        tries.failed(worker, f"{outcome.message}: expected more memory, {FEWER}", Failure)
                     elif isinstance(outcome, str):
                         tries.failed(worker, outcome)
         except GeneratorExit:  # the caller has enough: keep the workers, but leave nothing under way
@@ -180,7 +184,7 @@ class Dispatcher(ABC):
             except OSError:  # it has died, which is dealt with when its results are waited for
                 return True
 
-    def _receive(self, worker: Worker) -> tuple[int, Any] | str | None:
+    def _receive(self, worker: Worker) -> tuple[int, Any] | Exhausted | str | None:
         """A result with its item's number, what went wrong, or None for a sign of life. Raises `ConfigError` and
         `Failure`.
         """
@@ -193,6 +197,10 @@ class Dispatcher(ABC):
             return "its worker died"
         if isinstance(outcome, Alive):
             return None
+        if isinstance(outcome, Exhausted):
+            self._bury(worker)
+            lost = number_of(len(worker.under_way), "rollout")
+            log.warning("a worker ran out of memory; it is replaced and starts again on %s", lost)
         if isinstance(outcome, Refused):
             raise outcome.kind(outcome.message)
         if isinstance(outcome, str):

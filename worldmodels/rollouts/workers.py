@@ -3,6 +3,7 @@
 import faulthandler
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import cv2
 import torch
 
-from worldmodels.utils.errors import ConfigError, Failure
+from worldmodels.utils.errors import ConfigError, Failure, first_line
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 IDLE = 0  # the session of a worker that has nothing to do
@@ -35,6 +36,13 @@ class Refused:
 
     message: str
     kind: type[Exception] = ConfigError
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """A worker has no more memory, and does nothing more."""
+
+    message: str
 
 
 class Inbox:
@@ -110,14 +118,19 @@ def attend(pipe: Any, pulse: float) -> None:
                 raise
             except (ConfigError, Failure) as error:
                 _send(pipe, Refused(str(error), ConfigError if isinstance(error, ConfigError) else Failure))
-            except Exception:
-                _send(pipe, traceback.format_exc())
+            except Exception as error:
+                _send(pipe, Exhausted(first_line(error)) if _of_memory(error) else traceback.format_exc())
             while True:  # after a failure, until the parent has taken note of it
                 inbox.take(wait=True)
         except _NextSession as following:
             session, message = following.args
             if session == IDLE:
                 _send(pipe, None)
+
+
+def _of_memory(error: Exception) -> bool:
+    """Whether memory ran out: Python's and NumPy's way to say it, and torch's and OpenCV's."""
+    return isinstance(error, MemoryError) or bool(re.search("allocate memory|Insufficient memory", str(error)))
 
 
 def _receive(pipe: Any) -> Any:
