@@ -1,15 +1,21 @@
-"""``python -m tests.campaign COMMAND …``, from the root of a checkout. Each adds rows to its table beside this file.
+"""``python -m tests.campaign COMMAND …``, from the root of a checkout with the extra ``dev``. Each adds rows to its table
+beside this file; ``faults`` ends with 1 where one of them is no success.
 
 COMMANDS
 """
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.campaign import faults, overrides, soak
 
-COMMANDS = {"faults": faults.main, "soak": soak.main, "overrides": overrides.main}
+COMMANDS: dict[str, Callable[[list[str], Path], int | None]] = {
+    "faults": faults.main,
+    "soak": soak.main,
+    "overrides": overrides.main,
+}
 
 
 def help_text() -> str:
@@ -27,4 +33,5 @@ if __name__ == "__main__":
         sys.exit(2)
     else:
         with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
-            COMMANDS[name](arguments, Path(folder))
+            failed = COMMANDS[name](arguments, Path(folder))
+        sys.exit(1 if failed else 0)

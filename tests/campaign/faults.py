@@ -1,6 +1,7 @@
 """Faults at random moments over complete runs: nothing is lost, and the numbers are those of an undisturbed run.
 
-A row of the table is a fault with its seed; a campaign that is started again goes on after the rows there are.
+A row of the table is a fault with its seed, which decides the moment as a share of a whole run; a campaign that is
+started again goes on after the rows there are.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.table import ROOT, Table, options
+from tests.campaign.table import ROOT, Table, options, revision
 from tests.processes import named
 
 TASKS = ("lunar_lander", "car_racing", "bipedal_walker")
@@ -32,7 +33,7 @@ class Runs:
     """Complete runs of one task in one folder of outputs. ``finished``: a folder of outputs in which one has ended."""
 
     def __init__(self, task: str, outputs: Path, seed: int = 0, finished: Path | None = None) -> None:
-        self.outputs, self.seed, self.finished = outputs, seed, finished
+        self.task, self.outputs, self.seed, self.finished = task, outputs, seed, finished
         self.command = [sys.executable, "-m", "worldmodels.train", f"env={task}", *PLAIN, *SAVING]
         self.command += [f"paths.outputs={outputs}"]
 
@@ -68,16 +69,22 @@ def without_clock(value: Any) -> Any:
 
 
 def kill_group(runs: Runs, rng: random.Random, length: float) -> str:
-    """SIGKILL of the command and its workers at a random moment."""
-    process = runs.start()
-    moment = rng.uniform(0.1, 1.0) * length
-    try:
-        process.communicate(timeout=moment)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return f"after {moment:.1f} s"
-    return "after its end"
+    """SIGKILL of the command and its workers at a random moment. Where the run ends sooner, another one is killed, at a
+    moment of the time that this one took.
+    """
+    while True:
+        process, started = runs.start(), time.monotonic()
+        moment = rng.uniform(0.02, 1.0) * length
+        try:
+            printed, _ = process.communicate(timeout=moment)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            return f"after {moment:.1f} s"
+        if process.returncode:
+            raise RuntimeError(printed[-2000:])
+        length = time.monotonic() - started
+        shutil.rmtree(runs.outputs)
 
 
 def kill_worker(runs: Runs, rng: random.Random, length: float) -> str:
@@ -236,15 +243,16 @@ FAULTS: dict[str, Callable[[Runs, random.Random, float], str]] = {
 }
 
 
-def main(arguments: list[str], folder: Path) -> None:
+def main(arguments: list[str], folder: Path) -> int:
     """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (with TEXT in its name), as far as the
-    time goes.
+    time goes. A full disk needs root, and a clock set back libfaketime.
     """
     given, asked = options(arguments, {"trials", "minutes", "only"}, set(TASKS))
     tasks = asked or TASKS
     end = time.monotonic() + 60 * float(given.get("minutes", 600))
     table = Table(Path(__file__).with_name("faults.csv"))
     done = {(row["task"], row["fault"], row["seed"]) for row in table.rows()}
+    failed = 0
     for task in tasks:
         whole = Runs(task, folder / task / "undisturbed")
         whole.run()
@@ -256,10 +264,13 @@ def main(arguments: list[str], folder: Path) -> None:
                 if given.get("only", "") not in fault:
                     continue
                 if time.monotonic() > end:
-                    return
+                    return failed
                 if (task, fault, str(seed)) not in done:
                     runs = Runs(task, folder / task / "disturbed", seed, whole.outputs)
-                    table.add({"task": task, "fault": fault, "seed": seed} | tried(inflict, whole, runs, length))
+                    row = tried(inflict, whole, runs, length)
+                    table.add({"task": task, "fault": fault, "seed": seed} | row | {"revision": revision()})
+                    failed += bool(row["problem"] or row["lost"] or row["different"] or row["results"] != "the same")
+    return failed
 
 
 def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, length: float) -> dict[str, Any]:
@@ -269,7 +280,7 @@ def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, length: float) -
     shutil.rmtree(runs.outputs, ignore_errors=True)
     what, problem = "", ""
     try:
-        what = inflict(runs, random.Random(runs.seed), length)
+        what = inflict(runs, random.Random(f"{runs.task}: {inflict.__name__} {runs.seed}"), length)
         if "Traceback" in (printed := runs.run()):
             problem = f"a traceback: {printed[-500:]}"
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:

@@ -15,7 +15,7 @@ from tests.test_random_overrides import overrides, refusal
 
 
 def main(arguments: list[str], folder: Path) -> None:
-    """``overrides [examples=N] [seed=S]``"""
+    """``overrides [examples=N] [seed=S]``: N random command lines, each of which composes or is refused in one line."""
     given, _ = options(arguments, {"examples", "seed"}, set())
     seed, outcomes = int(given.get("seed", 0)), Counter[str]()
 

@@ -1,6 +1,7 @@
 """A committed table, a row appended at a time, so that a campaign that was interrupted goes on."""
 
 import csv
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ def options(arguments: list[str], names: set[str], words: set[str]) -> tuple[dic
         print(f"error: {each} is unknown: expected {', '.join(expected)}", file=sys.stderr)
         sys.exit(2)
     return given, asked
+
+
+def revision() -> str:
+    """The commit that is tried, with + where the package differs from it."""
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
+    same = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "worldmodels", "conf"], cwd=ROOT).returncode == 0
+    return head.stdout.strip() + ("" if same else "+")
 
 
 class Table:
