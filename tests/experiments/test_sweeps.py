@@ -1,5 +1,6 @@
 """The sweeps of all studies: every job of theirs has a valid config and a folder of its own."""
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,3 +38,11 @@ def test_every_job_is_valid_and_has_a_folder(path: Path, compose: Callable[..., 
     told = {key for key in swept if any(name == key or name.startswith(f"{key}.") for name in named)}
     assert told == swept or "hydra.job.num" in named, f"jobs that differ in {swept - told} would share a folder"
     assert node["sweep"]["dir"] == f"${{folder:${{paths.outputs}}}}/studies/{path.parent.name}"
+
+
+@pytest.mark.parametrize("study", sorted({path.parent for path in SWEEPS}), ids=lambda study: study.name)
+def test_the_sweeps_of_a_study_have_every_seed_of_its_tables(study: Path) -> None:
+    written = [yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["seed"] for path in study.glob("*.yaml")]
+    swept = {seed for seeds in written for seed in str(seeds).split(",")}
+    told = {row["seed"] for path in study.rglob("*.csv") for row in csv.DictReader(path.open()) if "seed" in row}
+    assert told <= swept
