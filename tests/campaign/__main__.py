@@ -1,5 +1,5 @@
-"""``python -m tests.campaign COMMAND …``, from the root of a checkout with the extra ``dev``. Each adds rows to its table
-beside this file; ``faults`` ends with 1 where one of them is no success.
+"""``python -m tests.campaign COMMAND …``, from the root of a checkout with the extra ``dev``. Each adds rows to its
+table beside this file; ``faults`` ends with 1 where one of them is no success.
 
 COMMANDS
 """

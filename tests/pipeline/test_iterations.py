@@ -8,7 +8,7 @@ import pytest
 import worldmodels as wm
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.phases import phase_at
-from worldmodels.pipeline.iterations import next_round
+from worldmodels.pipeline.iterations import best_round, next_round
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 
 PHASES = (
@@ -27,6 +27,17 @@ def test_a_round_follows_from_the_one_before(compose, tmp_path):
     seeds = {COLLECT.seed(round_config) for round_config in (config, second, next_round(config, tmp_path, 3))}
     assert len(seeds) == 3
     assert (second.seed, second.heldout, second.evaluate) == (config.seed, config.heldout, config.evaluate)
+
+
+def test_the_round_that_validated_best_is_told():
+    rows = [
+        {"round": 1, "validation": 3.0},
+        {"round": 2},
+        {"round": 3, "validation": 9.0},
+        {"round": 4, "validation": 9},
+    ]
+    assert best_round(rows) == 3
+    assert best_round([{"round": 1}]) is None
 
 
 @pytest.mark.parametrize(("strategy", "module"), [("random_lstm", "memory.lstm"), ("random_memory", "memory")])

@@ -8,6 +8,7 @@ start from what that round left. What is finished is found again, so that the sa
 import dataclasses
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ SEEDS = 1_000_000  # between the seeds of two rounds' rollouts
 def run_rounds(config: Config, source: Config | None, folder: Path) -> float | None:
     """Run one job in ``config.iterations`` rounds, and return the objective of the last. That one's results are in
     ``folder``, and what all rounds gave is its ``rounds`` and ``rounds.csv``; the others are in ``folder/round1`` …
+    The log names the round whose agent validated best, where that is not the last.
     """
     if config.iterations == 1:
         return run_job(config, source, folder)
@@ -58,7 +60,17 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
         write_json(folder / RESULTS, {**json.loads((folder / RESULTS).read_text(encoding="utf-8")), "rounds": rows})
     for row in rows:
         log.info("round %d: %s", row["round"], ", ".join(f"{key} {row[key]:.4g}" for key in TOLD if key in row))
+    if (best := best_round(rows)) is not None and best < config.iterations:
+        log.info("round %d validated best: python -m worldmodels.evaluate run=%s", best, folder / f"round{best}")
     return value
+
+
+def best_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    """The round, counted from 1, whose agent validated best, the first of equals; None where none was validated. All
+    rounds are validated on the same episodes.
+    """
+    validated = [row for row in rows if "validation" in row]
+    return max(validated, key=lambda row: row["validation"])["round"] if validated else None
 
 
 def next_round(config: Config, previous: Path, number: int) -> Config:
