@@ -244,15 +244,15 @@ FAULTS: dict[str, Callable[[Runs, random.Random, float], str]] = {
 
 
 def main(arguments: list[str], folder: Path) -> int:
-    """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (with TEXT in its name), as far as the
-    time goes. A full disk needs root, and a clock set back libfaketime.
+    """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (of that name, or with TEXT in it), as far
+    as the time goes. A full disk needs root, and a clock set back libfaketime.
     """
     given, asked = options(arguments, {"trials", "minutes", "only"}, set(TASKS))
     tasks = asked or TASKS
     end = time.monotonic() + 60 * float(given.get("minutes", 600))
     table = Table(Path(__file__).with_name("faults.csv"))
     done = {(row["task"], row["fault"], row["seed"]) for row in table.rows()}
-    failed = 0
+    only, failed = given.get("only", ""), 0
     for task in tasks:
         whole = Runs(task, folder / task / "undisturbed")
         whole.run()
@@ -261,7 +261,7 @@ def main(arguments: list[str], folder: Path) -> int:
         length = time.monotonic() - began
         for seed in range(int(given.get("trials", 20))):
             for fault, inflict in FAULTS.items():
-                if given.get("only", "") not in fault:
+                if only != fault and (only in FAULTS or only not in fault):
                     continue
                 if time.monotonic() > end:
                     return failed
