@@ -1,11 +1,42 @@
 """Where a search for C starts, given what another task's search found."""
 
 import dataclasses
+import logging
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
-from worldmodels.controller.policy import Shape, joined
+from worldmodels.config import Config
+from worldmodels.controller.agent import controller_shape
+from worldmodels.controller.policy import Shape, agent_parameters, joined
 from worldmodels.utils.errors import ConfigError
+
+log = logging.getLogger(__name__)
+# Beside C's parameters: those on what is read out, and the covariance with which the search ended, on one scale.
+ON_READOUT, COVARIANCE = "on_readout", "covariance"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The weights of another search and the number of its C's outputs."""
+
+    weights: Path
+    outputs: int
+
+
+def start_from(source: Source, config: Config, outputs: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """C's first parameters and the search's first covariance, as a source's search leaves them."""
+    weights = load_file(source.weights)
+    if config.controller.readout is None:
+        start = warm_start(agent_parameters(weights), source.outputs, controller_shape(config, outputs))
+        log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
+        return start, None
+    if source.outputs != outputs or ON_READOUT not in weights:
+        log.warning("  starting from nothing: the source's C acts on other inputs, or has other actions")
+        return None, None
+    return weights[ON_READOUT], weights.get(COVARIANCE)
 
 
 def warm_start(source: np.ndarray, source_outputs: int, shape: Shape) -> np.ndarray:
