@@ -5,56 +5,23 @@ import dataclasses
 import itertools
 import logging
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from searches import FILES, SMALL, Shuffled, search, set_controller, value_of
 
 from worldmodels.config import config_from_json
 from worldmodels.controller.agent import controller_size
 from worldmodels.controller.config import PhaseConfig
-from worldmodels.controller.warm_start import Source
 from worldmodels.pipeline import searching
 from worldmodels.pipeline.stages.controller import STAGE
 from worldmodels.store.artifacts import Store
-from worldmodels.store.journal import Journal
-
-FILES = (Path("vision.safetensors"), Path("memory.safetensors"))
-
-
-class Shuffled:
-    """An executor that knows the results beforehand and gives them in any order; ``lasts`` for so many maps."""
-
-    def __init__(self, seed=0, lasts=None):
-        self.rng, self.lasts = np.random.default_rng(seed), lasts
-        self.works, self.generations = [], []
-
-    def map(self, work, items):
-        if len(self.generations) == self.lasts:
-            raise KeyboardInterrupt
-        self.works.append(work)
-        self.generations.append(list(items))
-        for i in self.rng.permutation(len(self.generations[-1])):
-            yield self.generations[-1][i], value_of(self.generations[-1][i])
-
-
-def value_of(episode):
-    """Highest where every parameter is 1; some episodes are easier than others."""
-    return -float(np.square(episode.player - 1).mean()) + episode.seed % 97 / 97
-
-
-def search(config, folder, executor, source=None):
-    return searching.run(config, *FILES, 2, source, executor, folder, Journal(folder, None, "controller"))
 
 
 @pytest.fixture
 def config(compose):
-    return compose(
-        *("env=lunar_lander", "scale=smoke", "controller.inputs=[z]", "vae.network.latent_size=2"),
-        *("controller.population=5", "controller.rollouts=3", "controller.generations=4"),
-        *("controller.standardise=false", "controller.search.sigma=0.1"),
-    )
+    return compose(*SMALL)
 
 
 def test_fitness_is_an_individuals_mean_return_in_whatever_order_they_come(config, tmp_path):
@@ -120,13 +87,9 @@ def test_the_order_of_the_results_changes_nothing(config, tmp_path):
     assert first == second
 
 
-def with_hidden(config, units):
-    return dataclasses.replace(config, controller=dataclasses.replace(config.controller, hidden=units))
-
-
 @pytest.mark.parametrize(("lasts", "hidden"), [(0, None), (1, None), (3, None), (2, 4)])
 def test_an_interrupted_search_goes_on(config, tmp_path, lasts, hidden):
-    config = with_hidden(config, hidden)
+    config = set_controller(config, hidden=hidden)
     for name in "ab":
         (tmp_path / name).mkdir()
     search(config, tmp_path / "a", Shuffled())
@@ -136,30 +99,10 @@ def test_an_interrupted_search_goes_on(config, tmp_path, lasts, hidden):
     search(config, tmp_path / "b", rest)
     assert len(rest.generations) == 4 - lasts
     whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in "ab")
-    assert set(whole) == {"mean", "best", "agent"}
+    assert set(whole) == {"mean", "best", "agent", "covariance"}
     for name, value in whole.items():
-        assert value.shape == (controller_size(config, 2),)
+        assert value.shape == (controller_size(config, 2),) * (2 if name == "covariance" else 1)
         np.testing.assert_array_equal(resumed[name], value)
-
-
-def test_a_search_starts_from_a_sources_mean(config, tmp_path):
-    """Two actions from one: the first row is the source's, the second is zero."""
-    given = tmp_path / "source.safetensors"
-    save_file({"mean": np.array([3.0, 4, 5]), "best": np.zeros(3)}, given)
-    executor = Shuffled()
-    search(config, tmp_path, executor, Source(given, 1))
-    players = np.array([episode.player for episode in executor.generations[0]])
-    np.testing.assert_allclose(players.mean(0), [3, 4, 0, 0, 5, 0], atol=0.3)  # σ = 0.1
-
-
-def test_a_search_starts_from_the_hidden_layer_of_a_source(config, tmp_path):
-    """One unit on two inputs, and an action more: its row is zero."""
-    given = tmp_path / "source.safetensors"
-    save_file({"mean": np.array([3.0, 4, 5, 6, 7]), "best": np.zeros(5)}, given)
-    executor, config = Shuffled(), with_hidden(config, 1)
-    search(config, tmp_path, executor, Source(given, 1))
-    players = np.array([episode.player for episode in executor.generations[0]])
-    np.testing.assert_allclose(players.mean(0), [3, 4, 5, 6, 0, 7, 0], atol=0.4)  # σ = 0.1
 
 
 @pytest.mark.parametrize(
@@ -187,7 +130,7 @@ def test_the_work_is_what_the_config_asks_for(config, compose, tmp_path, overrid
 @pytest.mark.parametrize(("hidden", "size"), [(None, 6), (4, 4 * 3 + 2 * 5)])
 def test_the_log_says_what_searches(config, tmp_path, caplog, hidden, size):
     caplog.set_level("INFO")
-    assert search(with_hidden(config, hidden), tmp_path, Shuffled())["parameters"] == size
+    assert search(set_controller(config, hidden=hidden), tmp_path, Shuffled())["parameters"] == size
     assert f"CMA-ES, step size by CSA: {size} parameters, 5 individuals" in caplog.text
 
 
@@ -264,16 +207,15 @@ def test_minutes_are_counted_on_as_if_there_had_been_no_interruption(config, tmp
     """Generations of four milliseconds, of which rounded seconds know nothing."""
     ticks = itertools.count()
     monkeypatch.setattr(searching, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks) * 0.004))
-    three = dataclasses.replace(config, controller=dataclasses.replace(config.controller, max_minutes=0.011 / 60))
-    two = dataclasses.replace(config, controller=dataclasses.replace(three.controller, generations=2))
-    long = dataclasses.replace(config, controller=dataclasses.replace(three.controller, generations=9))
+    three = set_controller(config, max_minutes=0.011 / 60)
+    two, long = (set_controller(three, generations=generations) for generations in (2, 9))
     search(two, tmp_path, Shuffled())
     assert len(search(long, tmp_path, Shuffled())["generations"]) == 3
 
 
 @pytest.mark.parametrize("hidden", [None, 3])
 def test_while_z_alone_is_open_m_is_not_asked(config, tmp_path, hidden):
-    config = with_hidden(config, hidden)
+    config = set_controller(config, hidden=hidden)
     phases = [PhaseConfig(1, inputs=["z"]), PhaseConfig(3, inputs=["z", "h"], rollouts=4)]
     searched = dataclasses.replace(config.controller, inputs=["z", "h"], phases=phases)
     config, executor = dataclasses.replace(config, controller=searched), Shuffled()

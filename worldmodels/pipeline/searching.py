@@ -18,7 +18,7 @@ from worldmodels.controller.inputs import dreams, read_inputs
 from worldmodels.controller.phases import PhasedSearch, phase_at
 from worldmodels.controller.policy import Shape
 from worldmodels.controller.readout import ReadOut
-from worldmodels.controller.warm_start import COVARIANCE, ON_READOUT, Source, start_from
+from worldmodels.controller.warm_start import ON_READOUT, Source, first_covariance, first_parameters, kept_covariance
 from worldmodels.pipeline.scoring import Scorer, search_seed
 from worldmodels.rollouts.executor import Executor
 from worldmodels.store.artifacts import WEIGHTS
@@ -44,17 +44,18 @@ def run(
     dataset: Path | None = None,
 ) -> dict[str, Any]:
     """Write ``weights.safetensors`` with the search's ``mean``, its ``best`` individual, and the ``agent``: the mean
-    that validated best, or the last one. A row of the journal is a finished generation; its ``fitness`` restores the
-    search. ``source``: whose agent the search starts from. ``encoded``: rollouts as V sees them, to standardise C's
-    inputs, and where dreams begin; ``dataset``: the same with their true states, for a C that knows them or a read-out
-    of them.
+    that validated best, or the last one; and its last ``covariance``, where it has one. A row of the journal is a
+    finished generation; its ``fitness`` restores the search. ``source``: whose agent the search starts from.
+    ``encoded``: rollouts as V sees them, to standardise C's inputs, and where dreams begin; ``dataset``: the same with
+    their true states, for a C that knows them or a read-out of them.
     """
     settings, sizes = search_space(config)
     shape = Shape(sum(sizes.values()), outputs, settings.hidden)  # of what is searched
-    start, covariance = start_from(source, config, outputs) if source else (None, None)
+    start = first_parameters(source, config, outputs) if source else None
     looked = source.weights.parent if source and start is not None else None
     readout = make_readout(config, memory, encoded, dataset, folder, looked)
     scaling = make_scaling(config, shape, memory, encoded, dataset, folder, readout)
+    covariance = first_covariance(source, config, scaling) if source and start is not None else None
     seed, after = search_seed(config), config.controller.after
     seed = episode_seed(seed, "controller", 5, after) if after else seed
     search = PhasedSearch(settings, sizes, scaling, seed, start, covariance)
@@ -141,9 +142,7 @@ class Searching:
         weights = {name: self._controller(parameters) for name, parameters in kept.items()}
         if self.settings.readout == "salience":  # for a search that goes on from here, on another M
             weights[ON_READOUT] = kept["agent"]
-            if (covariance := search.covariance) is not None:
-                weights[COVARIANCE] = covariance
-        save_file(weights, folder / WEIGHTS)
+        save_file({**weights, **kept_covariance(self.settings, search)}, folder / WEIGHTS)
 
     def _controller(self, searched: np.ndarray) -> np.ndarray:
         """C's parameters from those that are searched, which may be of a C that acts on a read-out."""

@@ -24,6 +24,22 @@ def test_everything_that_a_phase_replaces_counts(compose, setting):
     assert made[0] != made[1]
 
 
+def test_what_a_search_takes_of_a_source_counts_where_there_is_one(compose):
+    def inputs(transfer, *start):
+        return controller._inputs(compose("env=lunar_lander", "scale=smoke", f"transfer={transfer}", *start))
+
+    covariance = "controller.warm_start=covariance"
+    assert inputs("scratch", covariance) == inputs("scratch")
+    assert inputs("warm_controller", covariance) != inputs("warm_controller")
+
+
+def test_a_search_that_cannot_go_on_from_a_covariance_is_refused(compose):
+    start = "env=lunar_lander", "transfer=warm_controller", "controller.warm_start=covariance"
+    with pytest.raises(ConfigError, match=r"controller.search=sep_cma cannot go on.*controller.warm_start=mean"):
+        controller.check(compose(*start, "controller.search=sep_cma"), 2)
+    controller.check(compose(*start), 2)
+
+
 LARGE = ("env=bipedal_walker", "memory.network.hidden_size=2048", "controller.inputs=[z,h,c]")
 
 

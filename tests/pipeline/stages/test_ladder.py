@@ -11,7 +11,9 @@ from worldmodels.config import conf_dir, config_to_json, plain
 from worldmodels.controller.agent import Agent, AgentEpisodes, known_size
 from worldmodels.controller.coordinates import LOOK
 from worldmodels.controller.inputs import privileged
-from worldmodels.controller.warm_start import Source, start_from
+from worldmodels.controller.policy import Shape
+from worldmodels.controller.scaling import Scaling
+from worldmodels.controller.warm_start import Source, first_covariance, first_parameters
 from worldmodels.envs import make_env, task_class, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline import searching
@@ -97,10 +99,12 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(
     for name, values in looks[0].items():
         np.testing.assert_array_equal(looks[1][name], values)
     assert not np.allclose(readouts[0]["weights"][:, 4:], readouts[1]["weights"][:, 4:]), "h is another one's"
-    start, covariance = start_from(source, config, 2)
-    np.testing.assert_array_equal(start, agents[1]["on_readout"])
-    np.testing.assert_array_equal(covariance, agents[1]["covariance"])
-    assert start_from(Source(source.weights, 3), config, 2) == (None, None)
+    scaling = Scaling.none(Shape(20, 2))
+    np.testing.assert_array_equal(first_parameters(source, config, 2), agents[1]["on_readout"])
+    np.testing.assert_array_equal(first_covariance(source, config, scaling), agents[1]["covariance"])
+    assert first_parameters(Source(source.weights, 3), config, 2) is None
+    config.controller.warm_start = "mean"
+    assert first_covariance(source, config, scaling) is None
 
 
 def test_a_c_that_starts_from_nothing_looks_for_itself(compose, small, tmp_path):

@@ -8,6 +8,7 @@ from worldmodels.controller.config import SEARCH, ControllerConfig
 from worldmodels.controller.coordinates import search_space
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import REPLACED, check_phases, phase_table
+from worldmodels.controller.search import goes_on
 from worldmodels.controller.warm_start import Source
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
@@ -29,18 +30,24 @@ def check(config: Config, outputs: int) -> None:
         f"transfer={config.transfer.name} starts from a source's C, and {privileged(config.controller)}: expected "
         "another strategy, for example transfer=scratch",
     )
+    require(
+        config.controller.warm_start != "covariance" or goes_on(config.controller),
+        f"controller.warm_start=covariance: controller.search={parts.name(SEARCH, config.controller.search)} cannot go "
+        "on from a covariance: expected a search that takes one, such as cma_es, or controller.warm_start=mean",
+    )
     check_phases(*search_space(config), outputs, search_seed(config))
 
 
 def _inputs(config: Config) -> dict[str, Any]:
     search = config.controller
     table = phase_table(search)
+    skipped = {"phases", "patience"} | (set() if "controller" in config.transfer.load else {"warm_start"})
     patience = {"patience": search.patience or config.env.patience} if "reality" in places(search) else {}
     paid = {"step_reward": config.env.step_reward} if dreams(search) and config.env.step_reward is not None else {}
     return {
         "env": {**counted(config.env, "controller"), **paid},
         "controller": {
-            **{name: value for name, value in counted(search).items() if name not in ("phases", "patience")},
+            **{name: value for name, value in counted(search).items() if name not in skipped},
             "inputs": read_inputs(search),
             **({"phases": table} if _changes(search, table) else {}),
             "max_steps": search.max_steps or config.env.max_steps,
