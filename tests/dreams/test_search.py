@@ -21,6 +21,7 @@ from worldmodels.dreams.returns import dream_returns
 from worldmodels.dreams.search import check_dreams, dream_episodes, returns_in_dreams
 from worldmodels.memory.interface import Memory
 from worldmodels.memory.mixture import Mixture
+from worldmodels.pipeline import scoring, searching
 from worldmodels.pipeline.stages import controller
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.store.journal import Journal
@@ -105,7 +106,7 @@ def dreamt(model, monkeypatch):
         return dataclasses.replace(model, config=module.config_from_json(work.config))
 
     monkeypatch.setattr(module, "_model", of_the_line)
-    monkeypatch.setattr(controller, "VALIDATION_DREAMS", 4)
+    monkeypatch.setattr(scoring, "VALIDATION_DREAMS", 4)
 
 
 class Cut(SerialExecutor):
@@ -128,7 +129,7 @@ class Cut(SerialExecutor):
 def searched(config, folder, executor):
     folder.mkdir(exist_ok=True)
     journal = Journal(folder, None, "controller")
-    return controller.run(config, NOWHERE, NOWHERE, 1, None, executor, folder, journal, NOWHERE)
+    return searching.run(config, NOWHERE, NOWHERE, 1, None, executor, folder, journal, NOWHERE)
 
 
 def changed(config, **settings):

@@ -50,6 +50,7 @@ READERS = {  # stages that read a setting whose default no key names
     "controller.seed": {"controller"},
     "controller.search": {"controller"},
     "controller.validate_every": {"controller"},
+    "controller.warm_start": {"controller"},
     "env.discrete": {"controller", "evaluate"},
     "env.picture": {"collect", "heldout", "controller", "evaluate"},
     "env.view": {"collect", "heldout", "controller", "evaluate"},

@@ -141,6 +141,9 @@ def test_an_objective_of_the_run_is_none_of_the_sources(composed):
         ((), []),
         (("transfer=pretrained", "transfer.source_env=lunar_lander"), []),
         (("transfer.source_env=lunar_lander",), ["transfer.source_env=lunar_lander has no effect: transfer=scratch"]),
+        (("controller.warm_start=mean",), ["controller.warm_start=mean has no effect: transfer=scratch"]),
+        (("controller.warm_start=mean", "transfer=warm_controller"), []),
+        (("controller.warm_start=mean", "iterations=2"), []),
         (("transfer=random_lstm", "transfer.source_run=x"), ["transfer.source_run=x has no effect"]),
         (("+transfer.source_settings.id=x",), ["transfer.source_settings={'id': 'x'} has no effect"]),
         (

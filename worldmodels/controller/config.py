@@ -10,6 +10,7 @@ from worldmodels.utils.settings import Part, Setting, Settings
 CHANGES_RESULTS = False  # values count in the keys of artifacts
 PLACES = ("reality", "dream")
 READOUTS = ("salience", "state")
+WARM_STARTS = ("mean", "covariance")
 SEARCHES = {
     "cma_es": "worldmodels.controller.cma_es.CMAES",
     "sep_cma": "worldmodels.controller.sep_cma.SepCMA",
@@ -127,6 +128,16 @@ class ControllerConfig(Settings):
             "Seed of the search; null takes the run's. Others search again on the same data, V and M, so that they are "
             "no independent runs, and a report keeps them apart.",
             at_least=0,
+            counts="unless default",
+        ),
+    ] = None
+    warm_start: Annotated[
+        str | None,
+        Setting(
+            "What a search that starts from a source's C takes of that one's search: mean, its agent alone, or "
+            "covariance, also how its C's varied at its end, widened by a tenth of a usual first step (after Nomura et "
+            "al. 2021). null: mean; with readout=salience the covariance, as it was.",
+            options=WARM_STARTS,
             counts="unless default",
         ),
     ] = None

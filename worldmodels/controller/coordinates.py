@@ -55,9 +55,7 @@ def make_scaling(
     ``shape``: of the searched C's.
     """
     path = folder / SCALING
-    if not config.controller.standardise:
-        return Scaling.none(shape)
-    if not path.exists():
+    if config.controller.standardise and not path.exists():
         if privileged(config.controller) is not None:  # a read-out is in the coordinates of the state
             assert dataset is not None
             mean, std = state_moments([states for _, states in _states(config, dataset, ROLLOUTS)])
@@ -76,8 +74,15 @@ def make_scaling(
         partial = path.with_suffix(".partial")
         save_file({"mean": mean, "std": std}, partial)
         partial.replace(path)
+    return stored_scaling(folder, shape)
+
+
+def stored_scaling(folder: Path, shape: Shape) -> Scaling:
+    """That of the search in ``folder``, for C's of this shape, which read its inputs or the first of them."""
+    if not (path := folder / SCALING).exists():
+        return Scaling.none(shape)
     stored = load_file(path)
-    return Scaling(stored["mean"], stored["std"], shape)
+    return Scaling(stored["mean"][: shape.inputs], stored["std"][: shape.inputs], shape)
 
 
 def _memory(config: Config, weights: Path | None) -> Memory | None:

@@ -76,6 +76,11 @@ class PhasedSearch:
         self.generation = 0
 
     @property
+    def shape(self) -> Shape:
+        """The sizes of C."""
+        return self._scaling.shape
+
+    @property
     def mean(self) -> np.ndarray:
         """The search's mean, as C's parameters: (size,)."""
         return self._scaling.to_controller(self._full(self._search.mean) if self._search else self._all)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldmodels.controller.config import SEARCH, ControllerConfig
+from worldmodels.controller.individuals import first_step
 from worldmodels.utils import parts
 from worldmodels.utils.words import number_of
 
@@ -63,11 +64,25 @@ def make_search(
     facts: dict[str, Any] = {"size": size, "population": config.population, "seed": seed, "start": start}
     if deviations is not None:
         facts["deviations"] = deviations
-    chosen = dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
-    takes = inspect.signature(parts.find(SEARCH, chosen, "controller.search")).parameters
-    if covariance is not None and "covariance" in takes:
+    if covariance is not None and goes_on(config):
         facts["covariance"] = covariance
-    return parts.make(SEARCH, {**chosen, **(changes or {})}, "controller.search", **facts)
+    return parts.make(SEARCH, _chosen(config) | (changes or {}), "controller.search", **facts)
+
+
+def goes_on(config: ControllerConfig) -> bool:
+    """Whether the search can go on from an earlier one's covariance."""
+    return "covariance" in inspect.signature(parts.find(SEARCH, config.search, "controller.search")).parameters
+
+
+def usual_step(config: ControllerConfig, size: int) -> float:
+    """The first step size of a search for so many parameters that starts from nothing."""
+    begins = [phase.search or {} for phase in config.phases if phase.generation == 1]
+    settings = parts.complete(SEARCH, _chosen(config) | dict(*begins), "controller.search")
+    return settings.get("sigma") or first_step(size)
+
+
+def _chosen(config: ControllerConfig) -> dict[str, Any]:
+    return dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
 
 
 def describe(search: Search, size: int, population: int) -> str:

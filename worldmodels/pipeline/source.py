@@ -152,6 +152,11 @@ def without_effect(config: Config) -> Iterator[str]:
             f"transfer.source_settings={transfer.source_settings} has no effect: transfer.source_run is taken as it "
             "is; use transfer.source_env to train a source"
         )
+    if (start := config.controller.warm_start) and "controller" not in transfer.load and config.iterations == 1:
+        yield (
+            f"controller.warm_start={start} has no effect: transfer={transfer.name} takes no C from a source; use "
+            "transfer=warm_controller"
+        )
     limited = [
         (config.collect, config.collect.recorded is None),
         (config.heldout, config.probe.enabled or config.measure.enabled),

@@ -35,7 +35,8 @@ class IterationConfig(Settings):
         float,
         Setting(
             "First step of the search, as a share of the usual one: it starts at the agent. One that goes on from a "
-            "covariance (controller.readout=salience with cma_es) goes on with that one's step.",
+            "covariance (controller.readout=salience with cma_es) goes on with that one's step; with "
+            "controller.warm_start=covariance that one is widened by a tenth of this step.",
             above=0,
             counts="never",
         ),

@@ -11,8 +11,12 @@ from worldmodels.config import conf_dir, config_to_json, plain
 from worldmodels.controller.agent import Agent, AgentEpisodes, known_size
 from worldmodels.controller.coordinates import LOOK
 from worldmodels.controller.inputs import privileged
+from worldmodels.controller.policy import Shape
+from worldmodels.controller.scaling import Scaling
+from worldmodels.controller.warm_start import Source, first_covariance, first_parameters
 from worldmodels.envs import make_env, task_class, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline import searching
 from worldmodels.pipeline.stages import collect, controller, encode, evaluate
 from worldmodels.rollouts.engine import Episode, Items, play
 from worldmodels.rollouts.executor import SerialExecutor
@@ -50,7 +54,7 @@ def test_every_rung_searches_and_is_scored(rung, compose, small, tmp_path):
     models = vision if "vision" in parents else None, memory if "memory" in parents else None
     rollouts = encoded if "encoded" in parents else None, dataset if "dataset" in parents else None
     journal = Journal(tmp_path, None, "controller")
-    summary = controller.run(config, *models, 2, None, SerialExecutor(), tmp_path, journal, *rollouts)
+    summary = searching.run(config, *models, 2, None, SerialExecutor(), tmp_path, journal, *rollouts)
     searched = 8 if privileged(config.controller) else 10 if "memory" in parents else 4
     assert summary["parameters"] == 2 * (searched + 1)
     weights = tmp_path / "weights.safetensors"
@@ -60,7 +64,7 @@ def test_every_rung_searches_and_is_scored(rung, compose, small, tmp_path):
     score = evaluate.run(config, *models, weights, SerialExecutor(), Journal(tmp_path / "score", None, "evaluate"))
     reason = privileged(config.controller)
     assert not score["official"] and (reason is None) == ("state" not in score["unofficial"])
-    again = controller.run(config, *models, 2, None, SerialExecutor(), tmp_path, journal, *rollouts)
+    again = searching.run(config, *models, 2, None, SerialExecutor(), tmp_path, journal, *rollouts)
     assert again["generations"] == summary["generations"]
 
 
@@ -84,21 +88,23 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(
             save_weights(make_memory(compose(*SMALL, "seed=1"), 2), folder / "memory.safetensors")
             memory = folder / "memory.safetensors"
         journal, models = Journal(folder, None, "controller"), (vision, memory, 2, source)
-        summary = controller.run(config, *models, SerialExecutor(), folder, journal, encoded, dataset)
+        summary = searching.run(config, *models, SerialExecutor(), folder, journal, encoded, dataset)
         assert summary["parameters"] == on_readout
         agents.append(load_file(folder / "weights.safetensors"))
         assert agents[-1]["agent"].shape == (on_inputs,) and agents[-1]["on_readout"].shape == (on_readout,)
-        source = controller.Source(folder / "weights.safetensors", 2)
+        source = Source(folder / "weights.safetensors", 2)
     looks, readouts = (
         [load_file(folder / f"{name}.safetensors") for folder in folders] for name in ("look", "readout")
     )
     for name, values in looks[0].items():
         np.testing.assert_array_equal(looks[1][name], values)
     assert not np.allclose(readouts[0]["weights"][:, 4:], readouts[1]["weights"][:, 4:]), "h is another one's"
-    start, covariance = controller._start(config, source, 2)
-    np.testing.assert_array_equal(start, agents[1]["on_readout"])
-    np.testing.assert_array_equal(covariance, agents[1]["covariance"])
-    assert controller._start(config, controller.Source(source.weights, 3), 2) == (None, None)
+    scaling = Scaling.none(Shape(20, 2))
+    np.testing.assert_array_equal(first_parameters(source, config, 2), agents[1]["on_readout"])
+    np.testing.assert_array_equal(first_covariance(source, config, scaling), agents[1]["covariance"])
+    assert first_parameters(Source(source.weights, 3), config, 2) is None
+    config.controller.warm_start = "mean"
+    assert first_covariance(source, config, scaling) is None
 
 
 def test_a_c_that_starts_from_nothing_looks_for_itself(compose, small, tmp_path):
@@ -109,10 +115,10 @@ def test_a_c_that_starts_from_nothing_looks_for_itself(compose, small, tmp_path)
     for name in ("first", "second"):
         (folder := tmp_path / name).mkdir()
         models = (vision, memory, 2, source)
-        controller.run(config, *models, SerialExecutor(), folder, Journal(folder, None, "controller"), encoded, dataset)
+        searching.run(config, *models, SerialExecutor(), folder, Journal(folder, None, "controller"), encoded, dataset)
         looks.append(Look.load(folder / LOOK))
         Look(looks[0].table * 0, looks[0].mean, looks[0].components).save(folder / LOOK)
-        source = controller.Source(folder / "weights.safetensors", 3)
+        source = Source(folder / "weights.safetensors", 3)
     np.testing.assert_array_equal(looks[1].table, looks[0].table)
 
 
