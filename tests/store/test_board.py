@@ -4,9 +4,11 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from worldmodels.config import Config
@@ -40,6 +42,17 @@ def test_sections_are_in_order_and_validation_is_in_the_chart_of_training(tmp_pa
     assert sorted(own) == sorted(validation) == ["1_vision/kl", "2_memory/nll", "3_controller/mean"]
     assert (own["1_vision/kl"], validation["1_vision/kl"]) == ([(1, 1.0), (2, 2.0)], [(1, 1.25), (2, 2.25)])
     assert validation["3_controller/mean"] == [(1, 1.25), (2, 2.25)]
+
+
+def test_a_picture_is_shown_beside_the_chart_of_its_name(tmp_path: Path) -> None:
+    with contextlib.closing(tensorboard(tmp_path)) as loggers:
+        journal = Journal(tmp_path / "artifact", loggers, "vision")
+        for epoch in (1, 2):
+            journal.row("epochs", "epoch", {"epoch": epoch, "reconstruction": 3.0 / epoch})
+            journal.picture("reconstruction", epoch, np.zeros((4, 4, 3), np.uint8))
+    multiplexer = EventMultiplexer({"run": str(tmp_path)}).Reload()  # what TensorBoard's server reads with
+    tags = {plugin: [*multiplexer.PluginRunToTagToContent(plugin)["run"]] for plugin in ("scalars", "images")}
+    assert tags == {"scalars": ["1_vision/reconstruction"], "images": ["1_vision_pictures/reconstruction"]}
 
 
 def test_the_score_settles_over_its_episodes_and_is_beside_what_was_chosen(

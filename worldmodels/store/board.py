@@ -81,14 +81,16 @@ class Board:
             writer.add_summary(summary)
 
     def picture(self, tag: str, step: int, path: Path) -> None:
-        """A PNG or GIF; ``tag``: ``stage/name``."""
+        """A PNG or GIF; ``tag``: ``stage/name``. It is in a section of pictures, as TensorBoard shows none that has the
+        tag of a chart: V's reconstructions beside the curve of reconstruction.
+        """
         from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         stage, _, name = tag.partition("/")
         image = Summary.Image(encoded_image_string=path.read_bytes())
         writer = self.logger.experiment.file_writer
         assert writer is not None
-        writer.add_summary(Summary(value=[Summary.Value(tag=f"{_section(stage)}/{name}", image=image)]), step)
+        writer.add_summary(Summary(value=[Summary.Value(tag=f"{_section(stage)}_pictures/{name}", image=image)]), step)
 
     def flush(self) -> None:
         for logger in filter(None, (self.logger, self._validation)):
