@@ -74,5 +74,14 @@ def test_the_score_settles_over_its_episodes_and_is_beside_what_was_chosen(
     ).session_start_info.hparams
     told = {name: value.string_value or value.number_value for name, value in started.items()}
     assert (told["vae.loss"], told["seed"], told["transfer"], told["env"]) == ("salient", 1, "scratch", "car_racing")
+
+
+@pytest.mark.parametrize("stages", [2, 6])
+def test_every_run_names_all_columns_of_the_table(tmp_path: Path, compose: Callable[..., Config], stages: int) -> None:
+    results = FinishedRun(write_run(tmp_path / "runs", compose(), stages=stages)).results
+    with contextlib.closing(tensorboard(tmp_path / "shown")) as loggers:
+        loggers.finish(results)
+    metadata = EventAccumulator(str(tmp_path / "shown")).Reload().summary_metadata
     experiment = plugin_data_pb2.HParamsPluginData.FromString(metadata["_hparams_/experiment"].plugin_data.content)
-    assert [info.name.tag for info in experiment.experiment.metric_infos] == ["4_evaluate/score"]
+    columns = {info.name.tag for info in experiment.experiment.metric_infos}
+    assert columns == {"1_vision/reconstruction", "2_memory/nll", "3_controller/mean", "4_evaluate/score"}
