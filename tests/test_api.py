@@ -289,9 +289,8 @@ def test_training_again_and_again_leaves_no_trace(tmp_path, monkeypatch, capsys)
     assert (logger.handlers, logger.level) == before and torch.get_num_threads() == threads
     assert first.folder != second.folder
     assert [each.results["stages"]["collect"]["cached"] for each in (first, second)] == [False, True]
-    assert re.fullmatch(
-        r"outputs/runs/lunar_lander-scratch-smoke-seed0/[\d_-]+", str(first.folder.relative_to(tmp_path))
-    )
+    name = "lunar_lander-smoke-cvae-collect.rollouts2-collect.max_steps5-seed0"
+    assert re.fullmatch(rf"outputs/runs/{name}/[\d_-]+", str(first.folder.relative_to(tmp_path)))
     left = {str(path.relative_to(first.folder)) for path in first.folder.rglob("*") if path.is_file()}
     files = {"results.json", "train.log", *(f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides"))}
     assert files <= left

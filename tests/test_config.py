@@ -11,7 +11,6 @@ import sys
 import hydra
 import pytest
 import yaml
-from composing import composed
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -33,7 +32,6 @@ from worldmodels.config import (
 from worldmodels.dream import DreamCommand
 from worldmodels.evaluate import EvaluateCommand
 from worldmodels.export import ExportCommand
-from worldmodels.labels import models_label
 from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.pipeline.pipeline import DECLARED
 from worldmodels.play import PlayCommand
@@ -283,18 +281,6 @@ def test_a_misspelt_key_in_a_yaml_file_is_an_error(file, copied):
 def test_a_copy_of_the_tree_in_order_composes(copied, compose):
     with tree(copied) as composed:
         assert composed("config") == compose()
-
-
-def test_a_runs_folder_tells_an_unusual_budget():
-    register_schemas()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        half, usual = (
-            hydra.compose("config", ["transfer=scratch", *budget], return_hydra_config=True)
-            for budget in (["transfer.budget=0.5"], [])
-        )
-    assert half.hydra.run.dir.startswith("outputs/runs/car_racing-scratch-budget0.5-quick-seed0/")
-    assert usual.hydra.run.dir.startswith("outputs/runs/car_racing-scratch-quick-seed0/")
 
 
 MISSPELT = (
@@ -568,17 +554,3 @@ def test_reading_json_runs_the_checks(compose):
         config_from_json(json.dumps({**values, "vae": {**values["vae"], "epochs": 0}}))
     with pytest.raises(OmegaConfBaseException, match="misspelt"):
         config_from_json(json.dumps({**values, "misspelt": 1}))
-
-
-@pytest.mark.parametrize(
-    ("overrides", "label"),
-    [
-        ((), ""),
-        (("vae.loss=salient", "controller.search=sep_cma"), "-salient-sep_cma"),
-        (("vae.loss=mypackage.losses.Huber",), "-Huber"),
-        (("vae.loss={_target_: 3}",), ""),
-    ],
-)
-def test_folders_name_what_is_not_the_papers(overrides, label):
-    config = composed(*overrides)
-    assert models_label(config.vae, config.memory, config.controller) == label

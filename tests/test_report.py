@@ -196,6 +196,31 @@ def test_the_page_of_one_run_begins_with_its_score_its_film_and_its_dream(tmp_pa
     assert names >= {"V-reconstruction.svg", "V-kl.svg", "M-nll.svg", "C-returns.svg", "M-open-loop.svg"}
 
 
+def test_tables_have_no_columns_that_say_nothing(tmp_path, compose, page):
+    write_run(tmp_path, compose("vae.epochs=2"))
+    one, six = (
+        re.findall("<th(?: [^>]*)?>(.*?)</th>", re.sub("<details>.*?</details>", "", path.read_text(), flags=re.S))
+        for path in (written(tmp_path), page)
+    )
+    assert not {"task", "strategy", "source", "settings", "scale", "seeds"} & {*one}
+    assert {"strategy", "source", "settings", "seeds"} < {*six}
+    assert "why no score of the task" not in six
+
+
+def test_what_too_few_frames_tell_is_no_diagram(tmp_path, compose):
+    folder = write_run(tmp_path, compose("vae.epochs=2"))
+    results = json.loads((folder / "results.json").read_text())
+    for part in results["probes"].values():
+        part.pop("objects", None)
+        for inputs in part.keys() & {"z", "zh"}:
+            for figures in part[inputs].values():
+                figures |= {probe: {"r2": None, "interval": None} for probe in ("linear", "mlp")}
+    (folder / "results.json").write_text(json.dumps(results))
+    page = written(tmp_path)
+    assert "Too few frames to tell." in checked(page).text
+    assert 'class="bars"' not in page.read_text() and ">Probes<" not in page.read_text()
+
+
 def test_smoke_gives_no_verdict(tmp_path, compose):
     for seed in range(3):
         for transfer, gain in (("scratch", 0.0), ("freeze2", 3.0)):

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 
 from worldmodels.controller.config import ControllerConfig, EvaluateConfig
 from worldmodels.controller.inputs import privileged
 from worldmodels.diagnostics.config import MeasureConfig, ProbeConfig
 from worldmodels.envs.config import EnvConfig
 from worldmodels.envs.shipped import task_file
-from worldmodels.labels import models_label
+from worldmodels.labels import run_label
 from worldmodels.memory.config import MemoryConfig
 from worldmodels.migrations import migrated
 from worldmodels.objective import direction_of, require_reached
@@ -29,7 +29,7 @@ from worldmodels.rollouts.config import CollectConfig, ExecutorConfig, HeldoutCo
 from worldmodels.rollouts.iteration import IterationConfig
 from worldmodels.training.config import CALLBACK, LOGGER, TrainerConfig
 from worldmodels.transfer.budgets import loaded_parts, memory_steps
-from worldmodels.transfer.config import ITERATED, TransferConfig, strategy_label
+from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.overrides import open_keys
@@ -197,8 +197,13 @@ def _folder(path: str) -> str:
 
 OmegaConf.register_new_resolver("folder", _folder, replace=True)
 OmegaConf.register_new_resolver("direction", direction_of, replace=True)  # worldmodels.utils.overrides writes it
-OmegaConf.register_new_resolver("strategy", strategy_label, replace=True)  # conf/config.yaml names folders by these
-OmegaConf.register_new_resolver("models", models_label, replace=True)
+
+
+def _label(task: str, seed: int, overrides: ListConfig, sweep: str | None = None) -> str:
+    return run_label(task, seed, list(overrides), Config, sweep)
+
+
+OmegaConf.register_new_resolver("label", _label, replace=True)  # conf/config.yaml names folders by it
 
 
 def register_schema(name: str = "schema", node: type = Config) -> None:

@@ -1,35 +1,69 @@
-"""What a run's models are called in the names of folders."""
+"""What a run is called in the name of its folder, which is its name in TensorBoard too."""
 
 import re
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from worldmodels.controller.config import SEARCH, ControllerConfig
-from worldmodels.memory.config import NETWORK as MEMORY_NETWORK
-from worldmodels.memory.config import MemoryConfig
-from worldmodels.utils import parts
-from worldmodels.vision.config import LOSS, VisionConfig
-from worldmodels.vision.config import NETWORK as VISION_NETWORK
+from worldmodels.utils.overrides import every_key, setting_at
+from worldmodels.utils.settings import Part
+from worldmodels.utils.sweeps import differing
 
 CHANGES_RESULTS = False  # names of folders
+LONGEST = 60  # characters of what was typed
+LEFT_OUT = ("env", "env.name", "env.id", "seed", "trainer")  # the task and the seed stand in every name
+WORTH = ("scale", "iterations")  # count in no key by themselves, and yet make other runs
+OTHERS = re.compile(r"[^\w.+-]+", re.ASCII)  # what a shell, Hydra or a file system may take for something else
 
 
-def models_label(vae: Any, memory: Any, controller: Any) -> str:
-    """What is chosen for V, its loss, M and the search where that is not the paper's, in the names of folders: nothing,
-    or ``-FovealVAE-salient``. Of these nodes of a config, which need not be checked.
+def run_label(task: str, seed: int, overrides: Sequence[str], schema: type, sweep: str | None = None) -> str:
+    """The task, what was typed that changes results, and the seed: ``lunar_lander-freeze2-smoke-seed0``. What has its
+    default is not typed and takes no place. Of a ``sweep``, a folder, what its jobs differ in comes first, whatever
+    it is. A name ends in ``etc`` where more was typed than is readable.
     """
-    chosen = (
-        (vae, VisionConfig, "network", VISION_NETWORK),
-        (vae, VisionConfig, "loss", LOSS),
-        (memory, MemoryConfig, "network", MEMORY_NETWORK),
-        (controller, ControllerConfig, "search", SEARCH),
-    )
-    names = []
-    for node, kind, key, part in chosen:
-        try:
-            name = parts.name(part, node[key])
-            usual = parts.name(part, getattr(kind(), key))
-        except Exception:  # is refused in its place
-            continue
-        if name != usual:
-            names.append(f"-{re.sub(r'[^A-Za-z0-9_]+', '_', name)}")
-    return "".join(names)
+    told = [override for override in overrides if _key(override) not in LEFT_OUT]
+    swept = differing(told, Path(sweep)) if sweep else []
+    rest = [override for override in told if override not in swept and _counts(override, schema)]
+    words = dict.fromkeys(_word(override, task, schema) for override in [*swept, *rest])
+    return "-".join([OTHERS.sub("_", task), *_first(filter(None, words)), f"seed{seed}"])
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _counts(override: str, schema: type) -> bool:
+    """Whether an override is of a setting that counts, or of a group that has one."""
+    key = _key(override)
+    if key.partition(".")[0].partition("/")[0] == "hydra":
+        return False
+    below = [name for name in every_key(schema) if f"{name}.".startswith(f"{key}.")]
+    known = [setting for name in below if (setting := setting_at(schema, name)) is not None]
+    return key in WORTH or not known or any(setting.counts != "never" for setting in known)
+
+
+def _word(override: str, task: str, schema: type) -> str:
+    """``freeze2`` of ``transfer=freeze2``, ``salient`` of ``vae.loss=salient``, ``population8`` of
+    ``controller.population=8``: the key where the value does not say it all, with its node where others have a setting
+    of that name.
+    """
+    key, value = _key(override), override.partition("=")[2]
+    name, keys = key.rpartition(".")[2], every_key(schema)
+    part = isinstance(setting_at(schema, key), Part)
+    chosen = re.search(r"_target_: *([\w.]+)", value)
+    value = OTHERS.sub("_", chosen[1].rpartition(".")[2] if chosen else value.rpartition(".")[2] if part else value)
+    value = value.strip("_")
+    if part or ("." not in key and key not in keys) or key == "scale":
+        return key if value == task else value  # experiment=lunar_lander
+    alone = Counter(known.rpartition(".")[2] for known in keys)[name] == 1
+    return f"{name if alone else key}{value}"
+
+
+def _first(words: Iterable[str]) -> list[str]:
+    """As many words as a name holds."""
+    chosen: list[str] = []
+    for word in words:
+        if len("-".join([*chosen, word])) > LONGEST:
+            return [*chosen, "etc"]
+        chosen.append(word)
+    return chosen

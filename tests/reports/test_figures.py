@@ -71,11 +71,12 @@ def test_the_mean_the_seeds_and_the_interval_are_drawn():
     edges = band.get_paths()[0].vertices
     half = 4.302653 / np.sqrt(3)  # Student's t of 0, 1, 2, whose standard deviation is 1
     assert (edges[:, 1].min(), edges[:, 1].max()) == pytest.approx((3 - half, 11 + half))
-    (axes,) = learning_curves([panel(a=curves(1))]).axes
-    assert (len(axes.lines), len(axes.collections)) == (1, 0)
+    for seeds, lines in ((1, 1), (2, 3)):  # an interval of two would fill the panel
+        (axes,) = learning_curves([panel(a=curves(seeds))]).axes
+        assert (len(axes.lines), len(axes.collections)) == (lines, 0)
 
 
-@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_a_single_point_can_be_drawn(tmp_path, seeds):
     figures.save(learning_curves([panel(a=curves(seeds, points=1))]), tmp_path / "a.svg")
 

@@ -4,9 +4,11 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from worldmodels.config import Config
@@ -42,6 +44,17 @@ def test_sections_are_in_order_and_validation_is_in_the_chart_of_training(tmp_pa
     assert validation["3_controller/mean"] == [(1, 1.25), (2, 2.25)]
 
 
+def test_a_picture_is_shown_beside_the_chart_of_its_name(tmp_path: Path) -> None:
+    with contextlib.closing(tensorboard(tmp_path)) as loggers:
+        journal = Journal(tmp_path / "artifact", loggers, "vision")
+        for epoch in (1, 2):
+            journal.row("epochs", "epoch", {"epoch": epoch, "reconstruction": 3.0 / epoch})
+            journal.picture("reconstruction", epoch, np.zeros((4, 4, 3), np.uint8))
+    multiplexer = EventMultiplexer({"run": str(tmp_path)}).Reload()  # what TensorBoard's server reads with
+    tags = {plugin: [*multiplexer.PluginRunToTagToContent(plugin)["run"]] for plugin in ("scalars", "images")}
+    assert tags == {"scalars": ["1_vision/reconstruction"], "images": ["1_vision_pictures/reconstruction"]}
+
+
 def test_the_score_settles_over_its_episodes_and_is_beside_what_was_chosen(
     tmp_path: Path, compose: Callable[..., Config]
 ) -> None:
@@ -61,5 +74,14 @@ def test_the_score_settles_over_its_episodes_and_is_beside_what_was_chosen(
     ).session_start_info.hparams
     told = {name: value.string_value or value.number_value for name, value in started.items()}
     assert (told["vae.loss"], told["seed"], told["transfer"], told["env"]) == ("salient", 1, "scratch", "car_racing")
+
+
+@pytest.mark.parametrize("stages", [2, 6])
+def test_every_run_names_all_columns_of_the_table(tmp_path: Path, compose: Callable[..., Config], stages: int) -> None:
+    results = FinishedRun(write_run(tmp_path / "runs", compose(), stages=stages)).results
+    with contextlib.closing(tensorboard(tmp_path / "shown")) as loggers:
+        loggers.finish(results)
+    metadata = EventAccumulator(str(tmp_path / "shown")).Reload().summary_metadata
     experiment = plugin_data_pb2.HParamsPluginData.FromString(metadata["_hparams_/experiment"].plugin_data.content)
-    assert [info.name.tag for info in experiment.experiment.metric_infos] == ["4_evaluate/score"]
+    columns = {info.name.tag for info in experiment.experiment.metric_infos}
+    assert columns == {"1_vision/reconstruction", "2_memory/nll", "3_controller/mean", "4_evaluate/score"}

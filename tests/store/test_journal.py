@@ -104,9 +104,9 @@ def expect(folder, count):
     scalars, images = shown(folder)
     assert list(scalars) == ["1_vision/loss"]  # neither the axis nor words
     assert scalars["1_vision/loss"] == [(epoch, pytest.approx(1 / epoch)) for epoch in range(1, count + 1)]
-    assert list(images) == ["1_vision/seen"]
-    assert [step for step, _ in images["1_vision/seen"]] == list(range(1, count + 1))
-    for step, data in images["1_vision/seen"]:
+    assert list(images) == ["1_vision_pictures/seen"]
+    assert [step for step, _ in images["1_vision_pictures/seen"]] == list(range(1, count + 1))
+    for step, data in images["1_vision_pictures/seen"]:
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), PICTURE + step)
 
 
@@ -140,4 +140,4 @@ def test_animations_reach_tensorboard_as_they_are(tmp_path):
         journal.animation("dream", 7, [PICTURE, PICTURE + 50], fps=10)
     scalars, images = shown(tmp_path / "run")
     assert scalars == {}
-    assert images == {"2_memory/dream": [(7, (journal.folder / "pictures" / "dream.000007.gif").read_bytes())]}
+    assert images == {"2_memory_pictures/dream": [(7, (journal.folder / "pictures" / "dream.000007.gif").read_bytes())]}

@@ -16,10 +16,11 @@ from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
 from worldmodels.store.artifacts import RECORD, write_bytes
 from worldmodels.store.runs import FinishedRun
 from worldmodels.store.wording import NEAR_NORMAL
+from worldmodels.utils.comparing import FEWEST
 
 CAPTION = (
-    f"Thick: mean over seeds; thin: single seeds; band: the mean's interval ({NEAR_NORMAL}) at each point by itself, "
-    "cut at the edge where it is wide."
+    f"Thick: mean over seeds; thin: single seeds; band, from {FEWEST} seeds on: the mean's interval "
+    f"({NEAR_NORMAL}) at each point by itself, cut at the edge where it is wide."
 )
 CAPTIONS = {
     "vision": CAPTION,

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from worldmodels.config import STAGES, plain
+from worldmodels.migrations import migrated
 from worldmodels.reports import page, single
 from worldmodels.reports.page import Html, paragraph
 from worldmodels.reports.settings import flat
@@ -135,15 +136,18 @@ def _stages(run: FinishedRun) -> Html:
 
 
 def _probes(run: FinishedRun) -> Html:
-    rows = list(_read_outs(run.results.get("probes", {})))
-    return Html(page.bars(rows) + paragraph(PROBES, "note")) if rows else Html("")
+    probes = run.results.get("probes", {})
+    if rows := list(_read_outs(probes)):
+        return Html(page.bars(rows) + paragraph(PROBES, "note"))
+    return paragraph("Too few frames to tell.") if probes else Html("")
 
 
 def _read_outs(probes: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
+    """A bar for each read-out that there are frames enough for."""
     for part, label in (("vision", "z"), ("memory", "z and h")):
         for target, figures in probes.get(part, {}).get("z" if part == "vision" else "zh", {}).items():
-            r2 = figures["linear"]["r2"]
-            yield f"{target}, from {label}", r2 or 0.0, r2_grade(r2)
+            if (r2 := figures["linear"]["r2"]) is not None:
+                yield f"{target}, from {label}", r2, r2_grade(r2)
     for name, figures in probes.get("vision", {}).get("objects", {}).items():
         if figures["recall"] is not None:
             yield f"reconstructions that show the {name}", figures["recall"], recall_grade(figures["recall"])
@@ -160,9 +164,9 @@ def _differences(run: FinishedRun) -> Html:
         usual = flat(plain(compose(f"env={results['env']}", f"scale={results['scale']}")), "")
     except ConfigError:  # a task of one's own
         return Html("".join(parts))
-    values = flat(results["config"], "")
+    values = flat(migrated(results["config"]), "")
     rows = [
-        (key[1:], json.dumps(values.get(key)), json.dumps(usual.get(key)))
+        (key[1:], _readable(values[key]), _readable(usual[key]))
         for key in sorted(values.keys() & usual.keys())
         if values[key] != usual[key] and not f"{key[1:]}.".startswith(tuple(f"{name}." for name in ELSEWHERE))
     ]
@@ -171,6 +175,16 @@ def _differences(run: FinishedRun) -> Html:
     else:
         parts.append(paragraph(f"None: all is as scale={results['scale']} has it for {results['env']}."))
     return Html("".join(parts))
+
+
+def _readable(value: Any) -> str:
+    """A setting's value as JSON; of a list's items only what is set."""
+    if isinstance(value, list):
+        value = [
+            {name: given for name, given in item.items() if given is not None} if isinstance(item, Mapping) else item
+            for item in value
+        ]
+    return json.dumps(value, ensure_ascii=False)
 
 
 def in_shell(words: Iterable[str]) -> str:

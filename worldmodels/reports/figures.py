@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from worldmodels.reports.published import Published
 from worldmodels.store.artifacts import write_bytes
 from worldmodels.transfer.metrics import Curves
+from worldmodels.utils.comparing import FEWEST
 from worldmodels.utils.statistics import seed_estimate
 
 matplotlib.use("agg")
@@ -129,9 +130,10 @@ def learning_curves(
     limits: tuple[float, float] | None = None,
 ) -> Figure:
     """Panels side by side, ``width`` inches each. A thick line with markers is the mean over seeds, a thin one a seed,
-    the band the 95 % interval of the mean at each point. A label looks the same in every panel. Bands
-    end at the panel's edge where they are far wider than the lines. ``names``: all labels that the looks are shared
-    among, if there are more; ``limits`` of the height, if they are known.
+    the band the 95 % interval of the mean at each point, from three seeds on: that of two is as wide as the panel. A
+    label looks the same in every panel. Bands end at the panel's edge where they are far wider than the lines.
+    ``names``: all labels that the looks are shared among, if there are more; ``limits`` of the height, if they are
+    known.
     """
     names = list(names or dict.fromkeys(name for panel in panels for name in panel.curves))
     look_of = looks(names)
@@ -179,11 +181,12 @@ def _fit(panels: Sequence[Axes]) -> None:
 
 def _draw(axes: Axes, name: str, curves: Curves, look: Look, index: int) -> None:
     colour, line, marker = look
-    if len(curves.seeds) > 1:
+    if len(curves.seeds) >= FEWEST:
         bounds = np.array([seed_estimate(column)["interval"] for column in curves.values.T])
         axes.fill_between(curves.x, bounds[:, 0], bounds[:, 1], color=colour, alpha=0.12, linewidth=0)
         if len(curves.x) == 1:  # has no width to fill
             axes.plot(curves.x.repeat(2), bounds[0], color=colour, linewidth=1)
+    if len(curves.seeds) > 1:
         for row in curves.values:
             axes.plot(curves.x, row, color=colour, linestyle=line, linewidth=0.6, alpha=0.6)
     every = max(1, len(curves.x) // 8)

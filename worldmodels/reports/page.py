@@ -14,7 +14,7 @@ STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --ground: #141414; --ink: #e8e8e8; --soft: #b5b5b5; --line: #333; --rule: #777; --link: #7db8ee;
     --fill: #4aa3dd; --empty: #333; --panel: #1f1f1f; }
-  img.drawn { filter: invert(0.92) hue-rotate(180deg); } }
+  img.drawn, .swatch[style] { filter: invert(0.92) hue-rotate(180deg); } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1216px; padding: 0 24px 48px; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
@@ -31,6 +31,7 @@ th { border-bottom: 1px solid var(--rule); font-weight: 600; vertical-align: bot
 details td:last-child { min-width: 90px; }
 summary { margin: 14px 0 6px; cursor: pointer; font-weight: 600; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(340px, 100%), 1fr)); gap: 0 24px; }
+.pairs:has(> :nth-child(4):last-child) { grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); }
 figure { margin: 10px 0 18px; break-inside: avoid; min-width: 0; }
 figure img { max-width: 100%; height: auto; display: block; }
 .strip img { width: 100%; max-width: 820px; image-rendering: pixelated; }
@@ -52,9 +53,9 @@ figcaption, .note { color: var(--soft); font-size: 13px; max-width: 860px; }
 .named { white-space: nowrap; }
 pre { background: var(--panel); padding: 8px 10px; white-space: pre-wrap; font-size: 13px; margin: 6px 0; }
 nav { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 10px 0; }
-@media (max-width: 700px) { body { padding: 0 12px 32px; } td { min-width: 4em; }
+@media (max-width: 700px) { body { padding: 0 12px 32px; } th, td { min-width: 4em; }
   .broad { overflow-x: auto; } .broad img { max-width: none; }
-  .bars { grid-template-columns: minmax(0, max-content) minmax(50px, 1fr) max-content; } }
+  .bars { grid-template-columns: minmax(0, 45%) minmax(50px, 1fr) max-content; } }
 a { color: var(--link); }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; } table { font-size: 9px; }
   .wide { overflow: visible; } h2, h3 { break-after: avoid; } tr { break-inside: avoid; } }

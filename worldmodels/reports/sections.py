@@ -1,6 +1,7 @@
 """The sections that show: runs, scores, cost, probes and measures."""
 
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from worldmodels.reports.groups import differing_settings, labels, strategy, wri
 from worldmodels.reports.page import Html, estimate, link, number, paragraph, table
 from worldmodels.store.heldout import OF_VALIDATION, PATHS
 from worldmodels.store.runs import RESULTS, FinishedRun, path_from
-from worldmodels.store.wording import INTERVALS, MANY_VALUES, NEAR_NORMAL
+from worldmodels.store.wording import INTERVALS, MANY_VALUES
 from worldmodels.utils.comparing import MANY, interquartile_mean
 from worldmodels.utils.statistics import seed_estimate
 
 Row = tidy.Row
-FEW = f"95 %, of fewer than {MANY_VALUES} {NEAR_NORMAL}"
+FEW = f"95 %, and of fewer than {MANY_VALUES} values only if these are near normal"
 COMMON_COLUMNS = ("task", "strategy", "source", "settings")
+OF_ONE = (*COMMON_COLUMNS, "scale", "seed", "seeds")  # whose a row is: of one run the title says it
 
 
 def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
@@ -28,10 +30,9 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
     for run in runs:
         results, stages = run.results, list(run.results["stages"])
         generations, score = results.get("controller", {}).get("generations") or [{}], results.get("evaluation")
-        score_text = "–"
-        if score is not None:
-            score_text = estimate({"value": score["mean"], "interval": score["interval"]})
-            score_text += "" if score.get("official", True) else f" ({score.get('unofficial') or 'episodes cut'})"
+        score_text = "–" if score is None else estimate({"value": score["mean"], "interval": score["interval"]})
+        if score is not None and not score.get("official", True):
+            score_text = Html(f"{escape(score_text)}<br>{escape(score.get('unofficial') or 'episodes cut')}")
         path = path_from(folder, run.folder)
         rows.append(
             (
@@ -46,11 +47,27 @@ def run_table(runs: Sequence[FinishedRun], folder: Path) -> Html:
         )
     note = paragraph(
         "V and M: on the held-out rollouts that all seeds share; (val): on their validation rollouts, where a run was "
-        f"not measured there. Score: mean return with its interval over episodes, {FEW}; in brackets: why it is "
+        f"not measured there. Score: mean return with its interval over episodes ({FEW}); below it, why it is "
         "no score of the task.",
         "note",
     )
-    return Html(table([*columns, *figures, "files"], rows, ["seed", *figures]) + note)
+    return Html(_table(runs, [*columns, *figures, "files"], rows, ["seed", *figures]) + note)
+
+
+def _table(
+    runs: Sequence[FinishedRun], columns: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[str] = ()
+) -> Html:
+    """A table of what ``runs`` gave, without the columns that have nothing to say."""
+    known = OF_ONE if len(runs) == 1 else ("task",) if len({run.results["env"] for run in runs}) == 1 else ()
+    shown = [
+        index
+        for index, name in enumerate(columns)
+        if name not in known and any(row[index] not in ("", "–") for row in rows)
+    ]
+    chosen = [columns[index] for index in shown]
+    return table(
+        chosen, [[row[index] for index in shown] for row in rows], [name for name in numbers if name in chosen]
+    )
 
 
 def _after_training(results: Mapping[str, Any], part: str, name: str) -> str:
@@ -104,29 +121,29 @@ def evaluation_table(runs: Sequence[FinishedRun]) -> Html:
     for common, (contestant, unofficial, episodes), scores in _by_strategy(
         runs, tidy.evaluation_rows, ["contestant", "unofficial", "episodes"], "evaluate"
     ):
-        line = (*common, f"{episodes} ({unofficial})" if unofficial else f"{episodes}")
-        lines.setdefault(line, {})[contestant] = scores
+        lines.setdefault((common, episodes, unofficial), {})[contestant] = scores
     rows = []
-    for line, scores in lines.items():
+    for (common, episodes, unofficial), scores in lines.items():
         cells = (_scores(scores.get(contestant, [])) for contestant in tidy.CONTESTANTS)
         per_seed = (
             f"{row['seed']}: {estimate({'value': row['mean'], 'interval': _limits(row)})}" for row in scores["mean"]
         )
-        rows.append((*line, *cells, "; ".join(per_seed)))
+        rows.append((*common, episodes, *cells, "; ".join(per_seed), unofficial))
     columns = (
         *COMMON_COLUMNS,
         "episodes",
         "agent",
         "best individual",
         "random",
-        "the agent's, seed: mean [over episodes]",
+        "seed: the agent's [over episodes]",
+        "why no score of the task",
     )
     note = (
-        f"Means of the seeds' scores, with their interval over seeds, and of each seed over episodes: {FEW}; a single "
-        "one has none; IQM: their interquartile mean, from ten seeds on. Agent: the mean of the search's distribution. "
-        "In brackets: why it is no score of the task."
+        f"Means of the seeds' scores, with their interval over seeds, and of each seed over episodes ({FEW}; a single "
+        "value has none). IQM: their interquartile mean, from ten seeds on. Agent: the mean of the search's "
+        "distribution."
     )
-    return Html(table(columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
+    return Html(_table(runs, columns, rows, ["episodes"]) + paragraph(note, "note")) if rows else Html("")
 
 
 def cost_table(runs: Sequence[FinishedRun]) -> Html:
@@ -137,7 +154,7 @@ def cost_table(runs: Sequence[FinishedRun]) -> Html:
         rows.append((*common, stages, len(costs), *(number(_mean(costs, key)) for key in keys)))
     columns = (*COMMON_COLUMNS, "up to", "seeds", "V, s", "M, s", "C, s", "target, s", "source, s")
     columns += ("both, s", "frames", "source's frames", "both")
-    return Html(table(columns, rows, columns[5:]) + paragraph(COST, "note")) if rows else Html("")
+    return Html(_table(runs, columns, rows, columns[5:]) + paragraph(COST, "note")) if rows else Html("")
 
 
 COST = (
@@ -189,7 +206,11 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
 
         for common, (*values, probe), rows in _by_strategy(runs, model_rows, [*keys, "probe"], f"probe_{model}"):
             lines.setdefault((*common, *values, len(rows)), {})[probe] = _explained(_over_seeds(rows, "value"))
-    rows = [(*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall"))) for line, cells in lines.items()]
+    rows = [
+        (*line, *(cells.get(probe, "–") for probe in ("linear", "mlp", "recall")))
+        for line, cells in lines.items()
+        if any(cell != "–" for cell in cells.values())  # there were frames enough
+    ]
     columns = (*COMMON_COLUMNS, "model", "inputs", "target", "seeds")
     note = (
         "What V's z, and M's [z, h], carry of the true state: R² of a linear and a small MLP probe. Recall: share of "
@@ -197,7 +218,7 @@ def probe_table(runs: Sequence[FinishedRun]) -> Html:
         f"seeds, with {INTERVALS}."
     )
     return (
-        Html(table([*columns, "linear R²", "MLP R²", "recall"], rows, ["seeds"]) + paragraph(note, "note"))
+        Html(_table(runs, [*columns, "linear R²", "MLP R²", "recall"], rows, ["seeds"]) + paragraph(note, "note"))
         if rows
         else Html("")
     )
@@ -224,7 +245,7 @@ def heldout_table(runs: Sequence[FinishedRun]) -> Html:
         f"{INTERVALS}; NLL is comparable only between runs with the same V."
     )
     columns = (*COMMON_COLUMNS, "figure", "seeds", "mean")
-    return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")
+    return Html(_table(runs, columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")
 
 
 HELDOUT_LABELS = {
@@ -255,4 +276,4 @@ def measure_table(runs: Sequence[FinishedRun]) -> Html:
         "n steps: open-loop error as a share of the variance of μ. NLL: nats per dimension; comparable only between "
         f"runs with the same V. Means over seeds, with {INTERVALS}."
     )
-    return Html(table(columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")
+    return Html(_table(runs, columns, rows, ["seeds"]) + paragraph(note, "note")) if rows else Html("")

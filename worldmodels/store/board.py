@@ -22,9 +22,10 @@ SECTIONS = {  # of the tables of records; others hold single points, which resul
 SCORE, RANDOM = "4_evaluate/score", "4_evaluate/random"  # after so many episodes
 VALIDATION = "validation"  # the run of TensorBoard's that stands beside the run itself
 BESIDE = {"validation": "mean", "dream": "dream"}  # of a generation: what is validated
-LAST = ("1_vision/reconstruction", "2_memory/nll", "3_controller/mean")
-CHOSEN = ("vae.epochs", "vae.learning_rate", "vae.kl_weight", "memory.steps", "memory.learning_rate")
-CHOSEN += ("controller.population", "controller.rollouts", "controller.generations", "collect.frames")
+# TensorBoard takes the columns of its table from one run, so that all runs name all, reached or not.
+MEASURED = (SCORE, "3_controller/mean", "2_memory/nll", "1_vision/reconstruction")
+CHOSEN = ("vae.epochs", "vae.learning_rate", "vae.kl_floor", "memory.steps", "memory.learning_rate")
+CHOSEN += ("controller.population", "controller.rollouts", "controller.generations", "collect.rollouts")
 
 
 class Board:
@@ -33,7 +34,6 @@ class Board:
     def __init__(self, logger: TensorBoardLogger) -> None:
         self.logger = logger
         self._validation: TensorBoardLogger | None = None
-        self._shown: set[str] = set()
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """``values`` by ``stage_table/name``, or by ``stage/name`` of a user's own callback."""
@@ -51,7 +51,6 @@ class Board:
             else:
                 own[f"{section}/{name}"] = value
         if own:
-            self._shown |= own.keys()
             self.logger.log_metrics(own, step)
         if validated:
             self.validation.log_metrics(validated, step)
@@ -64,31 +63,32 @@ class Board:
         return self._validation
 
     def finish(self, results: Mapping[str, Any]) -> None:
-        """The score as it settles over the episodes, and the table that sets it beside what was chosen."""
+        """The score as it settles over the episodes, and the table that sets what came out beside what was chosen."""
         if score := results.get("evaluation"):
             for tag, returns in ((SCORE, score["returns"]), (RANDOM, score["random"]["returns"])):
                 for count, total in enumerate(accumulate(returns), 1):
                     self.logger.log_metrics({tag: total / count}, count)
-        measured = [SCORE] if score else [tag for tag in LAST if tag in self._shown][-1:]
-        self._table(_chosen(results), measured)
+        self._table(_chosen(results))
 
-    def _table(self, chosen: Mapping[str, Any], measured: list[str]) -> None:
+    def _table(self, chosen: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard.summary import hparams
 
         writer = self.logger.experiment.file_writer
         assert writer is not None
-        for summary in hparams(dict(chosen), dict.fromkeys(measured, 0)):  # the last value of a tag is shown
+        for summary in hparams(dict(chosen), dict.fromkeys(MEASURED, 0)):  # the last value of a tag is shown
             writer.add_summary(summary)
 
     def picture(self, tag: str, step: int, path: Path) -> None:
-        """A PNG or GIF; ``tag``: ``stage/name``."""
+        """A PNG or GIF; ``tag``: ``stage/name``. It is in a section of pictures, as TensorBoard shows none that has the
+        tag of a chart: V's reconstructions beside the curve of reconstruction.
+        """
         from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         stage, _, name = tag.partition("/")
         image = Summary.Image(encoded_image_string=path.read_bytes())
         writer = self.logger.experiment.file_writer
         assert writer is not None
-        writer.add_summary(Summary(value=[Summary.Value(tag=f"{_section(stage)}/{name}", image=image)]), step)
+        writer.add_summary(Summary(value=[Summary.Value(tag=f"{_section(stage)}_pictures/{name}", image=image)]), step)
 
     def flush(self) -> None:
         for logger in filter(None, (self.logger, self._validation)):

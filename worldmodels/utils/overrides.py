@@ -40,7 +40,7 @@ def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
         if override.startswith("~"):
             _refuse_deletion(override, schema, conf)
         group, _, value = override.removeprefix("+").partition("=")
-        if value.startswith("[") and isinstance(part := _setting_at(schema, group), Part):
+        if value.startswith("[") and isinstance(part := setting_at(schema, group), Part):
             allowed = part.allowed if part.names else "the dotted path of a class"
             example = next(iter(part.names), "mypackage.MyClass")
             require(False, f"{group}={value} is a list: expected {allowed}; write for example {group}={example}")
@@ -80,7 +80,7 @@ def _refuse_deletion(override: str, schema: type, conf: Path) -> None:
     )
 
 
-def _setting_at(schema: Any, key: str) -> Setting | None:
+def setting_at(schema: Any, key: str) -> Setting | None:
     """The declaration of the setting ``key``."""
     *nodes, name = key.split(".")
     for node in nodes:
@@ -144,6 +144,12 @@ def part_keys(schema: Any) -> tuple[str, ...]:
 def open_keys(schema: Any) -> Iterator[str]:
     """Keys of the settings that take keys which no schema knows: classes with their settings, and dicts."""
     yield from _keys(schema, lambda kind, setting: isinstance(setting, Part) or get_origin(kind) is dict)
+
+
+@functools.cache
+def every_key(schema: Any) -> tuple[str, ...]:
+    """Keys of all settings."""
+    return tuple(_keys(schema, lambda *_: True))
 
 
 def _keys(schema: Any, wanted: Callable[[Any, Setting], bool], node: str = "") -> Iterator[str]:

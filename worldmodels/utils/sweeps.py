@@ -90,15 +90,19 @@ def job_name(overrides: Sequence[str], sweep: Path) -> str:
     """What sets a job of a ``sweep`` apart from its others, in short: ``freeze2 seed=1``. Of a choice of a file the
     option says it all.
     """
+    return " ".join(
+        value if key.lstrip("+") in CHOICES else override
+        for override in differing(overrides, sweep)
+        for key, _, value in [override.partition("=")]
+    )
+
+
+def differing(overrides: Sequence[str], sweep: Path) -> list[str]:
+    """The overrides of a job that not every job of its ``sweep`` has."""
     note = sweep / NOTE  # Optuna's sweeper writes none, and quotes what was typed
     given = OmegaConf.select(OmegaConf.load(note), "hydra.overrides.task") if note.is_file() else sys.argv[1:]
     common = {word.replace("'", "") for word in given or []}
-    differing = [override for override in overrides if override.replace("'", "") not in common]
-    return " ".join(
-        value if key.lstrip("+") in CHOICES else override
-        for override in differing
-        for key, _, value in [override.partition("=")]
-    )
+    return [override for override in overrides if override.replace("'", "") not in common]
 
 
 def remove_refused() -> None:
