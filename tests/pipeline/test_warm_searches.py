@@ -85,4 +85,4 @@ def test_without_a_covariance_a_search_starts_from_the_mean(config, finished, tm
         search(set_controller(config, warm_start=name), tmp_path / name, executor, finished)
         played.append([episode.player for generation in executor.generations for episode in generation])
     np.testing.assert_array_equal(*played)
-    assert sum("starting without a covariance" in record.getMessage() for record in caplog.records) == 1
+    assert sum("starting with the source's mean alone" in record.getMessage() for record in caplog.records) == 1

@@ -66,7 +66,7 @@ def make_search(
         facts["deviations"] = deviations
     if covariance is not None and goes_on(config):
         facts["covariance"] = covariance
-    return parts.make(SEARCH, _chosen(config) | (changes or {}), "controller.search", **facts)
+    return parts.make(SEARCH, {**_chosen(config), **(changes or {})}, "controller.search", **facts)
 
 
 def goes_on(config: ControllerConfig) -> bool:

@@ -78,11 +78,11 @@ def first_covariance(source: Source, config: Config, scaling: Scaling) -> np.nda
     if not takes_covariance(settings):
         return None
     weights = load_file(source.weights)
-    found = weights.get(COVARIANCE)
-    if found is None or (settings.readout is None and ON_READOUT in weights):
+    found, large = weights.get(COVARIANCE), scaling.shape.size > LARGEST_KEPT
+    if found is None or (settings.readout is None and (large or ON_READOUT in weights)):
         log.warning(
-            "  starting without a covariance: the source's search kept none of the inputs of C (one by earlier code, "
-            "by a search that has none, on a read-out, or of more than %d parameters)",
+            "  starting with the source's mean alone: its search left no covariance that this one can start with (one "
+            "by earlier code, by a search that has none, on a read-out, or of more than %d parameters)",
             LARGEST_KEPT,
         )
         return None
