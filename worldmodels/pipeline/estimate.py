@@ -111,8 +111,10 @@ def stage_seconds(config: Config, workers: int, rates: Rates | None = None) -> d
     return {stage: seconds[stage] + STAGE_SECONDS for stage in stages}
 
 
-def describe_time(name: str, seconds: dict[str, float], workers: int) -> str:
-    """For example: ``expected time of car_racing: 4 min on 2 cores if nothing is cached (collect 40 s, …)``."""
+def describe_time(name: str, seconds: dict[str, float], workers: int) -> tuple[str, str]:
+    """Two lines, as one would be too long for a terminal: ``expected time of car_racing: 4 min on 2 cores if nothing is
+    cached``, and ``collect 40 s, …``.
+    """
     parts = ", ".join(f"{stage} {duration(value)}" for stage, value in seconds.items())
     total = duration(sum(seconds.values()))
-    return f"expected time of {name}: {total} on {number_of(workers, 'core')} if nothing is cached ({parts})"
+    return f"expected time of {name}: {total} on {number_of(workers, 'core')} if nothing is cached", f"  {parts}"

@@ -77,7 +77,8 @@ def _run(config: Config, source: Config | None, folder: Path, view: live.View | 
 
         def pipeline(config: Config, folder: Path, first: bool = False) -> Pipeline:
             expected = stage_seconds(config, workers)
-            log.info(describe_time(config.env.name, expected, workers))
+            for line in describe_time(config.env.name, expected, workers):
+                log.info(line)
             if view is not None:
                 view.expect(config.env.name, expected, config.controller.generations, first)
             loggers = stack.enter_context(contextlib.closing(make_loggers(config.logger, folder)))
