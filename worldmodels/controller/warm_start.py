@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 # inputs that were open: (N, N), or the variances alone of one that is diagonal.
 ON_READOUT, COVARIANCE = "on_readout", "covariance"
 LARGEST_KEPT = 2500  # parameters: a full covariance of 50 MB
+LARGEST_STARTED = 5000  # parameters of a search that starts with a covariance, which is full whatever the search
 ALPHA = 0.1  # α, of a usual first step
 
 
