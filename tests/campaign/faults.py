@@ -244,8 +244,8 @@ FAULTS: dict[str, Callable[[Runs, random.Random, float], str]] = {
 
 
 def main(arguments: list[str], folder: Path) -> int:
-    """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (of that name, or with TEXT in it), as far
-    as the time goes. A full disk needs root, and a clock set back libfaketime.
+    """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (of that name, or with TEXT in it), as
+    far as the time goes. A full disk needs root, and a clock set back libfaketime.
     """
     given, asked = options(arguments, {"trials", "minutes", "only"}, set(TASKS))
     tasks = asked or TASKS
