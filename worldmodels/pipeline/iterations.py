@@ -26,6 +26,7 @@ from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.artifacts import write_json
 from worldmodels.store.runs import RESULTS, foreign_code
+from worldmodels.store.summary import command
 from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
@@ -44,7 +45,7 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
     if config.iterations == 1:
         return run_job(config, source, folder)
     rows: list[dict[str, Any]] = []
-    value, previous = None, folder
+    value, previous, results = None, folder, {}
     for number in range(1, config.iterations + 1):
         where = folder if number == config.iterations else folder / f"round{number}"
         with writing("the run's results", where):
@@ -62,7 +63,7 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
     for row in rows:
         log.info("round %d: %s", row["round"], ", ".join(f"{key} {row[key]:.4g}" for key in TOLD if key in row))
     if (best := best_round(rows)) is not None and best < config.iterations:
-        log.info("round %d validated best: python -m worldmodels.evaluate run=%s", best, folder / f"round{best}")
+        log.info("round %d validated best: %s", best, command("evaluate", results, folder / f"round{best}"))
     return value
 
 
