@@ -81,11 +81,11 @@ def agents_row(search: ControllerConfig, generations: Sequence[Mapping[str, Any]
     """
     measures = [measure_of(phase_at(search, row["generation"])) for row in generations]
     scored = [
-        row
+        (score, row)
         for row, measure in zip(generations, measures, strict=True)
-        if measure == measures[-1] and score_of(row) is not None
+        if measure == measures[-1] and (score := score_of(row)) is not None
     ]
-    return max(scored, key=score_of, default=None)
+    return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
 def next_round(config: Config, previous: Path, number: int) -> Config:
