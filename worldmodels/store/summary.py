@@ -64,7 +64,7 @@ def next_steps(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 
 def command(name: str, results: Mapping[str, Any], folder: Path, *settings: str) -> str:
-    """A command on the run in ``folder``, with the code allowed that its parts need, those of the run of ``results``."""
+    """A command on the run in ``folder``, with the code that its parts need allowed, as for the run of ``results``."""
     foreign = packages_of(foreign_code(results["config"]))
     allowed = [f"allow=[{','.join(foreign)}]"] if foreign else []
     return " ".join([f"python -m worldmodels.{name} run={_from_here(folder)}", *settings, *allowed])
