@@ -39,6 +39,14 @@ def folders():
         ("env=cart_pole env.name=acrobot env.id=Acrobot-v1", "acrobot-seed0"),
         ("executor=serial trainer=cpu paths.outputs=outputs stage=vision logger=none", "car_racing-seed0"),
         ("++env.kwargs.gravity=-9", "car_racing-env.kwargs.gravity-9-seed0"),
+        ("logger=wandb ++logger.wandb.api_key=secret", "car_racing-seed0"),
+        ("callbacks=early_stopping", "car_racing-early_stopping-seed0"),
+        ("env=cart_pole env.name=" + "long" * 60, "long" * 15 + "-seed0"),
+        ("++executor.engine.password=secret", "car_racing-seed0"),
+        (
+            f"transfer=pretrained transfer.source_run={'folder/' * 9}x scale=smoke",
+            "car_racing-pretrained-smoke-etc-seed0",
+        ),
     ],
 )
 def test_a_folder_is_named_by_the_task_what_was_typed_and_the_seed(folders, overrides, name):
@@ -53,9 +61,10 @@ def test_a_name_stays_readable(folders):
 
 
 def test_a_job_is_named_first_by_what_sets_it_apart(folders, tmp_path):
-    common = ["scale=smoke", "vae.epochs=2", "executor=serial"]
-    lines = "".join(f"    - {word}\n" for word in [*common, "trainer.threads=1,2", "transfer=scratch,freeze2"])
+    common = ["scale=smoke", "vae.epochs=2", "executor.engine={_target_: serial}"]
+    lines = "".join(f"    - '{word}'\n" for word in [*common, "trainer.threads=1,2", "transfer=scratch,freeze2"])
     (tmp_path / "multirun.yaml").write_text(f"hydra:\n  overrides:\n    task:\n{lines}")
     sweep = (("sweep.dir", tmp_path), ("job.num", 3))
+    common[-1] = "executor.engine={_target_:serial}"  # as Hydra writes it again for a job
     name = folders(*common, "trainer.threads=2", "transfer=scratch", sweep=sweep)
     assert name == "3-car_racing-threads2-scratch-smoke-vae.epochs2-seed0"

@@ -69,9 +69,7 @@ def without_clock(value: Any) -> Any:
 
 
 def kill_group(runs: Runs, rng: random.Random, length: float) -> str:
-    """SIGKILL of the command and its workers at a random moment. Where the run ends sooner, another one is killed, at a
-    moment of the time that this one took.
-    """
+    """SIGKILL of the command and its workers at a random moment; where the run ends sooner, of another one."""
     while True:
         process, started = runs.start(), time.monotonic()
         moment = rng.uniform(0.02, 1.0) * length
@@ -83,20 +81,23 @@ def kill_group(runs: Runs, rng: random.Random, length: float) -> str:
             return f"after {moment:.1f} s"
         if process.returncode:
             raise RuntimeError(printed[-2000:])
-        length = time.monotonic() - started
+        length = time.monotonic() - started  # the next moment is a share of what this one took
         shutil.rmtree(runs.outputs)
 
 
 def kill_worker(runs: Runs, rng: random.Random, length: float) -> str:
-    """SIGKILL of one worker at a random moment; the run itself goes on to its end."""
-    process = runs.start()
-    worker, when = found_at(rng.uniform(0.2, 0.9) * length, process, workers_of, rng)
-    if worker:
-        os.kill(worker, signal.SIGKILL)
-    ended = outcome(process)
-    if process.returncode:
-        raise RuntimeError(ended)
-    return when
+    """SIGKILL of one worker at a random moment, of another run where none is there any more; the run goes on."""
+    while True:
+        process = runs.start()
+        worker, when = found_at(rng.uniform(0.2, 0.9) * length, process, workers_of, rng)
+        if worker:
+            os.kill(worker, signal.SIGKILL)
+        ended = outcome(process)
+        if process.returncode:
+            raise RuntimeError(ended)
+        if worker:
+            return when
+        shutil.rmtree(runs.outputs)
 
 
 def found_at(
@@ -248,12 +249,11 @@ def main(arguments: list[str], folder: Path) -> int:
     far as the time goes. A full disk needs root, and a clock set back libfaketime.
     """
     given, asked = options(arguments, {"trials", "minutes", "only"}, set(TASKS))
-    tasks = asked or TASKS
     end = time.monotonic() + 60 * float(given.get("minutes", 600))
     table = Table(Path(__file__).with_name("faults.csv"))
     done = {(row["task"], row["fault"], row["seed"]) for row in table.rows()}
     only, failed = given.get("only", ""), 0
-    for task in tasks:
+    for task in asked or TASKS:
         whole = Runs(task, folder / task / "undisturbed")
         whole.run()
         began = time.monotonic()

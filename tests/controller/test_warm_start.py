@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from worldmodels.controller import warm_start as module
+from worldmodels.controller.config import PhaseConfig
 from worldmodels.controller.phases import PhasedSearch
 from worldmodels.controller.policy import Shape, joined
 from worldmodels.controller.scaling import Scaling
@@ -60,7 +61,9 @@ STEP = 1.5 / np.sqrt(3 * (4 + 1))  # the usual first one, of three actions on fo
 
 @pytest.fixture
 def config(compose):
-    config = compose("env=lunar_lander", "controller.inputs=[z]", "vae.network.latent_size=4")
+    config = compose(
+        *("env=lunar_lander", "controller.inputs=[z]", "vae.network.latent_size=4", "memory.network.hidden_size=3")
+    )
     return dataclasses.replace(
         config, controller=dataclasses.replace(config.controller, warm_start="covariance", population=7)
     )
@@ -135,6 +138,26 @@ def test_a_search_draws_from_what_it_is_given(config, tmp_path, diagonal):
     found = np.linalg.solve(np.linalg.cholesky(covariance), (drawn - here.to_search(start)).T).T
     normal = generator(3, "controller", 0).standard_normal((7, 15))
     np.testing.assert_allclose(found, normal, rtol=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [None, 2])
+def test_a_search_whose_inputs_open_later_begins_as_one_on_the_first_alone(config, tmp_path, hidden):
+    """What the source's C's had of the inputs that are closed is in neither's mean and in neither's covariance."""
+    given = source(tmp_path, of_a_search(Shape(5, 2, hidden).size))
+    start, drawn = RNG.normal(size=Shape(4, 3, hidden).size), []
+    for phases in ([], [PhaseConfig(1, ["z"]), PhaseConfig(3, ["z", "h"])]):
+        config.controller = dataclasses.replace(config.controller, hidden=hidden, phases=phases)
+        sizes = {"z": 4}
+        if phases:
+            config.controller.inputs = ["z", "h"]
+            sizes, start = sizes | {"h": 3}, warm_start(start, 3, Shape(7, 3, hidden))
+        shape = Shape(sum(sizes.values()), 3, hidden)
+        here = Scaling(np.append(MEANS[1, :4], MEANS[0, :3])[: shape.inputs], np.full(shape.inputs, 0.7), shape)
+        covariance = first_covariance(given, config, here)
+        search = PhasedSearch(config.controller, sizes, here, 3, start, covariance)
+        generation = search.ask()
+        drawn.append(search.narrow(generation))
+    np.testing.assert_allclose(*drawn, rtol=1e-7, atol=1e-9)
 
 
 def test_the_step_that_is_usual_is_the_one_that_is_set(config, tmp_path):

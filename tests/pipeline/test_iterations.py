@@ -8,7 +8,7 @@ import pytest
 import worldmodels as wm
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.phases import phase_at
-from worldmodels.pipeline.iterations import best_round, next_round
+from worldmodels.pipeline.iterations import agents_row, best_round, next_round
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 
 PHASES = (
@@ -38,6 +38,29 @@ def test_the_round_that_validated_best_is_told():
     ]
     assert best_round(rows) == 3
     assert best_round([{"round": 1}]) is None
+
+
+DREAMT = [
+    {"generation": 1, "validation": 9.0},
+    {"generation": 2},
+    {"generation": 3, "validation": 2.0, "dream": -7.0},
+    {"generation": 4, "validation": 8.0, "dream": -8.0},
+]
+
+
+@pytest.mark.parametrize(
+    ("phases", "generations", "chosen"),
+    [
+        ("", DREAMT[:2], DREAMT[0]),
+        ("", DREAMT[1:2], None),
+        ("{generation: 2, where: dream}", DREAMT, DREAMT[2]),
+        ("{generation: 2, where: dream}", DREAMT[:2], None),
+    ],
+)
+def test_what_a_round_validated_is_its_agent(compose, phases, generations, chosen):
+    """In dreams the agent is the mean with the best dreams, which need not be the one that does best in the task."""
+    search = compose("env=lunar_lander", f"controller.phases=[{phases}]").controller
+    assert agents_row(search, generations) == chosen
 
 
 @pytest.mark.parametrize(("strategy", "module"), [("random_lstm", "memory.lstm"), ("random_memory", "memory")])

@@ -24,7 +24,7 @@ from worldmodels.controller.coordinates import stored_scaling
 from worldmodels.controller.inputs import open_inputs, privileged
 from worldmodels.controller.phases import PhasedSearch
 from worldmodels.controller.policy import Shape, agent_parameters, joined
-from worldmodels.controller.scaling import Scaling, changed
+from worldmodels.controller.scaling import Scaling, changed, layer_steps
 from worldmodels.controller.search import usual_step
 from worldmodels.utils.errors import ConfigError
 
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 # inputs that were open: (N, N), or the variances alone of one that is diagonal.
 ON_READOUT, COVARIANCE = "on_readout", "covariance"
 LARGEST_KEPT = 2500  # parameters: a full covariance of 50 MB
+LARGEST_STARTED = 5000  # parameters of a search that starts with a covariance, which is full whatever the search
 ALPHA = 0.1  # α, of a usual first step
 
 
@@ -91,24 +92,28 @@ def first_covariance(source: Source, config: Config, scaling: Scaling) -> np.nda
         return found
     shape = Shape(_inputs_of(len(found), source.outputs, settings.hidden), source.outputs, settings.hidden)
     theirs = changed(found, stored_scaling(source.weights.parent, shape).to_controller)
-    opened = sum(size for name, size in input_sizes(config).items() if name in open_inputs(settings, 1))
-    step = usual_step(settings, dataclasses.replace(scaling.shape, inputs=opened).size)
-    return warm_covariance(theirs, shape, scaling, step)
+    inputs = sum(size for name, size in input_sizes(config).items() if name in open_inputs(settings, 1))
+    opened = dataclasses.replace(scaling.shape, inputs=inputs)
+    return warm_covariance(theirs, shape, scaling, opened, usual_step(settings, opened.size))
 
 
-def warm_covariance(source: np.ndarray, shape: Shape, scaling: Scaling, step: float) -> np.ndarray:
+def warm_covariance(source: np.ndarray, shape: Shape, scaling: Scaling, opened: Shape, step: float) -> np.ndarray:
     """Of a search for C in the coordinates of ``scaling``: Σ = α² I + the source's, where `warm_start` takes parameters
-    from it, with α = `ALPHA` of the usual first ``step``; of the others, that step alone.
+    from it, with α = `ALPHA` of the usual first ``step``; of the others, that step alone. ``opened``: the C's that the
+    search begins with. Of inputs that open later nothing is taken: their weights are 0 until then, and do not vary.
 
     source: (N, N), of the parameters of a C of this ``shape`` themselves, not of coordinates of its search: the two
     searches vary the same C's, whatever the scales of their inputs. Returns (size, size) of ``scaling.shape``.
     """
-    places = warm_start(np.arange(1.0, shape.size + 1), shape.outputs, scaling.shape).astype(int)
+    first = warm_start(np.arange(1.0, shape.size + 1), shape.outputs, opened)
+    places = warm_start(first, opened.outputs, scaling.shape).astype(int)
     taken = places > 0
     covariance = np.zeros((len(places), len(places)))
     covariance[np.ix_(taken, taken)] = source[np.ix_(places[taken] - 1, places[taken] - 1)]
     log.info("  and with the covariance of %d of them, which is the source's", taken.sum())
-    return changed(covariance, scaling.to_search) + np.diag(np.where(taken, ALPHA * step, step) ** 2)
+    # The step is one in the coordinates that the search begins in, whose layers have steps of their own.
+    steps = np.where(taken, ALPHA * step, step) * layer_steps(scaling.shape, opened.inputs) / scaling.steps
+    return changed(covariance, scaling.to_search) + np.diag(steps**2)
 
 
 def warm_start(source: np.ndarray, source_outputs: int, shape: Shape) -> np.ndarray:

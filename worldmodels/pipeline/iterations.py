@@ -15,6 +15,7 @@ from typing import Any
 from worldmodels.config import Config, plain
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.coordinates import search_space
+from worldmodels.controller.incumbent import measure_of, score_of
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.phases import REPLACED, phase_at
@@ -25,6 +26,7 @@ from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.artifacts import write_json
 from worldmodels.store.runs import RESULTS, foreign_code
+from worldmodels.store.summary import command
 from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
@@ -43,7 +45,7 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
     if config.iterations == 1:
         return run_job(config, source, folder)
     rows: list[dict[str, Any]] = []
-    value, previous = None, folder
+    value, previous, results = None, folder, {}
     for number in range(1, config.iterations + 1):
         where = folder if number == config.iterations else folder / f"round{number}"
         with writing("the run's results", where):
@@ -52,7 +54,7 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
         this = config if number == 1 else next_round(config, previous, number)
         value = run_job(this, source if number == 1 else None, where)
         results = json.loads((where / RESULTS).read_text(encoding="utf-8"))
-        rows.append({"round": number, **_row(results)})
+        rows.append({"round": number, **_row(results, this.controller)})
         previous = where
         with writing("the run's results", folder):
             write_csv(folder / ROUNDS, rows)
@@ -61,7 +63,7 @@ def run_rounds(config: Config, source: Config | None, folder: Path) -> float | N
     for row in rows:
         log.info("round %d: %s", row["round"], ", ".join(f"{key} {row[key]:.4g}" for key in TOLD if key in row))
     if (best := best_round(rows)) is not None and best < config.iterations:
-        log.info("round %d validated best: python -m worldmodels.evaluate run=%s", best, folder / f"round{best}")
+        log.info("round %d validated best: %s", best, command("evaluate", results, folder / f"round{best}"))
     return value
 
 
@@ -71,6 +73,19 @@ def best_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
     """
     validated = [row for row in rows if "validation" in row]
     return max(validated, key=lambda row: row["validation"])["round"] if validated else None
+
+
+def agents_row(search: ControllerConfig, generations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The row of the generation whose mean is the agent, as `Incumbent` chooses it: in dreams by these. None where no
+    score chose it.
+    """
+    measures = [measure_of(phase_at(search, row["generation"])) for row in generations]
+    scored = [
+        (score, row)
+        for row, measure in zip(generations, measures, strict=True)
+        if measure == measures[-1] and (score := score_of(row)) is not None
+    ]
+    return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
 def next_round(config: Config, previous: Path, number: int) -> Config:
@@ -127,7 +142,7 @@ def _size(config: Config, inputs: list[str]) -> int:
 TOLD = ("frames", "return_mean", "heldout_reconstruction", "heldout_nll", "population_mean", "validation", "score")
 
 
-def _row(results: dict[str, Any]) -> dict[str, Any]:
+def _row(results: dict[str, Any], search: ControllerConfig) -> dict[str, Any]:
     """What a round gave: what its data reaches, V and M on the held-out rollouts, the search and the score."""
     data = results["collect"]
     row: dict[str, Any] = {name: data[name] for name in ("rollouts", "frames", "return_mean", "return_std")}
@@ -136,8 +151,8 @@ def _row(results: dict[str, Any]) -> dict[str, Any]:
         row |= {name: value for name, value in results.get(part, {}).items() if name.startswith("heldout_")}
     generations = results["controller"]["generations"]
     row["population_mean"] = generations[-1]["mean"]
-    validated = [generation["validation"] for generation in generations if "validation" in generation]
-    row |= {"validation": max(validated)} if validated else {}
+    if (chosen := agents_row(search, generations)) is not None:
+        row["validation"] = chosen["validation"]
     if score := results.get("evaluation"):
         low, high = score["interval"] or (None, None)
         row |= {"score": score["mean"], "score_low": low, "score_high": high, "random": score["random"]["mean"]}

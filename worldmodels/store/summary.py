@@ -55,15 +55,23 @@ def print_summary(results: Mapping[str, Any], console: Console) -> None:
 
 def next_steps(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """What a person may want to do with a run."""
-    where = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-    foreign = packages_of(foreign_code(results["config"]))
-    allow = f" allow=[{','.join(foreign)}]" if foreign else ""
     yield "next:"
-    yield f"  python -m worldmodels.report runs={where}"
+    yield f"  python -m worldmodels.report runs={_from_here(folder)}"
     if "evaluation" in results and results["evaluation"]["episodes"] < COMPARABLE:
-        yield f"  python -m worldmodels.evaluate run={where} episodes={COMPARABLE}{allow}"
+        yield f"  {command('evaluate', results, folder, f'episodes={COMPARABLE}')}"
     if "memory" in results["stages"]:
-        yield f"  python -m worldmodels.dream run={where}{allow}"
+        yield f"  {command('dream', results, folder)}"
+
+
+def command(name: str, results: Mapping[str, Any], folder: Path, *settings: str) -> str:
+    """A command on the run in ``folder``, with the code that its parts need allowed, as for the run of ``results``."""
+    foreign = packages_of(foreign_code(results["config"]))
+    allowed = [f"allow=[{','.join(foreign)}]"] if foreign else []
+    return " ".join([f"python -m worldmodels.{name} run={_from_here(folder)}", *settings, *allowed])
+
+
+def _from_here(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
 def _told(stage: str, results: Mapping[str, Any]) -> str:

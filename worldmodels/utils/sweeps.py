@@ -1,6 +1,7 @@
 """The jobs of a sweep are checked before the first of them starts, and a sweep that is refused leaves nothing."""
 
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -101,8 +102,13 @@ def differing(overrides: Sequence[str], sweep: Path) -> list[str]:
     """The overrides of a job that not every job of its ``sweep`` has."""
     note = sweep / NOTE  # Optuna's sweeper writes none, and quotes what was typed
     given = OmegaConf.select(OmegaConf.load(note), "hydra.overrides.task") if note.is_file() else sys.argv[1:]
-    common = {word.replace("'", "") for word in given or []}
-    return [override for override in overrides if override.replace("'", "") not in common]
+    common = {_bare(word) for word in given or []}
+    return [override for override in overrides if _bare(override) not in common]
+
+
+def _bare(override: str) -> str:
+    """As it is typed and as Hydra writes it again: without quotes and spaces."""
+    return re.sub(r"['\"\s]", "", override)
 
 
 def remove_refused() -> None:

@@ -47,3 +47,10 @@ def test_a_search_that_does_not_fit_is_refused_before_anything_is_trained(compos
     with pytest.raises(ConfigError, match=r"16,516 parameters takes 2\.2 GB .* set controller\.search\.diagonal=true"):
         controller.check(compose(*LARGE, "controller.search.diagonal=false"), 4)
     controller.check(compose(*LARGE), 4)  # a diagonal one by itself
+
+
+def test_a_search_too_large_for_a_covariance_to_start_with_is_refused(compose):
+    start = "transfer=warm_controller", "controller.warm_start=covariance"
+    with pytest.raises(ConfigError, match=r"16,516 parameters takes 2\.2 GB .* set controller\.warm_start=mean"):
+        controller.check(compose(*LARGE, *start), 4)
+    controller.check(compose(*LARGE, "transfer=warm_controller"), 4)

@@ -8,8 +8,9 @@ from worldmodels.controller.config import SEARCH, ControllerConfig
 from worldmodels.controller.coordinates import search_space
 from worldmodels.controller.inputs import dreams, places, privileged, read_inputs
 from worldmodels.controller.phases import REPLACED, check_phases, phase_table
+from worldmodels.controller.policy import Shape
 from worldmodels.controller.search import goes_on
-from worldmodels.controller.warm_start import Source
+from worldmodels.controller.warm_start import LARGEST_STARTED, Source
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import beside_weights
@@ -35,7 +36,15 @@ def check(config: Config, outputs: int) -> None:
         f"controller.warm_start=covariance: controller.search={parts.name(SEARCH, config.controller.search)} cannot go "
         "on from a covariance: expected a search that takes one, such as cma_es, or controller.warm_start=mean",
     )
-    check_phases(*search_space(config), outputs, search_seed(config))
+    settings, sizes = search_space(config)
+    size = Shape(sum(sizes.values()), outputs, settings.hidden).size
+    require(
+        config.controller.warm_start != "covariance" or size <= LARGEST_STARTED,
+        f"controller.warm_start=covariance: a covariance of {size:,} parameters takes {size**2 * 8 / 1e9:.1f} GB "
+        f"several times over: expected {LARGEST_STARTED:,} parameters at most; set controller.warm_start=mean, or "
+        "choose smaller controller.inputs",
+    )
+    check_phases(settings, sizes, outputs, search_seed(config))
 
 
 def _inputs(config: Config) -> dict[str, Any]:
