@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 # Beside C's parameters: those on what is read out, and the covariance with which the search ended, on one scale, of the
 # inputs that were open: (N, N), or the variances alone of one that is diagonal.
 ON_READOUT, COVARIANCE = "on_readout", "covariance"
-LARGEST_KEPT = 2500  # parameters: a full covariance of 50 MB
-LARGEST_STARTED = 5000  # parameters of a search that starts with a covariance, which is full whatever the search
+LARGEST = 2500  # parameters of a search whose covariance is kept, or started with: 50 MB
 ALPHA = 0.1  # α, of a usual first step
 
 
@@ -52,7 +51,7 @@ def takes_covariance(settings: ControllerConfig) -> bool:
 
 def kept_covariance(settings: ControllerConfig, search: PhasedSearch) -> Mapping[str, np.ndarray]:
     """What a search for an agent that sees pixels alone leaves for others to start with, beside its C's."""
-    if privileged(settings) is not None or len(search.mean) > LARGEST_KEPT or (whole := search.covariance) is None:
+    if privileged(settings) is not None or len(search.mean) > LARGEST or (whole := search.covariance) is None:
         return {}
     variances = np.diag(whole).copy()
     return {COVARIANCE: variances if np.array_equal(whole, np.diag(variances)) else whole}
@@ -79,12 +78,12 @@ def first_covariance(source: Source, config: Config, scaling: Scaling) -> np.nda
     if not takes_covariance(settings):
         return None
     weights = load_file(source.weights)
-    found, large = weights.get(COVARIANCE), scaling.shape.size > LARGEST_KEPT
-    if found is None or (settings.readout is None and (large or ON_READOUT in weights)):
+    found = weights.get(COVARIANCE)
+    if found is None or (settings.readout is None and ON_READOUT in weights):
         log.warning(
             "  starting with the source's mean alone: its search left no covariance that this one can start with (one "
             "by earlier code, by a search that has none, on a read-out, or of more than %d parameters)",
-            LARGEST_KEPT,
+            LARGEST,
         )
         return None
     found = np.diag(found) if found.ndim == 1 else found

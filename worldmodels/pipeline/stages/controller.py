@@ -10,7 +10,7 @@ from worldmodels.controller.inputs import dreams, places, privileged, read_input
 from worldmodels.controller.phases import REPLACED, check_phases, phase_table
 from worldmodels.controller.policy import Shape
 from worldmodels.controller.search import goes_on
-from worldmodels.controller.warm_start import LARGEST_STARTED, Source
+from worldmodels.controller.warm_start import LARGEST, Source
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import beside_weights
@@ -39,9 +39,9 @@ def check(config: Config, outputs: int) -> None:
     settings, sizes = search_space(config)
     size = Shape(sum(sizes.values()), outputs, settings.hidden).size
     require(
-        config.controller.warm_start != "covariance" or size <= LARGEST_STARTED,
+        config.controller.warm_start != "covariance" or size <= LARGEST,
         f"controller.warm_start=covariance: a covariance of {size:,} parameters takes {size**2 * 8 / 1e9:.1f} GB "
-        f"several times over: expected {LARGEST_STARTED:,} parameters at most; set controller.warm_start=mean, or "
+        f"several times over: expected {LARGEST:,} parameters at most; set controller.warm_start=mean, or "
         "choose smaller controller.inputs",
     )
     check_phases(settings, sizes, outputs, search_seed(config))
