@@ -33,6 +33,8 @@ def folders():
         ("vae=foveal", "car_racing-foveal-seed0"),
         ("vae.loss=salient controller.search=sep_cma", "car_racing-salient-sep_cma-seed0"),
         ("vae.loss=mypackage.losses.Huber", "car_racing-Huber-seed0"),
+        ("controller.search={sigma:0.3}", "car_racing-sigma_0.3-seed0"),
+        ("vae.loss={_target_:mypackage.losses.Huber,delta:0.1}", "car_racing-Huber_delta_0.1-seed0"),
         ("vae.learning_rate=0.01 controller.generations=7", "car_racing-vae.learning_rate0.01-generations7-seed0"),
         ("controller.inputs=[z,h] controller.seed=1", "car_racing-inputsz_h-controller.seed1-seed0"),
         ("experiment=lunar_lander iterations=2", "lunar_lander-experiment-iterations2-seed0"),

@@ -55,9 +55,9 @@ def _word(override: str, task: str, schema: type) -> str:
     key, value = _key(override), override.partition("=")[2]
     name, keys = key.rpartition(".")[2], every_key(schema)
     part = isinstance(setting_at(schema, key), Part)
-    chosen = re.search(r"_target_: *([\w.]+)", value)
-    value = OTHERS.sub("_", chosen[1].rpartition(".")[2] if chosen else value.rpartition(".")[2] if part else value)
-    value = value.strip("_")
+    if part:  # of a class its last name; its settings, where they are typed with it, stay
+        value = re.sub(r"\b([A-Za-z_]\w*\.)+", "", re.sub(r"_target_: *", "", value))
+    value = OTHERS.sub("_", value).strip("_")
     if part or ("." not in key and key not in keys) or key in ("scale", "callbacks"):
         return key if value == task else value  # experiment=lunar_lander
     alone = Counter(known.rpartition(".")[2] for known in keys)[name] == 1

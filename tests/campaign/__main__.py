@@ -4,6 +4,7 @@ table beside this file; ``faults`` ends with 1 where one of them is no success.
 COMMANDS
 """
 
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -32,6 +33,7 @@ if __name__ == "__main__":
         print(f"error: {name} is unknown: expected one of {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
     else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it has started ends with it
         with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
             failed = COMMANDS[name](arguments, Path(folder))
         sys.exit(1 if failed else 0)

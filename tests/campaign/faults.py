@@ -4,6 +4,7 @@ A row of the table is a fault with its seed, which decides the moment as a share
 started again goes on after the rows there are.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.table import ROOT, Table, options, revision
+from tests.campaign.table import ROOT, Table, count, options, refuse, revision
 from tests.processes import named
 
 TASKS = ("lunar_lander", "car_racing", "bipedal_walker")
@@ -40,7 +41,9 @@ class Runs:
     def start(self, *overrides: str, **environment: str) -> subprocess.Popen[str]:
         streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         surroundings = {"cwd": ROOT, "env": os.environ | environment, "start_new_session": True, "text": True}
-        return subprocess.Popen([*self.command, *overrides], **surroundings, **streams)
+        process = subprocess.Popen([*self.command, *overrides], **surroundings, **streams)
+        atexit.register(end_group, process)
+        return process
 
     def run(self) -> str:
         """What a whole run prints."""
@@ -60,6 +63,12 @@ class Runs:
         """Of every run that came to its end, what no clock decides."""
         found = [json.loads(path.read_text()) for path in self.outputs.rglob("results.json")]
         return [without_clock({key: each[key] for key in COMPARED}) for each in found if "evaluation" in each]
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End what a campaign that is stopped leaves."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def without_clock(value: Any) -> Any:
@@ -248,18 +257,20 @@ def main(arguments: list[str], folder: Path) -> int:
     """``faults [TASK …] [trials=N] [minutes=M] [only=TEXT]``: N of each fault (of that name, or with TEXT in it), as
     far as the time goes. A full disk needs root, and a clock set back libfaketime.
     """
-    given, asked = options(arguments, {"trials", "minutes", "only"}, set(TASKS))
-    end = time.monotonic() + 60 * float(given.get("minutes", 600))
+    given, asked = options(arguments, {"trials": count, "minutes": float, "only": str}, set(TASKS))
+    end = time.monotonic() + 60 * given.get("minutes", 600.0)
     table = Table(Path(__file__).with_name("faults.csv"))
     done = {(row["task"], row["fault"], row["seed"]) for row in table.rows()}
     only, failed = given.get("only", ""), 0
+    if not any(only in fault for fault in FAULTS):
+        refuse(f"only={only} is in no fault's name: expected a part of {', '.join(FAULTS)}")
     for task in asked or TASKS:
         whole = Runs(task, folder / task / "undisturbed")
         whole.run()
         began = time.monotonic()
         Runs(task, folder / task / "timed").run()  # the first one also filled the caches of compiled code
         length = time.monotonic() - began
-        for seed in range(int(given.get("trials", 20))):
+        for seed in range(given.get("trials", 20)):
             for fault, inflict in FAULTS.items():
                 if only != fault and (only in FAULTS or only not in fault):
                     continue

@@ -10,17 +10,17 @@ from pathlib import Path
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.campaign.table import Table, options
+from tests.campaign.table import Table, count, options
 from tests.test_random_overrides import overrides, refusal
 
 
 def main(arguments: list[str], folder: Path) -> None:
     """``overrides [examples=N] [seed=S]``: N random command lines, each of which composes or is refused in one line."""
-    given, _ = options(arguments, {"examples", "seed"}, set())
-    seed, outcomes = int(given.get("seed", 0)), Counter[str]()
+    given, _ = options(arguments, {"examples": count, "seed": count}, set())
+    seed, outcomes = given.get("seed", 0), Counter[str]()
 
     @hypothesis.seed(seed)
-    @hypothesis.settings(max_examples=int(given.get("examples", 1000)), deadline=None, database=None)
+    @hypothesis.settings(max_examples=given.get("examples", 1000), deadline=None, database=None)
     @hypothesis.given(st.lists(overrides(), min_size=1, max_size=3))
     def tried(written: list[str]) -> None:
         why = refusal(written)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.table import ROOT, Table, options
+from tests.campaign.table import ROOT, Table, count, options
 from tests.processes import family
 
 WARM = 100_000  # steps after which memory is not to grow
@@ -118,8 +118,8 @@ def search(folder: Path, generations: int, table: Table) -> None:
 
 def main(arguments: list[str], folder: Path) -> None:
     """``soak [TASK …|search] [steps=N] [drawn=no]``: what is not named is not played; nothing named is everything."""
-    given, asked = options(arguments, {"steps", "drawn"}, {*TASKS, "search"})
-    steps, drawn = int(float(given.get("steps", 1e7))), given.get("drawn") != "no"
+    given, asked = options(arguments, {"steps": count, "drawn": str}, {*TASKS, "search"})
+    steps, drawn = given.get("steps", 10_000_000), given.get("drawn") != "no"
     table = Table(Path(__file__).with_name("soak.csv"))
     jobs: dict[str, Callable[[], None]] = {name: lambda name=name: play(name, steps, drawn, table) for name in TASKS}
     jobs["search"] = lambda: search(folder / "search", GENERATIONS, table)

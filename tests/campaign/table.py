@@ -3,21 +3,41 @@
 import csv
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
 
 
-def options(arguments: list[str], names: set[str], words: set[str]) -> tuple[dict[str, str], list[str]]:
-    """``NAME=VALUE`` and plain words of a command line. Ends the process where one is unknown."""
-    given = dict(each.split("=", 1) for each in arguments if "=" in each)
+def options(
+    arguments: list[str], kinds: Mapping[str, Callable[[str], Any]], words: set[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """``NAME=VALUE`` and plain words of a command line. ``kinds`` makes of each value what it is. Ends the process with
+    a line where one is unknown.
+    """
+    given: dict[str, Any] = dict(each.split("=", 1) for each in arguments if "=" in each)
     asked = [each for each in arguments if "=" not in each]
-    expected = sorted(words) + [f"{name}=…" for name in sorted(names)]
-    for each in [*(given.keys() - names), *(word for word in asked if word not in words)]:
-        print(f"error: {each} is unknown: expected {', '.join(expected)}", file=sys.stderr)
-        sys.exit(2)
+    expected = sorted(words) + [f"{name}=…" for name in sorted(kinds)]
+    for each in [*(given.keys() - kinds.keys()), *(word for word in asked if word not in words)]:
+        refuse(f"{each} is unknown: expected {', '.join(expected)}")
+    for name, value in given.items():
+        try:
+            given[name] = kinds[name](value)
+        except ValueError:
+            refuse(f"{name}={value} is no number: expected one, for example {name}=10")
     return given, asked
+
+
+def count(value: str) -> int:
+    """A whole number, also as 1e7."""
+    return int(float(value))
+
+
+def refuse(why: str) -> NoReturn:
+    """End the process with a line, as the commands of the package do."""
+    print(f"error: {why}", file=sys.stderr)
+    sys.exit(2)
 
 
 def revision() -> str:

@@ -1,5 +1,6 @@
 """The settings of a task."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -10,6 +11,8 @@ from worldmodels.utils.settings import Part, Setting, Settings
 CHANGES_RESULTS = False  # values count in the keys of artifacts
 RENDERERS = ("auto", "gymnasium", "exact", "fast")
 VIEWS = ("whole", "follow")
+LONGEST_NAME = 60  # characters
+NAME = re.compile(rf"[^\W_][\w.+-]{{0,{LONGEST_NAME - 1}}}")
 TASKS = {  # imported only where they are used, so that the code of one does not count for another
     "car_racing": "worldmodels.envs.car_racing.CarRacing",
     "lunar_lander": "worldmodels.envs.lunar_lander.LunarLander",
@@ -155,6 +158,11 @@ class EnvConfig(Settings):
     ] = None
 
     def check(self) -> None:
+        require(
+            NAME.fullmatch(self.name) is not None,
+            f"env.name={self.name[:80]} cannot name folders: expected letters, digits, _ . + or -, {LONGEST_NAME} at "
+            "most, the first a letter or a digit, for example env.name=my_task",
+        )
         require(
             not self.heuristic or self.name == "car_racing",
             f"env.heuristic=true is CarRacing's own: got env={self.name}; set env.heuristic=false or env=car_racing",
