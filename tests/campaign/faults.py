@@ -26,8 +26,13 @@ from tests.processes import named
 TASKS = ("lunar_lander", "car_racing", "bipedal_walker")
 PLAIN = ("scale=smoke", "trainer=cpu", "trainer.threads=1", "executor.workers=1", "evaluate.video=false", "logger=none")
 SAVING = ("trainer.checkpoint_every_steps=1",)  # so that an unfinished checkpoint is there at most moments
+TRIES = 20  # runs that a fault may miss
 COMPARED = ("collect", "vision", "memory", "controller", "evaluation", "parameters")
 SECONDS = 1200
+
+
+class Missed(Exception):
+    """The run ended before the fault could come."""
 
 
 class Runs:
@@ -66,7 +71,7 @@ class Runs:
 
 
 def end_group(process: subprocess.Popen[str]) -> None:
-    """End what a campaign that is stopped leaves."""
+    """Kill a command and its workers, if they still run: also those that a campaign which is stopped would leave."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -78,47 +83,44 @@ def without_clock(value: Any) -> Any:
 
 
 def kill_group(runs: Runs, rng: random.Random, length: float) -> str:
-    """SIGKILL of the command and its workers at a random moment; where the run ends sooner, of another one."""
-    while True:
-        process, started = runs.start(), time.monotonic()
-        moment = rng.uniform(0.02, 1.0) * length
-        try:
-            printed, _ = process.communicate(timeout=moment)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return f"after {moment:.1f} s"
-        if process.returncode:
-            raise RuntimeError(printed[-2000:])
-        length = time.monotonic() - started  # the next moment is a share of what this one took
-        shutil.rmtree(runs.outputs)
+    """SIGKILL of the command and its workers at a random moment."""
+    process = runs.start()
+    moment = rng.uniform(0.02, 1.0) * length
+    try:
+        printed, _ = process.communicate(timeout=moment)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return f"after {moment:.1f} s"
+    if process.returncode:
+        raise RuntimeError(printed[-2000:])
+    raise Missed
 
 
 def kill_worker(runs: Runs, rng: random.Random, length: float) -> str:
-    """SIGKILL of one worker at a random moment, of another run where none is there any more; the run goes on."""
-    while True:
-        process = runs.start()
-        worker, when = found_at(rng.uniform(0.2, 0.9) * length, process, workers_of, rng)
-        if worker:
-            os.kill(worker, signal.SIGKILL)
-        ended = outcome(process)
-        if process.returncode:
-            raise RuntimeError(ended)
-        if worker:
-            return when
-        shutil.rmtree(runs.outputs)
+    """SIGKILL of one worker at a random moment; the run itself goes on to its end."""
+    process = runs.start()
+    worker, when = found_at(rng.uniform(0.2, 0.9) * length, process, workers_of, rng)
+    os.kill(worker, signal.SIGKILL)
+    ended = outcome(process)
+    if process.returncode:
+        raise RuntimeError(ended)
+    return when
 
 
 def found_at(
     moment: float, process: subprocess.Popen[str], members: Callable[[int], list[int]], rng: random.Random
-) -> tuple[int | None, str]:
-    """One of these processes of a command at that moment, or at the next one at which there is one."""
+) -> tuple[int, str]:
+    """One of these processes of a command at that moment, or at the next one at which there is one. Raises `Missed`
+    where there is none until its end.
+    """
     started = time.monotonic()
     while process.poll() is None:
         time.sleep(0.05)
         if time.monotonic() - started >= moment and (found := members(process.pid)):
             return rng.choice(found), f"after {time.monotonic() - started:.1f} s"
-    return None, "none was there"
+    process.communicate()
+    raise Missed
 
 
 def workers_of(process: int) -> list[int]:
@@ -130,8 +132,7 @@ def kill_on_ray(runs: Runs, rng: random.Random, length: float) -> str:
     kind = rng.choice(("ray::Seat", "raylet/raylet", "gcs_server"))  # Ray's own helpers are called ray::… too
     process = runs.start("executor=ray")
     member, when = found_at(rng.uniform(0.2, 1.2) * length, process, lambda number: named(number, kind), rng)
-    if member:
-        os.kill(member, signal.SIGKILL)
+    os.kill(member, signal.SIGKILL)
     return f"{kind.split('/')[-1]} {when}: {outcome(process)}"
 
 
@@ -139,9 +140,8 @@ def run_out_of_memory(runs: Runs, rng: random.Random, length: float) -> str:
     """From a random moment on a worker is given no more memory (RLIMIT_AS); the run goes on or ends in a line."""
     process = runs.start()
     worker, when = found_at(rng.uniform(0.05, 0.7) * length, process, workers_of, rng)
-    if worker:
-        size = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.prlimit(worker, resource.RLIMIT_AS, (size, size))
+    size = int(Path(f"/proc/{worker}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.prlimit(worker, resource.RLIMIT_AS, (size, size))
     return f"{when}: {outcome(process)}"
 
 
@@ -207,17 +207,15 @@ def flip(runs: Runs, rng: random.Random, length: float) -> str:
 def flip_checkpoint(runs: Runs, rng: random.Random, length: float) -> str:
     """A flipped byte in the checkpoint of an unfinished V or M."""
     stage = rng.choice(("vision", "memory"))
-    process = runs.start()
-    while process.poll() is None:
+    process, found = runs.start(), []
+    while process.poll() is None and not found:
         found = list(runs.outputs.glob(f"artifacts/{stage}/*.building/checkpoint/last.ckpt"))
-        if found:
-            os.killpg(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
+        time.sleep(0 if found else 0.002)
+    end_group(process)
     process.communicate()
-    if not found:
-        return "over before"
-    return f"byte {flip_byte(found[0], rng)} of {stage}/last.ckpt" if found[0].exists() else "over before"
+    if not found or not found[0].exists():
+        raise Missed
+    return f"byte {flip_byte(found[0], rng)} of {stage}/last.ckpt"
 
 
 def flip_byte(path: Path, rng: random.Random) -> int:
@@ -284,14 +282,24 @@ def main(arguments: list[str], folder: Path) -> int:
     return failed
 
 
+def clear(outputs: Path) -> None:
+    """Remove a folder, or a disk of its own in its place."""
+    if outputs.is_mount():
+        subprocess.run(["umount", str(outputs)], check=True)
+    shutil.rmtree(outputs, ignore_errors=True)
+
+
 def tried(inflict: Callable[..., str], whole: Runs, runs: Runs, length: float) -> dict[str, Any]:
-    """One fault, and the same command again afterwards."""
-    if runs.outputs.is_mount():
-        subprocess.run(["umount", str(runs.outputs)], check=True)
-    shutil.rmtree(runs.outputs, ignore_errors=True)
-    what, problem = "", ""
+    """One fault, in another run where it misses one, and the same command again afterwards."""
+    rng, what, problem = random.Random(f"{runs.task}: {inflict.__name__} {runs.seed}"), "", ""
     try:
-        what = inflict(runs, random.Random(f"{runs.task}: {inflict.__name__} {runs.seed}"), length)
+        for _ in range(TRIES):
+            clear(runs.outputs)
+            with contextlib.suppress(Missed):
+                what = inflict(runs, rng, length)
+                break
+        else:
+            raise RuntimeError(f"{TRIES} runs had ended before the fault came")
         if "Traceback" in (printed := runs.run()):
             problem = f"a traceback: {printed[-500:]}"
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:

@@ -221,6 +221,13 @@ def test_other_settings_are_other_groups(tmp_path, compose):
     assert notes == []
 
 
+def test_what_is_null_does_not_stand_among_what_sets_settings_apart(tmp_path, compose):
+    for place, more in enumerate(([], ["controller.hidden=4"], ["controller.hidden=8"])):
+        write_run(tmp_path, compose("env=lunar_lander", *more), stages=5, name=str(place))
+    groups, _ = grouped(tmp_path, "controller")
+    assert sorted(differences(groups).values()) == ["", "controller.hidden=4", "controller.hidden=8"]
+
+
 def test_what_changes_no_result_sets_nothing_apart(tmp_path, compose):
     for place, more in enumerate(([], ["executor.slots=3"], ["memory.dream_steps=9"], ["trainer.threads=1"])):
         write_run(tmp_path, compose(f"seed={place}", *more), stages=4)

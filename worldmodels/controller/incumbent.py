@@ -2,27 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Any, Generic, TypeVar
 
 from worldmodels.controller.config import PhaseConfig
 
+T = TypeVar("T")
+
 
 @dataclass
-class Incumbent:
-    """The search's mean with the best validation score so far, by one ``measure``: scores of another are not
-    comparable, and begin anew.
+class Incumbent(Generic[T]):
+    """What has the best validation score so far, the first of equals: the search's mean, or the row that tells of it.
+    Scores are by one ``measure``: those of another are not comparable, and begin anew.
     """
 
-    parameters: np.ndarray
+    chosen: T
     score: float | None = None
     measure: str = "reality"
 
-    def consider(self, parameters: np.ndarray, score: float | None, measure: str) -> None:
+    def consider(self, candidate: T, score: float | None, measure: str) -> None:
         best = self.of(measure)
         if score is not None and (best is None or score > best):
-            self.parameters, self.score, self.measure = parameters, score, measure
+            self.chosen, self.score, self.measure = candidate, score, measure
 
     def of(self, measure: str) -> float | None:
         """The score, where it is one of this measure."""

@@ -66,7 +66,7 @@ def make_search(
         facts["deviations"] = deviations
     if covariance is not None and goes_on(config):
         facts["covariance"] = covariance
-    return parts.make(SEARCH, {**_chosen(config), **(changes or {})}, "controller.search", **facts)
+    return parts.make(SEARCH, {**chosen_search(config), **(changes or {})}, "controller.search", **facts)
 
 
 def goes_on(config: ControllerConfig) -> bool:
@@ -77,11 +77,12 @@ def goes_on(config: ControllerConfig) -> bool:
 def usual_step(config: ControllerConfig, size: int) -> float:
     """The first step size of a search for so many parameters that starts from nothing."""
     begins = [phase.search or {} for phase in config.phases if phase.generation == 1]
-    settings = parts.complete(SEARCH, _chosen(config) | dict(*begins), "controller.search")
+    settings = parts.complete(SEARCH, chosen_search(config) | dict(*begins), "controller.search")
     return settings.get("sigma") or first_step(size)
 
 
-def _chosen(config: ControllerConfig) -> dict[str, Any]:
+def chosen_search(config: ControllerConfig) -> dict[str, Any]:
+    """The class of the search and the settings that are given to it."""
     return dict(config.search) if isinstance(config.search, Mapping) else {parts.TARGET: config.search}
 
 

@@ -15,11 +15,12 @@ from typing import Any
 from worldmodels.config import Config, plain
 from worldmodels.controller.config import SEARCH, ControllerConfig, PhaseConfig
 from worldmodels.controller.coordinates import search_space
-from worldmodels.controller.incumbent import measure_of, score_of
+from worldmodels.controller.incumbent import Incumbent, measure_of, score_of
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.phases import REPLACED, phase_at
 from worldmodels.controller.policy import Shape
+from worldmodels.controller.search import chosen_search
 from worldmodels.envs import task_spec
 from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
@@ -76,16 +77,12 @@ def best_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def agents_row(search: ControllerConfig, generations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The row of the generation whose mean is the agent, as `Incumbent` chooses it: in dreams by these. None where no
-    score chose it.
-    """
-    measures = [measure_of(phase_at(search, row["generation"])) for row in generations]
-    scored = [
-        (score, row)
-        for row, measure in zip(generations, measures, strict=True)
-        if measure == measures[-1] and (score := score_of(row)) is not None
-    ]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+    """The row of the generation whose mean is the agent; None where no score chose it."""
+    incumbent, measure = Incumbent[Mapping[str, Any] | None](None), ""
+    for row in generations:
+        measure = measure_of(phase_at(search, row["generation"]))
+        incumbent.consider(row, score_of(row), measure)
+    return incumbent.chosen if incumbent.of(measure) is not None else None
 
 
 def next_round(config: Config, previous: Path, number: int) -> Config:
@@ -124,7 +121,7 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
         for phase in search.phases
         if phase.generation > done + 1
     ]
-    chosen = dict(search.search) if isinstance(search.search, dict) else {parts.TARGET: search.search}
+    chosen = chosen_search(search)
     settings = parts.complete(SEARCH, chosen, "controller.search")
     if "sigma" in settings:
         read = _size(config, opened) if search.readout is None else sum(search_space(config)[1].values())
@@ -135,7 +132,7 @@ def _searched_on(config: Config, done: int) -> ControllerConfig:
 
 
 def _size(config: Config, inputs: list[str]) -> int:
-    """Numbers of these inputs of C."""
+    """Numbers of these inputs of C, which may open after the first round's generations."""
     return sum(config.vae.latent_size if name == "z" else config.memory.hidden_size for name in inputs)
 
 

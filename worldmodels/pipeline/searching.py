@@ -137,7 +137,7 @@ class Searching:
         kept = {
             "mean": search.mean,
             "best": search.best,
-            "agent": incumbent.parameters if scored else search.mean,
+            "agent": incumbent.chosen if scored else search.mean,
         }
         weights = {name: self._controller(parameters) for name, parameters in kept.items()}
         if self.settings.readout == "salience":  # for a search that goes on from here, on another M

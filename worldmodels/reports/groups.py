@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from worldmodels.transfer.budgets import budget_of
 from worldmodels.transfer.config import NETWORKS, TransferConfig
 from worldmodels.transfer.metrics import Curves
 
+CONTENT = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")  # of an artifact
+SHORTENED = r"\1…"
 JUDGED_PARTS = ("vision", "memory", "controller", "evaluate")
 
 
@@ -167,7 +170,7 @@ def differing_settings(runs: Sequence[FinishedRun], part: str = "evaluate") -> d
                 mine, others = by_stage[shared[-1]], by_run[other.folder][shared[-1]]
                 differing |= {key for key in mine.keys() | others.keys() if mine.get(key) != others.get(key)}
         last = list(by_stage.values())[-1] if by_stage else {}
-        words = [f"{key}={json.dumps(last.get(key), ensure_ascii=False)}" for key in sorted(differing - {"scale"})]
+        words = _told(last, sorted(differing - {"scale"}))
         descriptions[run.folder] = " ".join([str(run.results["scale"]), *words])
     return descriptions
 
@@ -201,11 +204,19 @@ def _fold(group: Group) -> None:
 
 
 def differences(groups: Sequence[Group]) -> dict[str, str]:
-    """For each group's ``settings``, those that differ from other groups of its task and part: ``key=value, …``."""
+    """For each group's ``settings``, those that differ from other groups of its task and part: ``key=value, …``. What
+    is null is left out: in the other groups it stands.
+    """
     descriptions = {}
     for group in groups:
         others = [other for other in groups if (other.env, other.part) == (group.env, group.part)]
         keys = sorted({key for other in others for key in other.config.keys() | group.config.keys()})
         differing = [key for key in keys if len({json.dumps(other.config.get(key)) for other in others}) > 1]
-        descriptions[group.settings] = ", ".join(f"{key}={json.dumps(group.config.get(key))}" for key in differing)
+        descriptions[group.settings] = ", ".join(_told(group.config, differing))
     return descriptions
+
+
+def _told(settings: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """Of these settings those that are not null; the content of an artifact by its first digits."""
+    values = {key: json.dumps(settings[key], ensure_ascii=False) for key in keys if settings.get(key) is not None}
+    return [f"{key}={CONTENT.sub(SHORTENED, value)}" for key, value in values.items()]
