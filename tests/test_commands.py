@@ -58,6 +58,8 @@ REFUSED = [
     ("play run=nowhere", "nowhere is no run"),
     ("play run=x port=65536", "port=65536 is none: expected 1 to 65535, or 0"),
     ("probe run=nowhere", "nowhere is no run"),
+    ("report paths.outputs=x", "paths.outputs is no setting of this command: expected one that --help lists"),
+    ("report +colour=red", "colour is no setting of this command: expected one that --help lists"),
     ("export run=nowhere to=folder", "nowhere is no run"),
     ("probe run=nowhere scored=2", "scored=2.0 is out of range"),
     ("report runs=[]", "is no pattern"),

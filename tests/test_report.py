@@ -197,12 +197,17 @@ def test_the_page_of_one_run_begins_with_its_score_its_film_and_its_dream(tmp_pa
 
 
 def test_tables_have_no_columns_that_say_nothing(tmp_path, compose, page):
-    write_run(tmp_path, compose("vae.epochs=2"))
-    one, six = (
-        re.findall("<th(?: [^>]*)?>(.*?)</th>", re.sub("<details>.*?</details>", "", path.read_text(), flags=re.S))
-        for path in (written(tmp_path), page)
-    )
-    assert not {"task", "strategy", "source", "settings", "scale", "seeds"} & {*one}
+    results = write_run(tmp_path, compose("vae.epochs=2")) / "results.json"
+
+    def columns(path):
+        return re.findall(
+            "<th(?: [^>]*)?>(.*?)</th>", re.sub("<details>.*?</details>", "", path.read_text(), flags=re.S)
+        )
+
+    one, six = columns(written(tmp_path)), columns(page)
+    assert not {"task", "strategy", "source", "settings", "scale", "seeds", "reused"} & {*one}
+    results.write_text(results.read_text().replace('"cached": false', '"cached": true', 1))
+    assert {*columns(written(tmp_path))} - {*one} == {"reused"}
     assert {"strategy", "source", "settings", "seeds"} < {*six}
     assert "why no score of the task" not in six
 

@@ -311,9 +311,9 @@ def share_what_is_made_once() -> None:
     )
     for stage in pipeline.DECLARED.values():
         pipeline.fingerprint([stage.build.__module__], pipeline.libraries_of(stage, config))
-    artifacts = importlib.import_module("worldmodels.store.artifacts")
-    artifacts._versions()
-    artifacts._git_revision()
+    building = importlib.import_module("worldmodels.store.building")
+    building._versions()
+    building._git_revision()
     env = importlib.import_module("worldmodels.envs").make_env(config.env)
     env.reset(seed=0)
     env.close()

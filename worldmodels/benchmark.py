@@ -41,9 +41,9 @@ def benchmark(composed: DictConfig) -> None:
 
     from worldmodels.benchmarks import summary
     from worldmodels.config import Config, register_schema
-    from worldmodels.store.artifacts import write_json
     from worldmodels.training.hardware import require_hardware
     from worldmodels.utils.console import make_console
+    from worldmodels.utils.files import write_json
 
     log = logging.getLogger(__name__)
     started = time.perf_counter()

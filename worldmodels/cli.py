@@ -208,8 +208,8 @@ def one_line(error: BaseException) -> str:
         return _unknown_flag(flag[1])
     if line := in_our_words(error):
         return line
-    unknown = re.search(r"Could not override '([^']+)'\. No match in the defaults list", str(error))
-    if unknown and not re.search(r"\btrain(\.py)?$", sys.argv[0]):  # which alone has groups
+    unknown = re.search(r"(?:Could not override|Key) '([^']+)'(?:\.| not in )", str(error))
+    if unknown and not re.search(r"\btrain(\.py)?$", sys.argv[0]):  # whose own line, below, tells of groups
         return f"{unknown[1]} is no setting of this command: expected one that --help lists"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))

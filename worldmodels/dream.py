@@ -75,10 +75,10 @@ def dream(composed: DictConfig) -> None:
     from worldmodels.memory.interface import heads_of
     from worldmodels.rollouts.engine import Episode, Items, play
     from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
-    from worldmodels.store.artifacts import write_bytes, write_json
     from worldmodels.utils import media
     from worldmodels.utils.console import make_console
     from worldmodels.utils.disk import writing
+    from worldmodels.utils.files import write_bytes, write_json
     from worldmodels.utils.seeds import episode_seed, generator, torch_generator
     from worldmodels.vision.scaling import to_pixels, to_unit
 

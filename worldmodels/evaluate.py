@@ -45,7 +45,6 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.pipeline.stages import evaluate as stage
     from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
-    from worldmodels.store.artifacts import write_json
     from worldmodels.store.earlier import take_over
     from worldmodels.store.journal import Journal
     from worldmodels.store.loggers import tensorboard
@@ -53,6 +52,7 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.store.wording import score_in_words
     from worldmodels.utils.console import make_console
     from worldmodels.utils.disk import writing
+    from worldmodels.utils.files import write_json
 
     settings = EvaluateConfig(episodes=request.episodes, max_steps=None, video=request.video)
     config = dataclasses.replace(run.config, evaluate=settings)

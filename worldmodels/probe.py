@@ -47,11 +47,11 @@ def probe(composed: DictConfig) -> None:
     from worldmodels.pipeline.stages import probe as stage
     from worldmodels.rollouts.config import ExecutorConfig
     from worldmodels.rollouts.executor import make_executor
-    from worldmodels.store.artifacts import write_json
     from worldmodels.store.journal import Journal
     from worldmodels.store.loggers import tensorboard
     from worldmodels.store.results import print_measures, print_probes
     from worldmodels.utils.console import make_console
+    from worldmodels.utils.files import write_json
 
     overrides = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
     config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **overrides))

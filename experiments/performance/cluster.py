@@ -28,9 +28,9 @@ from worldmodels.rollouts.cluster import STORE_BYTES, RayExecutor
 from worldmodels.rollouts.engine import Episode, Items, play
 from worldmodels.rollouts.executor import Executor, SerialExecutor, one_thread
 from worldmodels.rollouts.processes import ProcessExecutor
-from worldmodels.store.artifacts import write_json
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.cores import usable_cores
+from worldmodels.utils.files import write_json
 
 RUN = Path(__file__).parents[1] / "solve" / "car_racing"
 EPISODES, ROUNDS, SLOTS = 64, 2, 16

@@ -28,7 +28,8 @@ from worldmodels.envs.config import EnvConfig
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.rollouts.storage import split, write_index, write_rollout
-from worldmodels.store.artifacts import WEIGHTS, Store
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.building import Store
 from worldmodels.store.runs import path_from
 from worldmodels.transfer.weights import save_weights
 from worldmodels.utils.errors import ConfigError

@@ -12,7 +12,7 @@ from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.store.artifacts import Store
+from worldmodels.store.building import Store
 from worldmodels.store.results import assemble, headline
 
 TINY = [

@@ -16,7 +16,7 @@ from worldmodels.controller.agent import controller_size
 from worldmodels.controller.config import PhaseConfig
 from worldmodels.pipeline import searching
 from worldmodels.pipeline.stages.controller import STAGE
-from worldmodels.store.artifacts import Store
+from worldmodels.store.building import Store
 
 
 @pytest.fixture

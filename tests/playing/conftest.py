@@ -12,7 +12,8 @@ from worldmodels.controller.agent import controller_size
 from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.playing.session import Played
-from worldmodels.store.artifacts import WEIGHTS, Store
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.building import Store
 from worldmodels.store.runs import FinishedRun, path_from
 from worldmodels.transfer.weights import save_weights
 

@@ -1,6 +1,8 @@
 """Rollouts of a finished run's agent, and of earlier runs beside new ones."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from worldmodels.controller.agent import agent_parts, controller_size
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.iterations import next_round
 from worldmodels.pipeline.stages import collect
+from worldmodels.rollouts import mixing
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.store.artifacts import WEIGHTS, Store
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.building import Store
 from worldmodels.transfer.weights import save_weights
 
 SMALL = (
@@ -113,6 +117,17 @@ def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
 
 
+def test_rollouts_on_another_disk_are_copied(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    source, target = tmp_path / "theirs.h5", tmp_path / "mixed-000000.h5"
+    source.write_bytes(b"a rollout")
+    mixing._link(source, target)
+    assert target.read_bytes() == b"a rollout" and sorted(tmp_path.iterdir()) == [target, source]
+
+
 def test_what_counts_is_the_agent_and_the_rollouts_and_not_their_folder(compose, run, tmp_path):
     config = compose(*SMALL)
     same, other = finished_run(config, tmp_path / "same"), finished_run(config, tmp_path / "other", scale=2.0)
@@ -170,10 +185,15 @@ def test_what_cannot_be_is_refused(compose, run, tmp_path):
     assert not list((tmp_path / "e").iterdir())
     with pytest.raises(wm.ConfigError, match=r"takes the place of new rollouts, which collect.mix=DIR joins"):
         compose(*SMALL, "collect.recorded=folder", "collect.mix=DIR")
-    with pytest.raises(wm.ConfigError, match=r"plays lunar_lander: expected an agent of car_racing"):
-        collected(compose, tmp_path / "a", run, "env=car_racing")
     with pytest.raises(wm.ConfigError, match=r"expected a finished one, for example collect.policy.run=DIR"):
         collect.STAGE.inputs(compose(*SMALL, "collect.policy=agent"))
+    played = f"collect.policy={{_target_: agent, run: '{run}'}}"
+    with pytest.raises(wm.ConfigError, match=r"plays lunar_lander: expected an agent of car_racing"):
+        collect.STAGE.inputs(compose(*SMALL, played, "env=car_racing"))
+    for name, theirs, ours in (("crop_bottom", "0.0", "0.1"), ("picture", "auto", "render"), ("action_repeat", 1, 2)):
+        told = rf"was trained with env.{name}={theirs}, and this run has env.{name}={ours}: .*; set env.{name}={theirs}"
+        with pytest.raises(wm.ConfigError, match=told):
+            collect.STAGE.inputs(compose(*SMALL, played, f"env.{name}={ours}"))
     with pytest.raises(wm.ConfigError, match="nowhere is no run"):
         collected(compose, tmp_path / "b", "nowhere")
     with pytest.raises(wm.ConfigError, match="has rollouts of another task or other settings of it"):

@@ -113,5 +113,8 @@ def test_an_address_at_which_nothing_listens_is_told_at_once():
         taken.bind(("127.0.0.1", 0))  # but does not listen
         for address in (f"127.0.0.1:{taken.getsockname()[1]}", f"ray://127.0.0.1:{taken.getsockname()[1]}"):
             executor = make_executor(ExecutorConfig({"_target_": "ray"}, address=address), cores=1)
-            with pytest.raises(Failure, match=rf"executor\.address={address} is no Ray cluster that can be reached"):
+            with pytest.raises(
+                Failure, match=rf"executor\.address={address} is no Ray cluster that can be reached"
+            ) as end:
                 list(executor.map(Refused(), [0]))
+            assert ("RAY_AUTH_MODE=token" in str(end.value)) == address.startswith("ray://")

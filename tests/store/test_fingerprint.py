@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worldmodels.store import fingerprint as module
-from worldmodels.store.artifacts import Store
+from worldmodels.store.building import Store
 from worldmodels.store.fingerprint import changes, digest, fingerprint, normalised
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact, Length, Store
+from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact
+from worldmodels.store.building import Length, Store
 
 STEPS = Length(("part", "steps"))
 

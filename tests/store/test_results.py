@@ -15,7 +15,8 @@ from worldmodels.objective import value_of
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.store.artifacts import WEIGHTS, Store
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.building import Store
 from worldmodels.store.results import (
     assemble,
     print_measures,

@@ -10,7 +10,7 @@ from worldmodels.config import Config, check_parts, plain
 from worldmodels.envs import task_class
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory.heads import REWARD_HEAD
-from worldmodels.store.artifacts import Store
+from worldmodels.store.building import Store
 from worldmodels.store.runs import FinishedRun, path_from
 from worldmodels.store.summary import next_steps
 from worldmodels.training.config import CALLBACK, LOGGER

@@ -64,3 +64,13 @@ def test_the_last_thing_that_a_run_gave(tmp_path, compose):
 def test_jobs_of_a_sweeper_that_keeps_no_note_are_named_by_what_it_chose(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train", "-m", "hydra/sweeper=optuna", "scale=smoke", "vae.epochs=range(1,9)"])
     assert job_name(["vae.epochs=3", "scale='smoke'"], tmp_path) == "vae.epochs=3"
+
+
+def test_a_long_value_is_told_whole(tmp_path, compose):
+    write_jobs(tmp_path, compose)
+    task = {"hydra": {"overrides": {"task": ["scale=smoke", "collect.recorded=a,b"]}}}
+    (tmp_path / "multirun.yaml").write_text(json.dumps(task))
+    for job in range(2):
+        words = json.dumps(["scale=smoke", f"collect.recorded={'x' * 150}{job}"])
+        (tmp_path / f"{job}-job" / ".hydra" / "overrides.yaml").write_text(words)
+    assert sum(line.count("x") for line in printed(tmp_path).splitlines()[1:-1]) == 300

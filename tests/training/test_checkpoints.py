@@ -27,7 +27,8 @@ from worldmodels.memory.module import MemoryModule
 from worldmodels.memory.network import MDNLSTM
 from worldmodels.pipeline.stages import memory as memory_stage
 from worldmodels.pipeline.stages import vision as vision_stage
-from worldmodels.store.artifacts import CHECKPOINT, Artifact, Store
+from worldmodels.store.artifacts import CHECKPOINT, Artifact
+from worldmodels.store.building import Store
 from worldmodels.store.journal import Journal
 from worldmodels.training.checkpoints import export
 from worldmodels.utils.errors import ConfigError
@@ -198,7 +199,7 @@ def test_a_failure_between_training_and_artifact_trains_nothing_anew(
     def fail(*_: Any) -> None:
         raise OSError("no room")
 
-    for target in ("worldmodels.pipeline.stages.vision.save_weights", "worldmodels.store.artifacts._finish"):
+    for target in ("worldmodels.pipeline.stages.vision.save_weights", "worldmodels.store.building._finish"):
         with monkeypatch.context() as patch:
             patch.setattr(target, fail)
             with pytest.raises(OSError, match="no room"):

@@ -1,6 +1,7 @@
 """Lightning's flags: what they do here, what they change, and what is refused."""
 
 import dataclasses
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from worldmodels.cli import USAGE, one_line
 from worldmodels.config import Config
 from worldmodels.pipeline.stages import memory, vision
 from worldmodels.store.journal import Journal
-from worldmodels.training.callbacks import StopWhenDiverged
+from worldmodels.training.callbacks import StopWhenDiverged, in_words
 from worldmodels.training.config import TrainerConfig
 from worldmodels.training.fit import make_trainer
 from worldmodels.utils.errors import ConfigError, TrainingDiverged
@@ -227,3 +228,18 @@ def test_more_devices_than_batches_are_refused(train_memory: Callable[..., Journ
     told = rf"trainer.devices=9: 9 devices would share {BATCHES} batches of an epoch \(memory\): expected one for each"
     with pytest.raises(ConfigError, match=told):
         train_memory(make_memory(), trainer=flags(devices=9))
+
+
+def test_each_row_is_told_in_a_line(train_memory: Callable[..., Journal], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "worldmodels.training.callbacks")
+    row = train_memory(make_memory()).rows("steps")[0]
+    validated = f"validation nll {row['val_nll']:.4g}, mixture_entropy {row['val_mixture_entropy']:.4g}"
+    told = rf"  step {row['step']}: {re.escape(validated)}; training nll {row['nll']:.4g} \(\d+ s\)"
+    assert any(re.fullmatch(told, line) for line in caplog.messages), caplog.messages
+
+
+def test_a_row_for_the_console_is_short() -> None:
+    values = {"val_total": 47.573, "val_kl": 14.47, "total": 60.67, "kl": 15.75, "persistence_nll": -1.25}
+    assert in_words(values) == "validation total 47.57, kl 14.47; training total 60.67"
+    assert in_words({"val_nll": 0.5, "mixture_entropy": 1.0}) == "validation nll 0.5"
+    assert in_words({"nll": 0.123456, "kl": 2.0}) == "nll 0.1235, kl 2"

@@ -38,7 +38,7 @@ def test_details_are_for_the_log_and_beside_a_view_all_but_warnings(console, mon
     shown, kept = console
     monkeypatch.setattr(sys, "stdout", shown)
     with arranged(verbose, viewed, None):
-        logging.getLogger("worldmodels.store.artifacts").info("vision: building")
+        logging.getLogger("worldmodels.store.building").info("vision: building")
         logging.getLogger(DETAILS[0]).info("R² 3")
         logging.getLogger(DETAILS[0]).warning("a warning")
     assert shown.getvalue().splitlines() == [f"at {line}" for line in told]

@@ -1,6 +1,12 @@
-from worldmodels.utils.words import number_of
+from worldmodels.utils.words import listed, number_of
 
 
 def test_one_and_several() -> None:
     assert [number_of(count, "episode") for count in (0, 1, 2000)] == ["0 episodes", "1 episode", "2,000 episodes"]
     assert number_of(2, "batch", "batches") == "2 batches"
+
+
+def test_a_long_list_is_cut() -> None:
+    assert listed([]) == "" and listed(["a", "b"]) == "a, b"
+    assert listed([*"abcdef"]) == "a, b, c, d, e, f"
+    assert listed([*"abcdefgh"]) == "a, b, c, d, e, f and 2 more"

@@ -25,7 +25,7 @@ from worldmodels.training.hardware import device, resolve_precision
 from worldmodels.utils.cores import usable_cores
 from worldmodels.utils.progress import duration
 
-SCALES = ("smoke", "sweep", "quick", "hour", "laptop", "paper")
+SCALES = ("smoke", "sweep", "quick", "hour", "day", "laptop", "paper")
 FAST_GOALS = {"car_racing": 20.0, "lunar_lander": 10.0, "bipedal_walker": 10.0}
 EXACT_GOALS = {"car_racing": 1.5}
 

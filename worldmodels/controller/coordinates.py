@@ -22,6 +22,7 @@ from worldmodels.memory.interface import Memory
 from worldmodels.rollouts.executor import one_thread
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.utils.checks import require
+from worldmodels.utils.files import replacing
 from worldmodels.vision.look import SEEN, Look, changes
 
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
@@ -71,9 +72,8 @@ def make_scaling(
                 else:
                     read = [readout(_seen(store, inputs, network, rollout)) for rollout in _latest(store)]
                     mean, std = moments(np.concatenate(read), 1e-3)
-        partial = path.with_suffix(".partial")
-        save_file({"mean": mean, "std": std}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file({"mean": mean, "std": std}, partial)
     return stored_scaling(folder, shape)
 
 

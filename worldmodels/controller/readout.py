@@ -14,6 +14,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from worldmodels.controller.policy import Shape, joined
+from worldmodels.utils.files import replacing
 
 RIDGE = 1e-3  # of inputs that have variance 1
 
@@ -37,9 +38,8 @@ class ReadOut:
         return inputs @ self.weights.T + self.bias
 
     def save(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        save_file({name: np.ascontiguousarray(values) for name, values in vars(self).items()}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file({name: np.ascontiguousarray(values) for name, values in vars(self).items()}, partial)
 
     @classmethod
     def load(cls, path: Path) -> "ReadOut":

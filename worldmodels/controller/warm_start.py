@@ -46,7 +46,12 @@ class Source:
 
 def takes_covariance(settings: ControllerConfig) -> bool:
     """Whether a search that starts from a source's C is to start with its covariance too."""
-    return (settings.warm_start or ("covariance" if settings.readout == "salience" else "mean")) == "covariance"
+    return (settings.warm_start or usual_start(settings)) == "covariance"
+
+
+def usual_start(settings: ControllerConfig) -> str:
+    """What ``controller.warm_start=null`` says."""
+    return "covariance" if settings.readout == "salience" else "mean"
 
 
 def kept_covariance(settings: ControllerConfig, search: PhasedSearch) -> Mapping[str, np.ndarray]:

@@ -21,13 +21,15 @@ from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import evaluate
 from worldmodels.reports.tidy import write_csv
-from worldmodels.store.artifacts import MANIFEST, WEIGHTS, Artifact, describe_files, listed, write_json
+from worldmodels.store.artifacts import MANIFEST, WEIGHTS, Artifact, describe_files
 from worldmodels.store.fingerprint import changes
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.transfer.weights import save_tensors
 from worldmodels.utils.checks import require
 from worldmodels.utils.disk import no_folder
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.files import write_json
+from worldmodels.utils.words import listed
 from worldmodels.vision.interface import Vision
 
 CHANGES_RESULTS = False

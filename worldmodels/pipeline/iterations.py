@@ -25,12 +25,12 @@ from worldmodels.envs import task_spec
 from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
-from worldmodels.store.artifacts import write_json
 from worldmodels.store.runs import RESULTS, foreign_code
 from worldmodels.store.summary import command
 from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
+from worldmodels.utils.files import write_json
 
 CHANGES_RESULTS = False
 log = logging.getLogger(__name__)

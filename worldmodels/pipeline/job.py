@@ -15,7 +15,7 @@ from worldmodels.pipeline.estimate import describe_time, stage_seconds
 from worldmodels.pipeline.pipeline import Pipeline
 from worldmodels.pipeline.source import without_effect
 from worldmodels.rollouts.executor import make_executor
-from worldmodels.store.artifacts import Store, write_json
+from worldmodels.store.building import Store
 from worldmodels.store.loggers import Loggers, make_loggers
 from worldmodels.store.results import assemble, keep_films
 from worldmodels.store.runs import RESULTS, path_from
@@ -25,6 +25,7 @@ from worldmodels.transfer.config import strategy_label
 from worldmodels.utils import console_log, live
 from worldmodels.utils.console import make_console
 from worldmodels.utils.disk import writing
+from worldmodels.utils.files import write_json
 from worldmodels.utils.sweeps import job_name
 
 log = logging.getLogger(__name__)

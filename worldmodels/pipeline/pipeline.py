@@ -27,7 +27,8 @@ from worldmodels.pipeline.stages import (
     vision,
 )
 from worldmodels.rollouts.executor import Executor
-from worldmodels.store.artifacts import Artifact, Store
+from worldmodels.store.artifacts import Artifact
+from worldmodels.store.building import Store
 from worldmodels.store.fingerprint import fingerprint
 from worldmodels.store.journal import Journal
 from worldmodels.store.loggers import Loggers

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodels.config import Config
-from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact, Length
+from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact
+from worldmodels.store.building import Length
 from worldmodels.store.journal import Journal
 from worldmodels.training.config import callbacks_of
 from worldmodels.transfer.budgets import of_part

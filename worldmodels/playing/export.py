@@ -22,10 +22,10 @@ from worldmodels.memory.network import MDNLSTM, SkipGain
 from worldmodels.playing.keys import choices
 from worldmodels.playing.page import page
 from worldmodels.playing.session import Played, Session
-from worldmodels.store.artifacts import write_bytes
 from worldmodels.utils.checks import require
 from worldmodels.utils.disk import no_folder
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.files import write_bytes
 from worldmodels.vision.network import ConvVAE, Decoder
 from worldmodels.vision.transposed import TransposedConvolution
 

@@ -13,10 +13,11 @@ from worldmodels.reports.groups import JUDGED_PARTS, Group, artifact, difference
 from worldmodels.reports.judgement import FAMILY, SMOKE, matrix, settings_note, verdicts
 from worldmodels.reports.page import Html
 from worldmodels.reports.verdict import JUDGED, comparison_rows, comparisons
-from worldmodels.store.artifacts import RECORD, write_bytes
+from worldmodels.store.artifacts import RECORD
 from worldmodels.store.runs import FinishedRun
 from worldmodels.store.wording import NEAR_NORMAL
 from worldmodels.utils.comparing import FEWEST
+from worldmodels.utils.files import write_bytes
 
 CAPTION = (
     f"Thick: mean over seeds; thin: single seeds; band, from {FEWEST} seeds on: the mean's interval "

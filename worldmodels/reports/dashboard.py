@@ -126,13 +126,15 @@ def _films(run: FinishedRun) -> Html:
 
 def _stages(run: FinishedRun) -> Html:
     results = run.results
-    rows = []
+    rows, reused = [], any(facts["cached"] for facts in results["stages"].values())
     for stage, facts in results["stages"].items():
         told = headline(stage, results)
         if stage == "vision" and (empty := latent_in_words(results["vision"].get("heldout_kl"))):
             told += f". {empty}"
-        rows.append((stage, told, f"{facts['seconds']:,.0f}", "yes" if facts["cached"] else ""))
-    return page.table(("stage", "what it gave", "seconds", "reused"), rows, ["seconds"]) if rows else Html("")
+        last = ["yes" if facts["cached"] else ""] if reused else []
+        rows.append((stage, told, f"{facts['seconds']:,.0f}", *last))
+    columns = ("stage", "what it gave", "seconds", *(["reused"] if reused else []))
+    return page.table(columns, rows, ["seconds"]) if rows else Html("")
 
 
 def _probes(run: FinishedRun) -> Html:

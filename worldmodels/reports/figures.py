@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from worldmodels.reports.published import Published
-from worldmodels.store.artifacts import write_bytes
 from worldmodels.transfer.metrics import Curves
 from worldmodels.utils.comparing import FEWEST
+from worldmodels.utils.files import write_bytes
 from worldmodels.utils.statistics import seed_estimate
 
 matplotlib.use("agg")

@@ -11,9 +11,9 @@ from PIL import Image
 from worldmodels.envs import task_class, task_spec
 from worldmodels.factory import make_vision
 from worldmodels.rollouts.storage import RolloutStore
-from worldmodels.store.artifacts import write_bytes
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils import media
+from worldmodels.utils.files import write_bytes
 from worldmodels.vision.scaling import to_pixels, to_unit
 
 FRAMES, FACTOR = 8, 2  # pictured frames, and how much larger they are than V's

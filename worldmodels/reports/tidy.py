@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldmodels.store.artifacts import load_artifact, write_bytes
+from worldmodels.store.artifacts import load_artifact
 from worldmodels.store.heldout import PATHS
 from worldmodels.store.runs import RESULTS, FinishedRun
 from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.files import write_bytes
 from worldmodels.utils.overrides import typed
 
 Row = dict[str, Any]

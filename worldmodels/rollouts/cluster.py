@@ -103,9 +103,10 @@ class RayExecutor(Dispatcher):
                 f"no Ray cluster could be started on this machine ({why}): expected one of its cores; the same command "
                 "tries again, and executor=process needs none"
             )
+        token = "; if it asks for a token, set RAY_AUTH_MODE=token" if self._address.startswith("ray://") else ""
         return Failure(
             f"executor.address={self._address} is no Ray cluster that can be reached ({why}): expected one that "
-            "`ray start --head` began; without an address one is started on this machine"
+            f"`ray start --head` began{token}; without an address one is started on this machine"
         )
 
     def _options(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from worldmodels.rollouts.storage import Entry, RolloutStore
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require
+from worldmodels.utils.files import replacing
 
 MIXED = "mixed-"  # begins the names of their files
 
@@ -51,6 +52,5 @@ def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # on another disk
-        partial = target.with_suffix(".partial")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with replacing(target) as partial:
+            shutil.copyfile(source, partial)

@@ -12,7 +12,7 @@ from typing import Any
 
 from worldmodels.rollouts.engine import Feed
 from worldmodels.rollouts.executor import Results, Work
-from worldmodels.store.artifacts import write_bytes
+from worldmodels.utils.files import write_bytes
 
 CHANGES_RESULTS = False  # a result depends on its item alone, wherever it is made
 WRITES = "folder"  # the field of a work that says where it writes

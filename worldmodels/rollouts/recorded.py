@@ -54,8 +54,6 @@ def write(config: Config, spec: TaskSpec, folder: Path) -> dict[str, Any]:
     source = str(settings.recorded)
     entries: list[Entry] = []
     frames = 0
-    for path in folder.glob("*.partial"):  # of an earlier try that was killed
-        path.unlink()
     with Progress("recorded", settings.frames or 0, "frames") as progress:
         for recording in _recordings(source, settings.recorded_key):
             arrays = _rollout(recording, spec, config.env)

@@ -12,9 +12,9 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from worldmodels.store.artifacts import write_bytes
 from worldmodels.utils.disk import writing
 from worldmodels.utils.errors import DamagedFile
+from worldmodels.utils.files import write_bytes
 
 FRAMES_PER_CHUNK = 4
 OPEN_FILES = 128

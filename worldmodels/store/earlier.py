@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldmodels.store.artifacts import RECORD, write_bytes, write_json
+from worldmodels.store.artifacts import RECORD
+from worldmodels.utils.files import write_bytes, write_json
 
 CHANGES_RESULTS = False
 AGENT, EPISODES = "agent.json", "episodes.jsonl"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldmodels.store.artifacts import RECORD, finite, write_bytes
+from worldmodels.store.artifacts import RECORD
 from worldmodels.utils import live
+from worldmodels.utils.files import finite, write_bytes
 from worldmodels.utils.media import gif_bytes, png_bytes
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from worldmodels.config import Config, plain
-from worldmodels.store.artifacts import RECORD, Artifact, write_bytes
+from worldmodels.store.artifacts import RECORD, Artifact
 from worldmodels.store.heldout import heldout_figures
 from worldmodels.store.wording import INTERVALS, forecasts_in_words, name_of_interval
+from worldmodels.utils.files import write_bytes
 from worldmodels.utils.words import number_of
 
 CHANGES_RESULTS = False

@@ -28,7 +28,7 @@ def print_sweep(folder: Path, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.width = min(WIDTH, console.width)
     table.add_column("job", no_wrap=True)
-    table.add_column("what differs", ratio=2)
+    table.add_column("what differs", ratio=2, overflow="fold")
     table.add_column("result", ratio=3)
     table.add_column("time", justify="right", no_wrap=True)
     for job in jobs:

@@ -5,7 +5,7 @@ finite, and a limit of steps.
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning
@@ -16,6 +16,7 @@ from worldmodels.store.journal import Journal
 from worldmodels.utils.errors import TrainingDiverged
 
 log = logging.getLogger(__name__)
+VALIDATED = "val_"  # begins the names of the validation's figures
 
 
 class Recorder(lightning.Callback):
@@ -58,12 +59,28 @@ class Recorder(lightning.Callback):
             return
         position = {self.axis: self.row_position(trainer.current_epoch + 1, trainer.global_step)}
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row = {**position, **values, "seconds": round(self._seconds(), 2)}
-        self.journal.row(self.table, self.axis, row)
-        log.info("  %s", "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+        seconds = self._seconds()
+        self.journal.row(self.table, self.axis, {**position, **values, "seconds": round(seconds, 2)})
+        log.info("  %s %d: %s (%.0f s)", self.axis, position[self.axis], in_words(values), seconds)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._started
+
+
+def in_words(values: Mapping[str, float]) -> str:
+    """A row for the console: the figures of the validation, and what the first of them was in training; all figures
+    where nothing was validated. The journal has the others.
+    """
+    validated = [name for name in values if name.startswith(VALIDATED)]
+    if not validated:
+        return _listed(values, values)
+    first = validated[0].removeprefix(VALIDATED)
+    training = f"; training {_listed(values, [first])}" if first in values else ""
+    return f"validation {_listed(values, validated)}{training}"
+
+
+def _listed(values: Mapping[str, float], names: Iterable[str]) -> str:
+    return ", ".join(f"{name.removeprefix(VALIDATED)} {values[name]:.4g}" for name in names)
 
 
 def loss_of(outputs: Any) -> torch.Tensor:

@@ -7,7 +7,6 @@ sums behind the means of an epoch are in the checkpoint.
 
 import logging
 import multiprocessing
-import os
 import pickle
 import time
 import zipfile
@@ -24,6 +23,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from worldmodels.training import distributed
 from worldmodels.training.callbacks import StopWhenDiverged
 from worldmodels.utils import interrupts
+from worldmodels.utils.files import replacing
 from worldmodels.utils.logs import Places, places
 
 log = logging.getLogger(__name__)
@@ -32,19 +32,15 @@ LITTLE = 30.0  # seconds of work that are worth no checkpoint
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, so that it is the old or the new one, also after a crash.
-    Lightning itself writes to the folder of temporary files first, which may be too small.
+    """Replaces a checkpoint atomically. Lightning itself writes to the folder of temporary files first, which may be
+    too small.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        with partial.open("wb") as file:
+        with replacing(path) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
 
 class Progress(Checkpoint):

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels.utils import interrupts
 from worldmodels.utils.errors import Failure, first_line
+from worldmodels.utils.files import replacing
 
 CHANGES_RESULTS = False  # shows what is done
 
@@ -46,12 +47,8 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray] | np.ndarray, fps: float)
     """
     for leftover in path.parent.glob(f"{path.name}.*.partial"):  # by a process that was killed
         leftover.unlink()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         _encode(partial, iter(frames), fps)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
@@ -84,8 +81,6 @@ def _encode(path: Path, frames: Iterator[np.ndarray], fps: float) -> None:
     if problem is not None or not playable(path):
         interrupts.check()  # a signal to the whole group ends ffmpeg too
         raise _no_film(path, problem) from problem
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _no_film(path: Path, error: BaseException | None) -> Failure:

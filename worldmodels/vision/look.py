@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from worldmodels.utils.files import replacing
 from worldmodels.vision.losses.salient import OUTLINE
 from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
 
@@ -67,9 +68,8 @@ class Look:
         return np.concatenate([places, (glimpses - self.mean) @ self.components.T], axis=1)
 
     def save(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        save_file({name: np.ascontiguousarray(values) for name, values in vars(self).items()}, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file({name: np.ascontiguousarray(values) for name, values in vars(self).items()}, partial)
 
     @classmethod
     def load(cls, path: Path) -> "Look":

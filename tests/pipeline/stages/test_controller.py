@@ -31,6 +31,11 @@ def test_what_a_search_takes_of_a_source_counts_where_there_is_one(compose):
     covariance = "controller.warm_start=covariance"
     assert inputs("scratch", covariance) == inputs("scratch")
     assert inputs("warm_controller", covariance) != inputs("warm_controller")
+    assert inputs("warm_controller", "controller.warm_start=mean") == inputs("warm_controller")
+    salience = "controller=salience", "controller.search=cma_es"  # goes on with the covariance by itself
+    assert inputs("warm_controller", *salience, covariance) == inputs("warm_controller", *salience)
+    mean = inputs("warm_controller", *salience, "controller.warm_start=mean")
+    assert mean["controller"] == {**inputs("warm_controller", *salience)["controller"], "warm_start": "mean"}
 
 
 def test_a_search_that_cannot_go_on_from_a_covariance_is_refused(compose):

@@ -75,7 +75,6 @@ def test_an_interrupted_stage_goes_on(made):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "000001.h5").unlink()
     (folder / "index.json").unlink()
-    (folder / "000001.999.partial").write_bytes(b"half a rollout")
     kept = {name: (folder / name).stat().st_mtime_ns for name in ("000000.h5", "000002.h5")}
     assert again(made) == {"rollouts": 3, "frames": 27}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

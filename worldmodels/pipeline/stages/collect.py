@@ -114,7 +114,8 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
     size_told = f"{number_of(summary['rollouts'], 'rollout')}, {number_of(summary['frames'], 'frame')}"
     log.info("  %s, return %.1f ± %.1f", size_told, summary["return_mean"], summary["return_std"])
     if summary["coverage"]:
-        log.info("  %s", ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items()))
+        told = ", ".join(f"{name} {value:.3g}" for name, value in summary["coverage"].items())
+        log.info("  coverage: %s", told)
     return summary
 
 
@@ -174,10 +175,9 @@ def _inputs(config: Config, node: str) -> dict[str, Any]:
         settings.pop("scatter", None)
     inputs = {"env": counted(config.env, node), node: settings}
     if _agent_plays(config, node):
-        of_agents = {
-            name: value for name, value in counted(config.env, "controller").items() if name not in inputs["env"]
-        }
-        inputs["agent"] = importlib.import_module(AGENT).agent_counts(_policy(config, node), of_agents, config.allow)
+        beside = {name: value for name, value in counted(config.env, "controller").items() if name not in inputs["env"]}
+        agent = importlib.import_module(AGENT)
+        inputs["agent"] = agent.agent_counts(_policy(config, node), config.env, beside, config.allow)
     return inputs
 
 

@@ -10,7 +10,7 @@ from worldmodels.controller.inputs import dreams, places, privileged, read_input
 from worldmodels.controller.phases import REPLACED, check_phases, phase_table
 from worldmodels.controller.policy import Shape
 from worldmodels.controller.search import goes_on
-from worldmodels.controller.warm_start import LARGEST, Source
+from worldmodels.controller.warm_start import LARGEST, Source, usual_start
 from worldmodels.envs.registry import task_parts
 from worldmodels.envs.renderers import rollout_libraries
 from worldmodels.factory import beside_weights
@@ -18,7 +18,7 @@ from worldmodels.memory.config import NETWORK as MEMORY
 from worldmodels.pipeline.scoring import search_seed
 from worldmodels.pipeline.searching import run
 from worldmodels.pipeline.stage import Stage, Work, strategy
-from worldmodels.store.artifacts import Length
+from worldmodels.store.building import Length
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import counted
@@ -50,7 +50,7 @@ def check(config: Config, outputs: int) -> None:
 def _inputs(config: Config) -> dict[str, Any]:
     search = config.controller
     table = phase_table(search)
-    skipped = {"phases", "patience"} | (set() if "controller" in config.transfer.load else {"warm_start"})
+    skipped = {"phases", "patience"} | (set() if _warm_start_counts(config) else {"warm_start"})
     patience = {"patience": search.patience or config.env.patience} if "reality" in places(search) else {}
     paid = {"step_reward": config.env.step_reward} if dreams(search) and config.env.step_reward is not None else {}
     return {
@@ -66,6 +66,12 @@ def _inputs(config: Config) -> dict[str, Any]:
         **agent_inputs(config),
         **_of_dreams(config),
     }
+
+
+def _warm_start_counts(config: Config) -> bool:
+    """Whether the search starts from a source's C, and otherwise than it would by itself."""
+    search = config.controller
+    return "controller" in config.transfer.load and search.warm_start != usual_start(search)
 
 
 def _of_dreams(config: Config) -> dict[str, Any]:

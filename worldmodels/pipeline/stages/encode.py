@@ -26,8 +26,6 @@ def run(config: Config, dataset: Path, vision: Path, folder: Path) -> dict[str, 
     where = device(config.trainer)
     encoder = FrameEncoder(make_vision(config, vision).to(where), resolve_precision(config.trainer), BATCH)
     store = RolloutStore(dataset)
-    for path in folder.glob("*.partial"):
-        path.unlink()
     entries = []
     with Progress("encode", int(store.lengths.sum()), "frames") as progress:
         for rollout, entry in enumerate(store.entries):

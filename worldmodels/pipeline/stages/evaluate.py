@@ -23,7 +23,8 @@ from worldmodels.rollouts.engine import Episode, Feed, play
 from worldmodels.rollouts.executor import Executor, Results
 from worldmodels.rollouts.policies.base import Policy, RandomPlayers
 from worldmodels.rollouts.policies.uniform import Uniform
-from worldmodels.store.artifacts import RECORD, WEIGHTS, locked
+from worldmodels.store.artifacts import RECORD, WEIGHTS
+from worldmodels.store.building import locked
 from worldmodels.store.fingerprint import Code, digest, fingerprint
 from worldmodels.store.journal import Journal
 from worldmodels.utils.progress import Progress

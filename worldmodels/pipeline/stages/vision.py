@@ -7,7 +7,8 @@ from typing import Any
 from worldmodels.config import Config
 from worldmodels.factory import make_vision
 from worldmodels.pipeline.stage import Stage, Work, label_of, training_inputs, training_length
-from worldmodels.store.artifacts import WEIGHTS, Artifact, Length
+from worldmodels.store.artifacts import WEIGHTS, Artifact
+from worldmodels.store.building import Length
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.callbacks import Recorder, StopWhenDiverged

@@ -18,11 +18,14 @@ from worldmodels.controller.agent import (
 )
 from worldmodels.controller.policy import agent_parameters
 from worldmodels.envs import TaskSpec
+from worldmodels.envs.config import EnvConfig
 from worldmodels.factory import beside_weights
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import rollout_precision
 from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Setting
+
+SEEN = ("picture", "view", "crop_bottom", "action_repeat")  # settings of a task that say what of it is seen, and when
 
 
 def content_of(run: str, _: Any = None) -> list[str]:
@@ -33,13 +36,24 @@ def content_of(run: str, _: Any = None) -> list[str]:
     return [manifest["content"], *(parents[role]["content"] for role in ("vision", "memory") if role in parents)]
 
 
-def agent_counts(policy: Mapping[str, Any], env: Mapping[str, Any], allow: Collection[str]) -> dict[str, Any]:
-    """What the actions of a run's agent depend on besides what it is; ``env``: this task's settings that an agent has
-    beside other policies.
+def agent_counts(
+    policy: Mapping[str, Any], env: EnvConfig, beside: Mapping[str, Any], allow: Collection[str]
+) -> dict[str, Any]:
+    """What the actions of a run's agent depend on besides what it is. ``env``: this task; ``beside``: its settings that
+    count for agents alone. Raises `ConfigError` where the agent is of another task, or was trained to see it otherwise.
     """
     config = _run_of(policy, allow).config
+    run = f"policy.run={policy['run']}"
+    require(config.env.name == env.name, f"{run} plays {config.env.name}: expected an agent of {env.name}")
+    for name in SEEN:
+        theirs, ours = getattr(config.env, name), getattr(env, name)
+        require(
+            theirs == ours,
+            f"{run} was trained with env.{name}={theirs}, and this run has env.{name}={ours}: expected the same; set "
+            f"env.{name}={theirs}, or choose another run",
+        )
     networks = beside_weights(config, *agent_models(config))
-    return {**env, "precision": rollout_precision(config.trainer), **networks}
+    return {**beside, "precision": rollout_precision(config.trainer), **networks}
 
 
 def networks(policy: Mapping[str, Any], allow: Collection[str]) -> list[str]:
@@ -91,9 +105,6 @@ class AgentPlayers:
         )
         weights = {role: finished.parent(controller, role).weights for role in agent_models(config)}
         self._parameters = agent_parameters(load_file(controller.weights))
-        require(
-            config.env.name == spec.name, f"policy.run={run} plays {config.env.name}: expected an agent of {spec.name}"
-        )
         size = controller_size(config, spec.outputs)
         require(
             len(self._parameters) == size,
