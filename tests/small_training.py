@@ -157,8 +157,9 @@ def vision_training(tmp_path: Path) -> Callable[..., Journal]:
     entries = []
     for rollout in range(3):
         frames = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
-        path = store_folder / f"{rollout:06d}.h5"
-        entries.append(write_rollout(path, {"frames": frames}, seed=rollout, total_reward=0.0))
+        actions = np.linspace(-1, rollout, 8, dtype=np.float32).reshape(4, 2)
+        path, arrays = store_folder / f"{rollout:06d}.h5", {"frames": frames, "actions": actions}
+        entries.append(write_rollout(path, arrays, seed=rollout, total_reward=0.0))
     write_index(store_folder, entries)
 
     def train(
@@ -177,7 +178,8 @@ def vision_training(tmp_path: Path) -> Callable[..., Journal]:
         recorder = Recorder(journal, "epochs", "epoch", every=trainer.log_every_n_steps)
         pictures = VisionPictures(journal, data.examples(2), seed=0)
         make_module = parts.find(LOSS, config.loss, "vae.loss").module or VisionModule
-        module = make_module(network, config, TrainingContext(0, data.training_rollouts()), True)
+        read_out = {"action_size": data.action_size} if config.inverse else {}
+        module = make_module(network, config, TrainingContext(0, data.training_rollouts()), True, **read_out)
         fit(module, data, folder, recorder, [*callbacks, pictures], trainer, epochs)
         return journal
 

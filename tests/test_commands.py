@@ -1,5 +1,6 @@
 """What the commands refuse before the libraries load: an answer in a second or two, on a busy machine too."""
 
+import errno
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ from helpers import ROOT, ended
 
 from worldmodels.api import train
 from worldmodels.cli import remove_empty_run
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.disk import writing
+from worldmodels.utils.errors import ConfigError, Failure
 
 HEAVY = ("torch", "lightning", "numba", "cv2", "h5py", "matplotlib")
 # A fork for each case, of an interpreter that has what all commands load before they have looked at the request.
@@ -58,8 +60,8 @@ REFUSED = [
     ("play run=nowhere", "nowhere is no run"),
     ("play run=x port=65536", "port=65536 is none: expected 1 to 65535, or 0"),
     ("probe run=nowhere", "nowhere is no run"),
-    ("report paths.outputs=x", "paths.outputs is no setting of this command: expected one that --help lists"),
-    ("report +colour=red", "colour is no setting of this command: expected one that --help lists"),
+    ("report paths.outputs=x", "paths.outputs is no setting of this command: expected one of runs, "),
+    ("report +colour=red", "colour is no setting of this command: expected one of runs, "),
     ("export run=nowhere to=folder", "nowhere is no run"),
     ("probe run=nowhere scored=2", "scored=2.0 is out of range"),
     ("report runs=[]", "is no pattern"),
@@ -180,6 +182,53 @@ def test_what_was_refused_keeps_the_results_of_earlier_rounds(tmp_path):
     (tmp_path / "run" / "round1" / "results.json").write_text("{}")
     remove_empty_run(tmp_path / "run")
     assert (tmp_path / "run" / "round1" / "results.json").exists()
-    (tmp_path / "refused").mkdir()
+    for name in (".hydra/config.yaml", "train.log", "hparams.yaml", "board/events.out.tfevents.1"):
+        (tmp_path / "refused" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "refused" / name).touch()
     remove_empty_run(tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "experiment.log"])
+def test_what_was_refused_keeps_what_was_in_its_folder(name, tmp_path, monkeypatch):
+    """Of ``hydra.run.dir=.``, or any folder of the user's own."""
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    (tmp_path / "mine" / "deep" / name).write_text("mine")
+    remove_empty_run(tmp_path / "mine")
+    assert (tmp_path / "mine" / "deep" / name).read_text() == "mine"
+    (tmp_path / "here" / "empty").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here" / "empty")
+    for folder in (Path(), tmp_path / "here"):
+        remove_empty_run(folder)
+    assert (tmp_path / "here" / "empty").is_dir()
+
+
+@pytest.mark.parametrize("name", ["export", "play"])
+def test_a_command_that_only_reads_a_run_writes_nothing_there(name, tmp_path, monkeypatch):
+    """Not even a log: the run may be read-only, or in git. A refused one touches nothing either."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "results.json").write_text('{"mean": 3}')
+    settings = ["to=agent"] if name == "export" else ["export=page.html"]
+    done = python(f"worldmodels.{name}", f"run={run}", *settings, cwd=tmp_path)
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 2 and line.startswith(f"error: {run / 'results.json'} is of no run: expected one that")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "results.json"]
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"),
+    [("dream run=x", "hydra.run.dir"), ("train", "paths.outputs or hydra.run.dir")],
+)
+def test_a_command_names_only_settings_of_its_own_where_it_may_not_write(command, choices):
+    """Nobody may make a folder in /sys."""
+    name, *overrides = command.split()
+    done = python(f"worldmodels.{name}", *overrides, "hydra.run.dir=/sys/nothing")
+    (line,) = done.stderr.decode().splitlines()
+    assert done.returncode == 1 and line.startswith("error: what a run leaves could not be written to /sys/nothing: ")
+    assert line.endswith(f"; allow it, or choose another folder by {choices}")
+
+
+def test_what_an_export_may_not_write_is_told_with_its_own_setting(tmp_path):
+    with pytest.raises(Failure, match=r"; allow it, or choose another folder by to$"), writing("it", tmp_path, "to"):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))

@@ -464,12 +464,29 @@ def test_an_old_key_is_refused_with_its_new_name(old, new):
             "+vae=foveal adds a second vae: expected an option in the place of the one there is; write vae=",
         ),
         ("+sed=1", "sed is unknown: expected env, collect, "),
+        ("foo", "foo is no setting: expected KEY=VALUE, for example seed=1"),
+        ("collect.policy={_target_:", "collect.policy={_target_: ends too soon: expected all of its value in one arg"),
+        ("seed=a=b", "seed=a=b cannot be read: expected KEY=VALUE"),
     ],
 )
 def test_what_hydra_refuses_is_said_in_our_words(override, message):
     with pytest.raises(ConfigError) as caught:
         compose_in_python(override)
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("scal=smoke", "scale"),
+        ("vae.epoch=3", "epochs"),
+        ("trainer.devicez=2", "devices"),
+        ("vae.loss.wieght=3", "weight"),
+    ],
+)
+def test_what_was_meant_is_offered(override, meant):
+    with pytest.raises(ConfigError, match=rf"; did you mean {meant}\?$"):
+        check_parts(compose_in_python("vae.loss=salient", override))
 
 
 def test_options_of_a_group_of_several_are_combined():

@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_type_hints
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,13 +20,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from worldmodels.__main__ import COMMANDS
 from worldmodels.config import conf_dir, register_schema, to_config
 from worldmodels.migrations import RENAMED
 from worldmodels.training.config import ELSEWHERE, TrainerConfig
 from worldmodels.utils import interrupts, streams, sweeps
 from worldmodels.utils.composing import in_our_words
 from worldmodels.utils.cores import usable_cores
-from worldmodels.utils.disk import explained, no_folder, remove_empty_folders, trouble
+from worldmodels.utils.disk import explained, folder_settings, no_folder, remove_empty_folders, trouble
 from worldmodels.utils.errors import ConfigError, Failure, chain
 from worldmodels.utils.help import list_groups_at_once, settings_help
 from worldmodels.utils.launchers import marked_running, share_of_cores
@@ -35,10 +36,12 @@ from worldmodels.utils.orphans import leave_with_parent
 from worldmodels.utils.overrides import flags_first, require_options, spelled_out
 from worldmodels.utils.settings import declared
 from worldmodels.utils.sweeps import SweepRefused, check_jobs_first, remove_refused
+from worldmodels.utils.words import or_meant
 
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 INTERRUPTED = 130
+_known: list[str] = []  # settings of the command that runs
 
 
 def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: str, schema: type) -> NoReturn:
@@ -50,6 +53,9 @@ def command(config_name: str, task: Callable[[DictConfig], Any], schema_name: st
     logging.raiseExceptions = False  # a log that cannot be written, say to a full disk, fails nothing by itself
     threading.excepthook = _thread_failed
     register_schema(schema_name, schema)
+    if "paths" not in get_type_hints(schema):
+        folder_settings.remove("paths.outputs")
+    _known[:] = schema.__dataclass_fields__
     OmegaConf.register_new_resolver(
         "settings", lambda indent, *, _root_: settings_help(schema, int(indent), _root_), replace=True
     )
@@ -146,12 +152,22 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 
 def remove_empty_run(folder: Path) -> None:
-    """Remove the folders that were made for a refused request, up to the working folder. What holds results stays: a
-    run's own, or those of its first rounds.
+    """Remove the folders that were made for a refused request, up to the working folder. What holds anything besides
+    Hydra's notes and what a command logs stays: results of a run's first rounds, and whatever was in a folder that the
+    user has named.
     """
-    if next(folder.rglob("results.json"), None) is None:
+    if Path.cwd().is_relative_to(folder.absolute()):
+        return
+    if all(_is_a_log(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()):
         shutil.rmtree(folder, ignore_errors=True)
         remove_empty_folders(folder)
+
+
+def _is_a_log(path: Path) -> bool:
+    """Whether a file of a run's folder tells nothing but how the run began."""
+    log_of_a_command = path.suffix == ".log" and path.stem in COMMANDS
+    of_loggers = path.name == "hparams.yaml" or path.name.startswith("events.out.tfevents")  # Lightning's
+    return ".hydra" in path.parts or log_of_a_command or of_loggers
 
 
 def _explain(error: BaseException, job: str = "", composing: bool = False) -> int:
@@ -210,7 +226,8 @@ def one_line(error: BaseException) -> str:
         return line
     unknown = re.search(r"(?:Could not override|Key) '([^']+)'(?:\.| not in )", str(error))
     if unknown and not re.search(r"\btrain(\.py)?$", sys.argv[0]):  # whose own line, below, tells of groups
-        return f"{unknown[1]} is no setting of this command: expected one that --help lists"
+        expected = f"one of {', '.join(_known)}" if _known else "one that --help lists"
+        return f"{unknown[1]} is no setting of this command: expected {expected}{or_meant(unknown[1], _known)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference_type)[:=]", line))
     text = re.sub(r"To append to your config use \S+", "", text)
@@ -223,8 +240,11 @@ def one_line(error: BaseException) -> str:
 def _unknown_flag(name: str) -> str:
     if name in ELSEWHERE:
         return f"trainer.{name} is set elsewhere here: expected {ELSEWHERE[name]}"
-    flags = ", ".join(declared(TrainerConfig))
-    return f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {flags}"
+    flags = list(declared(TrainerConfig))
+    return (
+        f"trainer.{name} is no flag of Lightning's Trainer that is known here: expected one of {', '.join(flags)}"
+        f"{or_meant(name, flags)}"
+    )
 
 
 def prepare_process(threads: int | None = None) -> int:

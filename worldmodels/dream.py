@@ -68,32 +68,25 @@ def dream(composed: DictConfig) -> None:
     from worldmodels.controller.policy import agent_parameters
     from worldmodels.dreams.core import DreamModel
     from worldmodels.dreams.film import Column, film
+    from worldmodels.dreams.reality import real_episode
     from worldmodels.dreams.returns import dream_returns
     from worldmodels.dreams.unroll import dream_under, drift
-    from worldmodels.envs import make_env, task_spec
-    from worldmodels.factory import make_memory, make_vision
+    from worldmodels.envs import task_spec
+    from worldmodels.factory import make_memory, make_vision, require_decoder
     from worldmodels.memory.interface import heads_of
-    from worldmodels.rollouts.engine import Episode, Items, play
-    from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
     from worldmodels.utils import media
     from worldmodels.utils.console import make_console
     from worldmodels.utils.disk import writing
     from worldmodels.utils.files import write_bytes, write_json
-    from worldmodels.utils.seeds import episode_seed, generator, torch_generator
+    from worldmodels.utils.seeds import torch_generator
     from worldmodels.vision.scaling import to_pixels, to_unit
 
     prepare_process()
     config = run.config
     spec = task_spec(config.env)
-    policy = random_policy(config.collect, spec, generator(request.seed, "figures", 0))
-    episode = Items(iter([Episode("dream", episode_seed(request.seed, "figures", 1), policy)]))
-    players = RandomPlayers(1, lambda policy: policy)
-    limit = request.steps * config.env.action_repeat
-    [(_, played)] = play(episode, lambda: make_env(config.env, max_steps=limit), players, 1, record=True)
-    rollout = played.rollout
-    assert rollout is not None
-    vision = make_vision(config, run.vision.weights).eval()
     memory = make_memory(config, spec.action_size, run.memory.weights).eval()
+    vision = make_vision(config, require_decoder(run.vision.weights)).eval()
+    rollout = real_episode(run, request.seed, request.steps)
     context = min(request.context, len(rollout.frames))
     columns, drifts = [Column("reality\nthe task itself", rollout.frames, False)], []
     with torch.inference_mode():

@@ -49,7 +49,7 @@ def evaluate(composed: DictConfig) -> None:
     from worldmodels.store.journal import Journal
     from worldmodels.store.loggers import tensorboard
     from worldmodels.store.results import keep_films, score_line
-    from worldmodels.store.wording import score_in_words
+    from worldmodels.store.wording import judged
     from worldmodels.utils.console import make_console
     from worldmodels.utils.disk import writing
     from worldmodels.utils.files import write_json
@@ -78,8 +78,8 @@ def evaluate(composed: DictConfig) -> None:
             official = stage.official(config)
             filming.try_film(official, stage.seed_of(official, 0), *agent, journal, contextlib.nullcontext())
     keep_films(folder, folder)
-    words = score_in_words(score, plain(config))
-    make_console().print(score_line(score), words, f"results: {path}", sep="\n", soft_wrap=True)
+    lines = [score_line(score), judged(score, plain(config)), f"results: {path}"]
+    make_console().print(*filter(None, lines), sep="\n", soft_wrap=True)
 
 
 if __name__ == "__main__":

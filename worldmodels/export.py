@@ -34,7 +34,7 @@ def export(composed: DictConfig) -> None:
     from worldmodels.utils.disk import writing
 
     folder = Path(request.to)
-    with writing("an agent", folder):
+    with writing("an agent", folder, "to"):
         size = export(run, folder, request.half, request.decoder)
     make_console().print(f"{size / 2**20:.1f} MB: {folder}", soft_wrap=True)
 

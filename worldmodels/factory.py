@@ -88,6 +88,11 @@ def _make(part: Part, key: str, value: Any, config: Config, stage: str, weights:
     return network
 
 
+def require_decoder(weights: Path) -> Path:
+    """V's ``weights``, where its decoder is among them. Raises `ConfigError`."""
+    return _no_decoder() if left_out(weights) else weights
+
+
 def _no_decoder(*arguments: Any) -> NoReturn:
     raise ConfigError(
         "V was exported without its decoder: expected the run that it comes from, or one exported with decoder=true"

@@ -69,7 +69,7 @@ def play(composed: DictConfig) -> None:
     from worldmodels.utils.disk import writing
 
     path = Path(request.export)
-    with writing("a page", path.parent):
+    with writing("a page", path.parent, "export"):
         size = write(Played.of(run, request.starts), path, request.temperature, request.seed)
     console.print(f"{size / 1e6:.1f} MB: {path}", soft_wrap=True)
 

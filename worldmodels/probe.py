@@ -43,6 +43,7 @@ def probe(composed: DictConfig) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
+    from worldmodels.factory import require_decoder
     from worldmodels.pipeline.stages import collect, encode, measure, measure_vision
     from worldmodels.pipeline.stages import probe as stage
     from worldmodels.rollouts.config import ExecutorConfig
@@ -55,9 +56,9 @@ def probe(composed: DictConfig) -> None:
 
     overrides = {key: getattr(request, key) for key in ("scored", "epochs") if getattr(request, key) is not None}
     config = dataclasses.replace(run.config, probe=dataclasses.replace(run.config.probe, **overrides))
-    vision = run.vision.weights
     memory = run.memory.weights if "memory" in run.results["stages"] else None
     trained_on = None if memory is None else run.artifact("encode").path  # which an export lacks
+    vision = require_decoder(run.vision.weights)
     folder = Path(HydraConfig.get().runtime.output_dir)
     workers = request.workers or prepare_process()
     measures = {}

@@ -3,6 +3,7 @@
 import builtins
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 
 import cma
@@ -11,6 +12,9 @@ import pytest
 
 from worldmodels.controller.cma_es import CMAES, FULL_UP_TO, LARGEST_FULL, TPA_FROM
 from worldmodels.controller.config import ControllerConfig
+from worldmodels.controller.phases import PhasedSearch, check_phases
+from worldmodels.controller.policy import Shape
+from worldmodels.controller.scaling import Scaling
 from worldmodels.controller.search import describe
 from worldmodels.controller.search import make_search as make
 from worldmodels.utils.errors import ConfigError
@@ -252,7 +256,11 @@ class StartsAnywhere:
     """A search of one's own, whose ``start`` has a default."""
 
     def __init__(self, size: int, population: int, seed: int, start=None, rate: float = 0.5) -> None:
-        self.mean, self.rate = start, rate
+        self.mean, self.best, self.rate = start, start, rate
+
+    def ask(self) -> None: ...
+
+    def tell(self, returns: list[float]) -> None: ...
 
 
 def test_a_search_of_ones_own_is_given_its_start() -> None:
@@ -293,3 +301,51 @@ def test_the_mean_and_the_covariance_are_of_c_where_the_library_changes_its_coor
     assert (np.abs(drawn.mean(0) - search.mean) < 5 * deviations / 20).all()
     np.testing.assert_allclose(drawn.std(0), deviations, rtol=0.2)
     np.testing.assert_allclose(np.sqrt(np.diag(search.covariance)), deviations, rtol=1e-6)
+
+
+class Mistaken:
+    """A search of one's own with one mistake, ``fault``."""
+
+    def __init__(self, size: int, population: int, seed: int, start: np.ndarray, fault: str) -> None:
+        self.fault, self.mean, self.asked = fault, start.copy(), np.zeros((population, size))
+        if fault != "no best":
+            self.best = start
+        if fault == "short mean":
+            self.mean = start[1:]
+
+    def ask(self) -> object:
+        asked = self.asked + (np.nan if self.fault == "nan asked" else 0.0)
+        given = {"short": asked[:, 1:], "few": asked[1:], "none": None, "ragged": [[0.0], [0.0, 1.0]], "words": "ab"}
+        return given.get(self.fault, asked)
+
+    def tell(self, returns: object) -> None:
+        if self.fault == "nan mean":
+            self.mean = self.mean * np.nan
+
+
+MISTAKES = {
+    "no best": "has no best: expected all that",
+    "short mean": f"its mean is of shape ({SIZE - 1},): expected {SIZE} finite numbers, ({SIZE},)",
+    "nan mean": f"its mean is not finite in {SIZE} of {SIZE} numbers",
+    "nan asked": f"ask() is not finite in {8 * SIZE} of {8 * SIZE} numbers",
+    "short": f"ask() is of shape (8, {SIZE - 1}): expected 8 individuals of {SIZE} finite numbers, (8, {SIZE})",
+    "few": f"ask() is of shape (7, {SIZE}): expected 8 individuals of",
+    "none": "ask() is NoneType: expected 8",
+    "ragged": "ask() is list: expected 8",
+    "words": "ask() is str: expected 8",
+}
+
+
+@pytest.mark.parametrize("fault", MISTAKES)
+def test_what_a_search_of_ones_own_gives_is_checked(fault: str) -> None:
+    """Also by the check of a run, before anything is trained, where it shows at once."""
+    path = f"{__name__}.Mistaken"
+    config = ControllerConfig(population=8, search={"_target_": path, "fault": fault})
+    told = re.escape(f"controller.search={path}: {MISTAKES[fault]}".replace(": has", " has"))
+    if fault != "nan mean":
+        with pytest.raises(ConfigError, match=told):
+            check_phases(config, {"z": SIZE - 1}, outputs=1, seed=0)
+    search = PhasedSearch(config, {"z": SIZE - 1}, Scaling.none(Shape(SIZE - 1, 1)), seed=0)
+    with pytest.raises(ConfigError, match=told):
+        search.tell([0.0] * len(search.ask()))
+        assert search.mean is None, "never reached"

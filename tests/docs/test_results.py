@@ -20,6 +20,7 @@ SELDOM = {  # of runs that no test shares
         "heldout_other_code.NAME",
         "collect.mixed",
     ),
+    *("vision.epochs[].inverse", "vision.epochs[].val_inverse"),
     *("controller.generations[].validation", "controller.generations[].validation_std"),
     *("controller.generations[].dream", "controller.generations[].dream_std"),
     *("measures.memory.calibration.coverage_50", "measures.memory.calibration.coverage_90"),

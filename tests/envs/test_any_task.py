@@ -255,3 +255,53 @@ def test_a_task_that_declares_places_is_refused_with_the_new_name(monkeypatch):
     monkeypatch.setattr(toys.ToyNames, "places", ("first",), raising=False)
     with pytest.raises(ConfigError, match="visible_targets"):
         task_class(toy(task="toys.ToyNames"))
+
+
+class Faulty(toys.Toy):
+    """A toy with one mistake of those that a first task has, ``fault``."""
+
+    def __init__(self, fault="", **kwargs):
+        super().__init__(**kwargs)
+        self.fault = fault
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.fault == "four":
+            return observation, reward, terminated, info
+        if self.fault == "late" and self.steps == 3:
+            reward = np.nan
+        return observation, {"none": None, "nan": np.nan}.get(self.fault, reward), terminated, truncated, info
+
+
+class Blank(toys.Toy):
+    """It says nothing of render modes, and does not render."""
+
+    metadata = {}  # noqa: RUF012
+    render = gymnasium.Env.render
+
+
+gymnasium.register("Faulty-v0", Faulty)
+gymnasium.register("Blank-v0", Blank)
+FAULTY = {
+    "four": r"cannot be stepped \(ValueError: not enough values.*\): expected of step a tuple of five",
+    "none": r"cannot be stepped \(TypeError: .*NoneType.*\): expected of step a tuple of five.* the reward a number",
+    "nan": r"gave a reward of nan at step 1 of an episode: expected finite numbers",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_step_that_is_none_is_refused_at_the_start(fault):
+    refused(toy({"fault": fault}, id="Faulty-v0"), rf"^env\.id=Faulty-v0 {FAULTY[fault]}")
+
+
+def test_a_reward_that_is_not_finite_is_refused_when_it_comes():
+    env = make_env(toy({"fault": "late"}, id="Faulty-v0", action_repeat=2))
+    env.reset(seed=0)
+    env.step(env.task_spec.action_low)
+    with pytest.raises(ConfigError, match="gave a reward of nan at step 4 of an episode"):
+        env.step(env.task_spec.action_low)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_task_that_cannot_be_drawn_is_refused():
+    refused(toy(id="Blank-v0"), "takes the picture from render, which is nothing with env.id=Blank-v0: expected")

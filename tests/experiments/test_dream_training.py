@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 from helpers import ROOT, Commands, script
 
@@ -15,6 +16,11 @@ SCRIPT = ROOT / "experiments" / "dream_training" / "analyse.py"
 @pytest.fixture(scope="module")
 def analysis() -> ModuleType:
     return script(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def actions() -> ModuleType:
+    return script(SCRIPT.with_name("actions.py"))
 
 
 def searches(env: str) -> list[dict]:
@@ -96,3 +102,31 @@ def test_a_search_becomes_a_table_and_a_figure(commands: Commands, tmp_path: Pat
     assert 0 < float(run["dream"]) <= 30
     assert len(tables["generations"]) == len(results["controller"]["generations"])
     assert (tmp_path / "temperatures.svg").stat().st_size <= 300_000
+
+
+def test_what_a_read_out_tells_is_that_of_least_squares(actions) -> None:
+    rng = np.random.default_rng(0)
+    inputs, other = rng.normal(2, 3, (400, 5)), rng.normal(2, 3, (100, 5))
+    weights = rng.normal(size=(5, 2))
+    targets, asked = (each @ weights + rng.normal(0, 2, (len(each), 2)) for each in (inputs, other))
+    told, explained = actions.explained([inputs, other], [targets, asked])
+    ones = [np.concatenate([each, np.ones((len(each), 1))], axis=1) for each in (inputs, other)]
+    expected = ones[1] @ np.linalg.lstsq(ones[0], targets, rcond=None)[0]
+    np.testing.assert_allclose(told, expected, atol=0.05)
+    np.testing.assert_allclose(explained, 1 - ((asked - told) ** 2).mean(0) / asked.var(0), rtol=1e-9)
+
+
+def test_the_interval_is_over_rollouts(actions) -> None:
+    """Ten places of a rollout that are all alike tell no more than one."""
+    rng = np.random.default_rng(0)
+    values, rollouts = rng.normal(size=40), np.arange(40)
+    whole = actions._interval(values, rollouts)
+    assert actions._interval(values.repeat(10), rollouts.repeat(10)) == pytest.approx(whole)
+    half_width = (whole[1] - whole[0]) / 2
+    assert half_width == pytest.approx(1.96 * values.std() / 40**0.5, rel=0.1)
+
+
+def test_exchanged_actions_are_left_for_right(actions) -> None:
+    left, stay, right = np.eye(3)
+    np.testing.assert_array_equal(np.stack([left, stay, right]) @ actions.ACTIONS["exchanged"], [right, stay, left])
+    np.testing.assert_array_equal(np.stack([left, stay, right]) @ actions.ACTIONS["standing"], [stay] * 3)

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import worldmodels as wm
+from worldmodels.controller.coordinates import LOOK
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.export import export, unread
 from worldmodels.pipeline.stages import evaluate
@@ -18,6 +19,8 @@ from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.store.journal import Journal
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.errors import Failure
+from worldmodels.utils.seeds import episode_seed
+from worldmodels.vision.look import Look
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,27 @@ def test_v_has_no_decoder_unless_asked(exported, run, episode, tmp_path):
     assert np.array_equal(wm.load(tmp_path / "whole").vision.decode(mu), wm.load(run.folder).vision.decode(mu))
 
 
+def test_m_dreams_on_in_the_folder(exported, run, tmp_path):
+    """From real first frames; only pictures need V's decoder."""
+    dream = wm.load(exported[False][0]).dream(max_steps=3)
+    starts, seen = set(), []
+    for seed in range(3):
+        z, info = dream.reset(seed=seed)
+        starts.add(info["start"])
+        seen += [z, dream.step(dream.action_space.sample())[0]]
+    assert len(starts) > 1 and np.isfinite(seen).all()
+    env = wm.make_env(run.config)
+    frames = [env.reset(seed=episode_seed(0, "heldout", number))[0] for number in (0, 1)]
+    env.close()
+    mu = wm.load(run.folder).vision.encode(np.stack(frames)).mu
+    assert np.allclose(dream.model.start_mu[:2], mu, atol=0.05)
+    with pytest.raises(wm.ConfigError, match=r"V was exported without its decoder: .* decoder=true"):
+        wm.load(exported[False][0]).dream(observation="pixels").reset(seed=0)
+    export(run, tmp_path / "whole", decoder=True)
+    seen, _ = wm.load(tmp_path / "whole").dream(observation="pixels").reset(seed=0)
+    assert seen.shape == (64, 64, 3)
+
+
 @pytest.mark.parametrize("network", ["cvae", "foveal"])
 def test_the_weights_that_encode_does_not_read_are_the_decoder_s(compose, network):
     vision = make_vision(compose("env=lunar_lander", f"vae={network}"))
@@ -132,12 +156,14 @@ def test_the_weights_that_encode_does_not_read_are_the_decoder_s(compose, networ
 def test_other_code_is_told_once_and_not_refused(exported, tmp_path, caplog):
     folder = shutil.copytree(exported[False][0], tmp_path / "agent")
     results = json.loads((folder / "results.json").read_text())
-    results["exported"]["code"]["files"]["worldmodels.factory"] = "00000000"
+    for changed in ("worldmodels.factory", "worldmodels.memory.network", "worldmodels.vision.network"):
+        results["exported"]["code"]["files"][changed] = "00000000"
     (folder / "results.json").write_text(json.dumps(results))
     with caplog.at_level(logging.WARNING):
-        wm.load(folder).agent()
+        for _ in range(2):
+            wm.load(folder).agent()
     assert [record.getMessage() for record in caplog.records] == [
-        f"{folder} was exported from a run of other code (worldmodels.factory): its agent may score otherwise here"
+        f"{folder} was exported from other code (worldmodels.factory and 2 more): it may score otherwise here"
     ]
     caplog.clear()
     wm.load(exported[False][0]).agent()
@@ -241,6 +267,16 @@ def test_files_that_are_missing_damaged_or_foreign_are_named(exported, tmp_path)
     (folder / "results.json").write_text('{"mean": 3}')
     with pytest.raises(wm.ConfigError, match=r"results.json is of no run: expected one that a training run wrote"):
         wm.load(folder).config  # noqa: B018
+
+
+def test_what_a_search_on_a_read_out_goes_on_with_is_in_the_folder(finished, commands, tmp_path):
+    run = FinishedRun(finished("lunar_lander").copied(commands))
+    look, _ = Look.prepare([np.zeros((2, 64, 64, 3), np.uint8)])
+    look.save(run.controller.path / LOOK)
+    for number in range(2):  # an export is exported again
+        export(run, tmp_path / f"{number}")
+        run = FinishedRun(tmp_path / f"{number}")
+        assert np.array_equal(Look.load(run.controller.path / LOOK).table, look.table)
 
 
 def test_an_export_is_exported_again(exported, tmp_path, episode):

@@ -42,6 +42,7 @@ READERS = {  # stages that read a setting whose default no key names
     "trainer.accumulate_grad_batches": {"vision", "memory"},
     "trainer.gradient_clip_val": {"vision"},
     "vae.frames": {"vision", "encode", "heldout_encode"},
+    "vae.inverse": {"vision", "encode", "heldout_encode"},
     "collect.mix": {"collect"},
     "collect.recorded": {"collect"},
     "controller.after": {"controller"},

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,15 +12,20 @@ from safetensors.numpy import save_file
 import worldmodels as wm
 from worldmodels.config import plain
 from worldmodels.controller.agent import agent_parts, controller_size
+from worldmodels.dreams.reality import real_episode
+from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.iterations import next_round
 from worldmodels.pipeline.stages import collect
 from worldmodels.rollouts import mixing
 from worldmodels.rollouts.executor import SerialExecutor
+from worldmodels.rollouts.policies.base import random_policy
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.store.artifacts import WEIGHTS
 from worldmodels.store.building import Store
+from worldmodels.store.runs import FinishedRun
 from worldmodels.transfer.weights import save_weights
+from worldmodels.utils.seeds import generator
 
 SMALL = (
     *("env=lunar_lander", "scale=smoke", "vae=cvae", "vae.network.latent_size=4", "memory.network.hidden_size=6"),
@@ -117,6 +123,27 @@ def test_rollouts_of_an_earlier_run_are_in_the_data_set(compose, run, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
 
 
+@pytest.mark.parametrize("earlier", ["there", "gone"])
+def test_a_dream_of_a_round_is_under_the_actions_of_its_own_agent(compose, tmp_path, earlier):
+    """Also once the round before, whose agent collected, is gone."""
+    first = finished_run(compose(*SMALL), tmp_path / "first", scale=2.0)
+    collected_by_first = f"collect.policy={{_target_: agent, run: '{first}', noise: 0.0}}"
+    second = finished_run(compose(*SMALL, collected_by_first), tmp_path / "second")
+    if earlier == "gone":
+        shutil.rmtree(first)
+    rollout = real_episode(FinishedRun(second), seed=0, steps=6)
+    agent = wm.load(second).agent()
+    np.testing.assert_array_equal(rollout.actions, [agent.act(frame) for frame in rollout.frames])
+    assert len(rollout.frames) == 6 and rollout.frames.any()
+
+
+def test_a_dream_of_random_rollouts_is_under_the_actions_of_their_policy(compose, run):
+    config = compose(*SMALL)
+    rollout = real_episode(FinishedRun(run), seed=1, steps=6)
+    policy = random_policy(config.collect, task_spec(config.env), generator(1, "figures", 0))
+    np.testing.assert_array_equal(rollout.actions, [policy.act() for _ in range(6)])
+
+
 def test_rollouts_on_another_disk_are_copied(tmp_path, monkeypatch):
     def refused(*_):
         raise OSError(errno.EXDEV, "Invalid cross-device link")
@@ -185,7 +212,7 @@ def test_what_cannot_be_is_refused(compose, run, tmp_path):
     assert not list((tmp_path / "e").iterdir())
     with pytest.raises(wm.ConfigError, match=r"takes the place of new rollouts, which collect.mix=DIR joins"):
         compose(*SMALL, "collect.recorded=folder", "collect.mix=DIR")
-    with pytest.raises(wm.ConfigError, match=r"expected a finished one, for example collect.policy.run=DIR"):
+    with pytest.raises(wm.ConfigError, match=r"expected one, for example collect.policy.run=DIR"):
         collect.STAGE.inputs(compose(*SMALL, "collect.policy=agent"))
     played = f"collect.policy={{_target_: agent, run: '{run}'}}"
     with pytest.raises(wm.ConfigError, match=r"plays lunar_lander: expected an agent of car_racing"):

@@ -7,9 +7,10 @@ from helpers import box_spec
 
 from worldmodels.envs import TaskSpec, action_codec
 from worldmodels.envs.config import EnvConfig
-from worldmodels.rollouts.config import CollectConfig
+from worldmodels.rollouts.config import CollectConfig, HeldoutConfig
 from worldmodels.rollouts.engine import NO_FRAMES
-from worldmodels.rollouts.policies.base import RandomPlayers, random_policy
+from worldmodels.rollouts.policies.base import RandomPlayers, make_players, random_policy
+from worldmodels.utils.errors import ConfigError
 
 SPEC = box_spec("car_racing", [-1, 0, 0], [1, 1, 2])
 POLICIES = ("uniform", "sticky", "brownian", "biased")
@@ -154,3 +155,80 @@ def test_a_biased_policy_prefers_one_choice_another_one_in_each_rollout():
         assert shares.max() > 0.95
         preferred.append(int(shares.argmax()))
     assert set(preferred) == {0, 1, 2, 3}
+
+
+class Mistaken:
+    """A policy of one's own that gives what it is told to, and NaN from the third step on."""
+
+    def __init__(self, spec, rng, given="nan"):
+        self.given, self.step = given, 0
+
+    def act(self):
+        self.step += 1
+        action = np.full(3, 2.0**99, np.float32)
+        if self.given == "nan" and self.step > 2:
+            action[1] = np.nan
+        return {"none": None, "long": np.zeros(4), "number": 0.5, "words": "left", "list": [0, 1.0, 2]}.get(
+            self.given, action
+        )
+
+
+class MistakenSeeing:
+    """One that sees, and gives one action for all slots."""
+
+    sees = True
+
+    def __init__(self, spec, slots): ...
+
+    def begin(self, slot, player): ...
+
+    def act(self, slots, frames):
+        return np.zeros(3) if len(slots) > 1 else [np.zeros(3), None]
+
+
+class Idle:
+    def __init__(self, spec): ...
+
+
+def players_of(name, slots=1, node=CollectConfig, **settings):
+    config = node(rollouts=2, policy={"_target_": f"{__name__}.{name}", **settings}, seed=0)
+    players = make_players(config, SPEC, slots, lambda number: np.random.default_rng(number))
+    for slot in range(slots):
+        players.begin(slot, slot)
+    return players
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("nan", r"act\(\) gave \[6\.\d+e\+29, nan, 6\.\d+e\+29\]: expected finite numbers"),
+        ("none", r"act\(\) gave no array of numbers: expected \(3,\) finite numbers"),
+        ("long", r"act\(\) gave \(4,\) of float64: expected \(3,\) finite numbers"),
+        ("number", r"act\(\) gave \(\) of float64: expected \(3,\)"),
+        ("words", r"act\(\) gave \(\) of <U4: expected \(3,\)"),
+    ],
+)
+@pytest.mark.parametrize("node", [CollectConfig, HeldoutConfig])
+def test_what_a_policy_of_ones_own_gives_is_checked(given, told, node):
+    players = players_of("Mistaken", node=node, given=given)
+    with pytest.raises(ConfigError, match=rf"^{node.node}\.policy={__name__}\.Mistaken: {told}"):
+        for _ in range(2):
+            assert players.act([0], NO_FRAMES).shape == (1, 3)
+        players.act([0], NO_FRAMES)
+
+
+def test_a_list_of_numbers_is_an_action():
+    np.testing.assert_array_equal(players_of("Mistaken", given="list").act([0], NO_FRAMES), [[0, 1, 2]])
+
+
+def test_a_policy_that_sees_gives_an_action_for_each_slot():
+    players, frames = players_of("MistakenSeeing", slots=2), np.zeros((2, 64, 64, 3), np.uint8)
+    with pytest.raises(ConfigError, match=r"gave \(3,\) of float64: expected \(2, 3\) finite numbers"):
+        players.act([0, 1], frames)
+    with pytest.raises(ConfigError, match=r"gave no array of numbers: expected \(1, 3\) finite numbers"):
+        players.act([1], frames[:1])
+
+
+def test_a_policy_without_its_method_is_refused():
+    with pytest.raises(ConfigError, match=rf"collect\.policy={__name__}\.Idle has no act"):
+        players_of("Idle")

@@ -263,7 +263,7 @@ def test_a_table_that_is_piped_is_as_wide_as_it_needs(results, capsys):
 
 def test_the_score_of_one_episode_has_no_interval():
     score = {**describe([5.0]), "official": True, "random": describe([-1.0, -2.0])}
-    assert score_line(score) == "5.0 ± 0.0, 95 % [–, –], 1 episode; random -1.5"
+    assert score_line(score) == "5.0 ± –, 95 % [–, –], 1 episode; random -1.5"
 
 
 @pytest.mark.parametrize(("episodes", "called"), [(2, NEAR_NORMAL), (99, NEAR_NORMAL), (100, "95 %")])

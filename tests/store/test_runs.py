@@ -15,7 +15,7 @@ from worldmodels.store.runs import FinishedRun, path_from
 from worldmodels.store.summary import next_steps
 from worldmodels.training.config import CALLBACK, LOGGER
 from worldmodels.utils import parts
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import ConfigError, DamagedFile
 from worldmodels.utils.settings import Part, Settings, declared
 
 
@@ -63,10 +63,42 @@ def test_a_folder_without_results_is_no_run(tmp_path):
         assert f"{folder} is no run: it has no results.json; expected" in refusal(lambda: FinishedRun(folder))  # noqa: B023
 
 
-@pytest.mark.parametrize("text", ["", "{", "not json\nat all"])
+@pytest.mark.parametrize("text", [b"", b"{", b"not json\nat all", "{}".encode("utf-16"), b"\xff\xfe", b"[" * 100_000])
 def test_results_that_are_no_json_are_refused(run, text):
-    (run / "results.json").write_text(text)
+    (run / "results.json").write_bytes(text)
     assert "results.json is no JSON" in refusal(lambda: FinishedRun(run))
+
+
+def test_a_folder_in_place_of_results_is_refused(run):
+    (run / "results.json").unlink()
+    (run / "results.json").mkdir()
+    assert "results.json cannot be read (Is a directory): expected the file" in refusal(lambda: FinishedRun(run))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("config", 3, "is of no run"),
+        ("measures", 3, None),
+        ("config.env", 3, "has a config of no run"),
+        ("config.controller", [], "has a config of no run"),
+        ("config.env.action_repeat", "abc", "has a config of no run: env.action_repeat=abc is no int: expected one"),
+        ("config.env.action_repeat", 0, "has a config of no run: env.action_repeat=0 is too small"),
+        ("config.env.unheard_of", 1, "has a config of no run: env.unheard_of is unknown"),
+    ],
+)
+def test_results_of_another_form_are_refused_in_a_line(run, key, value, told):
+    results = json.loads((run / "results.json").read_text())
+    *path, last = key.split(".")
+    node = results
+    for name in path:
+        node = node[name]
+    node[last] = value
+    (run / "results.json").write_text(json.dumps(results))
+    if told is None:
+        assert FinishedRun(run).config.env.name == "lunar_lander"
+    else:
+        assert f"results.json {told}" in refusal(lambda: FinishedRun(run).config)
 
 
 def test_a_file_in_place_of_a_folder_is_refused(run):
@@ -81,7 +113,11 @@ def test_a_stage_that_was_not_run_is_named(run, stage):
 
 def test_an_artifact_that_was_deleted_is_missed(run, tmp_path):
     shutil.rmtree(tmp_path / "outputs" / "artifacts" / "vision")
-    assert "has no finished vision stage" in refusal(lambda: FinishedRun(run).vision)
+    for look in (lambda: FinishedRun(run).vision, lambda: FinishedRun(run).manifest("vision")):
+        with pytest.raises(
+            DamagedFile, match=r"vision/v-\S+ is missing: run the training command again, and it is made"
+        ):
+            look()
 
 
 def named(run, key, value):
@@ -105,7 +141,7 @@ def test_all_that_has_to_be_allowed_is_named_at_once(run):
     results = json.loads((run / "results.json").read_text())
     results["stages"]["memory"] = {}
     _, _, dream = next_steps(results, run)
-    assert dream.endswith(f"worldmodels.dream run={run} allow=[yours,mine]")
+    assert dream.endswith(f"worldmodels.dream run={run} 'allow=[yours,mine]'")
 
 
 @pytest.mark.parametrize(

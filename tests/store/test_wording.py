@@ -6,7 +6,9 @@ from worldmodels.config import Config, plain
 from worldmodels.store.goals import published, solved_at
 from worldmodels.store.wording import (
     beyond_search,
+    deviation,
     forecasts_in_words,
+    judged,
     latent_in_words,
     r2_grade,
     r2_text,
@@ -47,6 +49,15 @@ def test_a_score_in_words():
     low, high = many["interval"]
     told = f"random -28; 95 % [{low:.0f}, {high:.0f}] over 100 episodes"
     assert score_in_words(many, CONFIG) == f"925, solved (900 counts as solved); {told}"
+    assert judged(few, CONFIG) == "900 counts as solved; 3 episodes: too few to compare"
+    assert judged(many, CONFIG) == "solved: 900 counts as solved"
+    lucky = score([917.5])
+    assert score_in_words(lucky, CONFIG) == (
+        "918 (900 counts as solved); random -28; it has 1 episode: too few to compare"
+    )
+    assert judged(lucky, CONFIG) == "900 counts as solved; 1 episode: too few to compare"
+    assert judged(many, {"env": {"name": "mine", "id": "Nowhere-v9"}}) == ""
+    assert (deviation(lucky), deviation(few)) == ("–", "1.0")
     cut = {**many, "official": False, "unofficial": "episodes end after 60 steps"}
     assert score_in_words(cut, CONFIG) == (
         f"925 (900 counts as solved); {told}; not the official task: episodes end after 60 steps"

@@ -56,24 +56,25 @@ class Keep(lightning.Callback):
         self.module = module
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@pytest.mark.parametrize(("loss", "inverse"), [*((loss, 0.0) for loss in LOSSES), ("mse", 3.0)], ids=str)
 @pytest.mark.parametrize("weights_only", [True, None])
 def test_vs_checkpoint_gives_back_v_and_its_loss(
-    train_vision: Callable[..., Journal], tmp_path: Path, loss: Any, weights_only: bool | None
+    train_vision: Callable[..., Journal], tmp_path: Path, loss: Any, inverse: float, weights_only: bool | None
 ) -> None:
     keep, network = Keep(), make_vision(kind=ConvVAE)
-    train_vision(network, keep, loss=loss, kl_floor=0.25, batch_size=2, epochs=1)
+    train_vision(network, keep, loss=loss, inverse=inverse, kl_floor=0.25, batch_size=2, epochs=1)
     kind = AdversarialModule if loss == "gan" else VisionModule
     path = tmp_path / "run" / CHECKPOINT / "last.ckpt"
     module = kind.load_from_checkpoint(path, weights_only=weights_only)
     assert isinstance(module, kind) and same_state(module.network, network)
     assert module.hparams["config"]["kl_floor"] == 0.25 and module.config == keep.module.config
-    frames = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    frames = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     noise = torch.Generator().manual_seed(1)
     losses = [
         each.eval()._losses(frames.permute(0, 3, 1, 2) / 255, noise.manual_seed(1)).total
         for each in (module, keep.module)
     ]
+    assert not inverse or same_state(module.inverse, keep.module.inverse)
     assert torch.equal(*losses), "with the salience, the features or the discriminator of the training"
 
 

@@ -213,21 +213,29 @@ READING = {"loss": {"_target_": "salient", "glimpse": 1.0, "place": 1.0}, "min_l
 
 
 class Readouts(lightning.Callback):
-    """Keeps the loss as it was at the start, as it is, and which parameters the optimizer holds."""
+    """Keeps what is thrown away after training, as it was at the start and as it is, and which parameters the optimizer
+    holds.
+    """
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
-        self.loss, self.before = module.loss, copy_of(module.loss)
+        self.loss = torch.nn.ModuleDict(
+            {"loss": module.loss, **({"inverse": module.inverse} if module.inverse else {})}
+        )
+        self.before = copy_of(self.loss)
         self.held = {id(parameter) for group in trainer.optimizers[0].param_groups for parameter in group["params"]}
 
 
-def test_readouts_train_with_v_and_resume_bit_for_bit(train_vision: Callable[..., Journal]) -> None:
+@pytest.mark.parametrize("inverse", [0.0, 1.0])
+def test_readouts_train_with_v_and_resume_bit_for_bit(train_vision: Callable[..., Journal], inverse: float) -> None:
     whole, second = (make_vision(kind=FovealVAE) for _ in range(2))
     names, expected, resumed = set(whole.state_dict()), Readouts(), Readouts()
-    rows = train_vision(whole, expected, name="whole", **READING).rows("batches")
+    settings = READING | {"inverse": inverse}
+    rows = train_vision(whole, expected, name="whole", **settings).rows("batches")
     with pytest.raises(Interruption):
-        train_vision(make_vision(kind=FovealVAE), Raise(Interruption(), 3), name="cut", **READING)
-    got = train_vision(second, resumed, name="cut", **READING)
-    readouts = {"what.weight", "what.bias", "where.weight", "where.bias"}
+        train_vision(make_vision(kind=FovealVAE), Raise(Interruption(), 3), name="cut", **settings)
+    got = train_vision(second, resumed, name="cut", **settings)
+    readouts = {f"loss.{name}" for name in ("what.weight", "what.bias", "where.weight", "where.bias")}
+    readouts |= {"inverse.action.weight", "inverse.action.bias"} if inverse else set()
     assert changed(expected.loss, expected.before) == readouts == set(dict(expected.loss.named_parameters()))
     assert expected.held >= {id(parameter) for parameter in expected.loss.parameters()}
     assert changed(resumed.loss, copy_of(expected.loss)) == set()

@@ -223,6 +223,13 @@ def test_the_likely_setting_is_named() -> None:
         StopWhenDiverged("V", "vae.learning_rate=10 is likely too high", 10)._require(False, "the loss is nan", trainer)
 
 
+def test_a_loss_that_is_broken_from_the_first_step_blames_the_class(train_memory: Callable[..., Journal]) -> None:
+    network = make_memory()
+    network.mdn.bias.data[3] = float("nan")
+    with pytest.raises(TrainingDiverged, match=r"step 1: the loss is nan.*; no weight had changed yet: look at the"):
+        train_memory(network)
+
+
 def test_more_devices_than_batches_are_refused(train_memory: Callable[..., Journal]) -> None:
     """They would wait for each other without end."""
     told = rf"trainer.devices=9: 9 devices would share {BATCHES} batches of an epoch \(memory\): expected one for each"

@@ -99,10 +99,10 @@ def test_a_copy_shares_no_memory_with_its_source() -> None:
 @pytest.mark.parametrize(
     ("source", "target", "part"),
     [
-        (memory(0, hidden=128), memory(1), "lstm.bias is (512,), expected (1024,)"),
-        (vision(0, latent_size=16), vision(1), "bottleneck.log_var.bias is (16,), expected (32,)"),
-        (nn.Linear(2, 2), memory(1), "bias is not in this network"),
-        (vision(0).encoder, vision(1), "bottleneck.log_var.bias is missing"),
+        (memory(0, hidden=128), memory(1), "lstm.bias is (512,) in the source's network and (1024,) in this run's"),
+        (vision(0, latent_size=16), vision(1), "bottleneck.log_var.bias is (16,) in the source's"),
+        (nn.Linear(2, 2), memory(1), "bias is in the source's network and not in this run's"),
+        (vision(0).encoder, vision(1), "bottleneck.log_var.bias is missing in the source's network"),
     ],
 )
 def test_a_mismatch_is_one_clear_line_and_copies_nothing(source: nn.Module, target: nn.Module, part: str) -> None:
@@ -257,8 +257,8 @@ def test_an_adapter_is_the_networks_own(tmp_path: Path) -> None:
     source = MDNLSTM(32, 4, 256, 5, adapter_width=36)
     shapes = {name: tuple(value.shape) for name, value in source.state_dict().items()}
     assert mismatches(memory(1), shapes) == [
-        "adapter.bias is not in this network",
-        "adapter.weight is not in this network",
+        "adapter.bias is in the source's network and not in this run's",
+        "adapter.weight is in the source's network and not in this run's",
     ]
     target = MDNLSTM(32, 4, 256, 5, adapter_width=36)
     assert not {name for name in copy_weights(target, source.state_dict()) if name.startswith("adapter")}

@@ -1,12 +1,15 @@
 """What people write on the command line, as Hydra needs it."""
 
+import shlex
+
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from worldmodels.api import compose
 from worldmodels.config import Config
 from worldmodels.report import ReportCommand
-from worldmodels.utils.overrides import DIRECTION, OPTUNA, flags_first, spelled_out
+from worldmodels.utils.overrides import DIRECTION, OPTUNA, flags_first, spelled_out, written
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,40 @@ def test_flags_come_first_with_their_values_and_overrides_keep_their_order(given
 )
 def test_a_path_that_looks_like_a_number_stays_as_it_was_written(key, schema, value):
     assert spelled_out([f"{key}={value}"], schema) == [f"{key}='{value}'"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("outputs/runs/a-seed0", "my runs/a", "a,b", "lr=0.1,seed=1", "it's", 'a "b"', "[a] {b}", "~/a", "$HOME"),
+        *(
+            "${run}",
+            "null",
+            "True",
+            "1e3",
+            "a\\b",
+            "back\\",
+            'back\\"quote',
+            "é",
+            "a  b",
+            " a",
+            "a;b & c",
+            "#1",
+            "*",
+            "x:y",
+        ),
+    ],
+)
+def test_a_path_that_is_printed_can_be_pasted(path):
+    (word,) = shlex.split(written("runs", path))
+    [override] = OverridesParser.create().parse_overrides(spelled_out([word], ReportCommand))
+    assert not override.is_sweep_override()
+    assert OmegaConf.create({"runs": override.value()}).runs == path
+
+
+@pytest.mark.parametrize("path", ["outputs/runs/a-seed0/2026-01-01_10-00", "../a", "/tmp/a+b@c"])
+def test_a_plain_path_is_printed_as_it_is(path):
+    assert written("run", path) == f"run={path}"
 
 
 def test_numbers_stay_numbers():

@@ -141,3 +141,18 @@ def test_overrides_mean_what_they_say(written, meant):
     from worldmodels.config import Config
 
     assert spelled_out(written, Config) == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def mine(:", r"SyntaxError: invalid syntax \(broken_part.py, line 1\)"),
+        ("\nmine = nowhere", r"NameError: name 'nowhere' is not defined at broken_part.py:2"),
+        ("import math\nmine = math.no", r"AttributeError: .*'math' has no attribute 'no' at broken_part.py:2"),
+    ],
+)
+def test_a_module_that_python_cannot_run_is_told_in_a_line(text, told, tmp_path, monkeypatch):
+    (tmp_path / "broken_part.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"^vae.loss=broken_part.mine cannot be imported \({told}\): expected"):
+        parts.find(LOSS, "broken_part.mine", "vae.loss")

@@ -47,7 +47,8 @@ def test_a_log_has_a_line_now_and_then(monkeypatch, caplog):
         for _ in range(6):
             bar.advance(1)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines and all("of 10 episodes" in line and "s left" in line for line in lines)
+    assert len(lines) > 1 and all("of 10 episodes" in line for line in lines)
+    assert ["s left" in line for line in lines] == ["10 of" not in line for line in lines]
 
 
 @pytest.mark.parametrize(("seconds", "lines"), [(1.0, [5, 20]), (7.0, [1, 4, 7]), (40.0, [1, 2, 3])])
@@ -62,6 +63,18 @@ def test_the_first_long_unit_tells_the_time_that_is_left(monkeypatch, caplog, se
             bar.advance(1)
     left = [f"search: {n} of 100 episodes, {1 / seconds:.3g}/s, {duration((100 - n) * seconds)} left" for n in lines]
     assert [record.getMessage().strip() for record in caplog.records] == left
+
+
+def test_what_takes_longer_than_others_did_is_not_about_to_end(monkeypatch, caplog):
+    """Of two episodes at once one ended after 72 s: of the other it is only known that it goes on."""
+    caplog.set_level(logging.INFO)
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    with Progress("play", 2, "episodes", at_once=16) as bar:
+        now[0] = 72.0
+        bar.advance(1)
+        assert bar.left() is None
+    assert [record.getMessage().strip() for record in caplog.records] == ["play: 1 of 2 episodes, 0.0139/s"]
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (99, "99 s"), (185, "3 min"), (7500, "2 h")])

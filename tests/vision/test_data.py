@@ -10,31 +10,36 @@ import torch
 from torch import Tensor
 
 from worldmodels.rollouts.storage import RolloutStore, write_index, write_rollout
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.config import VisionConfig
-from worldmodels.vision.data import Batch, FrameDataModule, Frames, ShuffledFrames
+from worldmodels.vision.data import Batch, FrameDataModule, Frames, ShuffledFrames, ShuffledTransitions, Transitions
 
 LENGTHS = [5, 1, 9, 3, 7, 2, 4, 6]
 
 
 def make_store(folder: Path, lengths: list[int] = LENGTHS) -> RolloutStore:
-    """Rollouts whose frames bear their rollout's number and their own in the first two values."""
+    """Rollouts whose frames, and the actions after them, bear their rollout's number and their own in the first two
+    values.
+    """
     entries = []
     for rollout, length in enumerate(lengths):
         frames = np.zeros((length, 64, 64, 3), np.uint8)
         frames[:, 0, 0, 0] = rollout
         frames[:, 0, 0, 1] = np.arange(length)
-        path = folder / f"{rollout:06d}.h5"
-        entries.append(write_rollout(path, {"frames": frames}, seed=100 + rollout, total_reward=0.0))
+        actions = np.stack([np.full(length, rollout), np.arange(length)], axis=1).astype(np.float32)
+        path, arrays = folder / f"{rollout:06d}.h5", {"frames": frames, "actions": actions}
+        entries.append(write_rollout(path, arrays, seed=100 + rollout, total_reward=0.0))
     write_index(folder, entries)
     return RolloutStore(folder)
 
 
-def config(batch_size: int = 4, shuffle_frames: int = 8, fraction: float = 0.25) -> VisionConfig:
+def config(batch_size: int = 4, shuffle_frames: int = 8, fraction: float = 0.25, inverse: float = 0.0) -> VisionConfig:
     return VisionConfig(
         epochs=1,
         batch_size=batch_size,
         validation_fraction=fraction,
         shuffle_frames=shuffle_frames,
+        inverse=inverse,
     )
 
 
@@ -52,9 +57,11 @@ def read(batches: list[Tensor]) -> list[tuple[int, int]]:
     return [(int(frame[0, 0, 0]), int(frame[0, 0, 1])) for batch in batches for frame in batch]
 
 
-def sampler(group_frames: int, batch_size: int = 4, seed: int = 0, epoch: int = 0) -> ShuffledFrames:
+def sampler(
+    group_frames: int, batch_size: int = 4, seed: int = 0, epoch: int = 0, kind: type[ShuffledFrames] = ShuffledFrames
+) -> ShuffledFrames:
     rollouts = [0, 1, 2, 4, 5, 6, 7]
-    shuffled = ShuffledFrames(np.array(LENGTHS), rollouts, batch_size, group_frames, seed)
+    shuffled = kind(np.array(LENGTHS), rollouts, batch_size, group_frames, seed)
     shuffled.set_epoch(epoch)
     return shuffled
 
@@ -177,3 +184,49 @@ def test_training_rollouts_are_whole_and_leave_out_validation(tmp_path: Path) ->
     rollouts = data.training_rollouts()
     for _ in range(2):  # as often as one likes
         assert read(list(rollouts)) == all_frames(data.training)
+
+
+@pytest.mark.parametrize("group_frames", [1, 8, 10_000])
+def test_an_epoch_has_half_of_all_transitions_and_every_one_in_its_turn(group_frames: int) -> None:
+    counts: Counter[tuple[int, int]] = Counter()
+    for epoch in range(200):
+        shuffled = sampler(group_frames, epoch=epoch, kind=ShuffledTransitions)
+        batches = list(shuffled)
+        drawn = named(batches)
+        assert len(batches) == len(shuffled) and len(set(drawn)) == len(drawn)
+        of_rollout = Counter(rollout for rollout, _ in drawn)
+        assert of_rollout == {rollout: LENGTHS[rollout] // 2 for rollout in (0, 2, 4, 5, 6, 7)}
+        counts.update(drawn)
+    assert counts.keys() == {(r, t) for r in (0, 1, 2, 4, 5, 6, 7) for t in range(LENGTHS[r] - 1)}
+    for (rollout, _), count in counts.items():
+        length = LENGTHS[rollout]
+        share = length // 2 / (length - 1)
+        assert abs(count - 200 * share) <= 4 * (200 * share * (1 - share)) ** 0.5
+    again = sampler(group_frames, epoch=7, kind=ShuffledTransitions)
+    assert named(list(again)) == named(list(sampler(group_frames, epoch=7, kind=ShuffledTransitions)))
+
+
+@pytest.mark.parametrize("cached", [0, 6, 1000])
+def test_a_transition_is_two_frames_and_the_action_between_them(tmp_path: Path, cached: int) -> None:
+    transitions = Transitions(make_store(tmp_path), cached)
+    for batch in sampler(8, kind=ShuffledTransitions):
+        frames, actions = transitions[batch]
+        before, after = (read([part]) for part in frames.chunk(2))
+        assert before == named([batch]) == [(int(r), int(t)) for r, t in actions]
+        assert after == [(rollout, frame + 1) for rollout, frame in before]
+        assert frames.dtype == torch.uint8 and actions.dtype == torch.float32
+
+
+def test_validation_of_transitions_has_every_frame_once_but_the_last_of_an_odd_number(tmp_path: Path) -> None:
+    data = FrameDataModule(make_store(tmp_path), config(inverse=1.0), seed=0, budget=1.0)
+    batches = list(data.val_dataloader())
+    expected = {(r, t) for r in data.validation for t in range(LENGTHS[r] // 2 * 2)}
+    seen = read([frames for frames, _ in batches])
+    assert set(seen) == expected and len(seen) == len(expected)
+    assert all(len(frames) == 2 * len(actions) <= 4 for frames, actions in batches)
+    assert data.action_size == 2
+
+
+def test_rollouts_of_one_frame_have_no_transitions(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^vae.inverse=2 reads actions between two frames, and the training"):
+        FrameDataModule(make_store(tmp_path, [1, 1, 1, 1]), config(inverse=2.0), seed=0, budget=1.0)

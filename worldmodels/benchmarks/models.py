@@ -1,5 +1,6 @@
 """Training V and M beside a plain float32 loop, and what comes before: collecting and encoding."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,8 @@ def vision_training(config: Config, dataset: Path, steps: int) -> dict[str, floa
     """Images per second of V's training: ``ours``, through Lightning and from files; ``reference``, a plain float32
     loop over tensors in memory; ``data``, the loading alone.
     """
+    # A rate of frames, one by one: with inverse dynamics batches are of pairs.
+    config = dataclasses.replace(config, vae=dataclasses.replace(config.vae, inverse=0.0))
     module_data = FrameDataModule(RolloutStore(dataset), config.vae, config.seed, 1.0)
     batches = [batch for _, batch in zip(range(steps), _endless(module_data), strict=False)]
     context = TrainingContext(config.seed, module_data.training_rollouts())

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from worldmodels.controller.checked import CheckedSearch
 from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.individuals import Individuals
 from worldmodels.controller.inputs import open_inputs
 from worldmodels.controller.policy import Shape, joined
 from worldmodels.controller.scaling import Scaling
-from worldmodels.controller.search import Search, describe, make_search
+from worldmodels.controller.search import describe, make_search
 from worldmodels.utils.seeds import sequence
 from worldmodels.utils.settings import declared
 
@@ -70,7 +71,7 @@ class PhasedSearch:
         self._deviations: np.ndarray | None = None
         self._phases = 0
         self._open: list[str] = []
-        self._search: Search | None = None
+        self._search: CheckedSearch | None = None
         self._individuals = Individuals(scaling.to_controller(self._all))
         self._measure: tuple[Any, ...] = ()
         self.generation = 0
@@ -194,9 +195,9 @@ class PhasedSearch:
 
 
 def check_phases(config: ControllerConfig, sizes: Mapping[str, int], outputs: int, seed: int) -> None:
-    """Raise `ConfigError` where the search of a phase cannot be made."""
+    """Raise `ConfigError` where the search of a phase cannot be made, or asks for what cannot be played."""
     first = PhasedSearch(config, sizes, Scaling.none(Shape(sum(sizes.values()), outputs, config.hidden)), seed)
     for row in phase_table(config):
         generation = row["generation"]
         first.generation = generation - 1
-        first.begins()
+        first.ask()

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from worldmodels.controller.checked import CheckedSearch
 from worldmodels.controller.config import SEARCH, ControllerConfig
 from worldmodels.controller.individuals import first_step
 from worldmodels.utils import parts
@@ -19,7 +20,7 @@ class Search(Protocol):
 
     A search must depend on these arguments and on the returns it is told alone: an interrupted one is restored by
     telling a new one the same returns. So it draws from a generator of its own, made from ``seed``, and never from
-    NumPy's global one.
+    NumPy's global one. What it gives is checked (`worldmodels.controller.checked`); its mean is there from the first.
 
     A search that can begin with other standard deviations than its first step size takes ``deviations``, (size,), and
     has its current ones as the attribute of that name; a search in phases then keeps them where inputs of C are opened.
@@ -56,7 +57,7 @@ def make_search(
     deviations: np.ndarray | None = None,
     covariance: np.ndarray | None = None,
     changes: Mapping[str, Any] | None = None,
-) -> Search:
+) -> CheckedSearch:
     """The search that ``controller.search`` names, its settings with ``changes``. ``deviations``: the first standard
     deviation along each parameter, (size,), for a search whose constructor takes them; ``covariance``: (size, size),
     used where it does.
@@ -66,7 +67,8 @@ def make_search(
         facts["deviations"] = deviations
     if covariance is not None and goes_on(config):
         facts["covariance"] = covariance
-    return parts.make(SEARCH, {**chosen_search(config), **(changes or {})}, "controller.search", **facts)
+    search = parts.make(SEARCH, {**chosen_search(config), **(changes or {})}, "controller.search", **facts)
+    return CheckedSearch(search, f"controller.search={parts.target(SEARCH, config.search)}", size, config.population)
 
 
 def goes_on(config: ControllerConfig) -> bool:

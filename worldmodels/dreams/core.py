@@ -11,6 +11,7 @@ from gymnasium.error import ResetNeeded
 from torch import Tensor
 
 from worldmodels.config import Config
+from worldmodels.dreams.starts import Start, first_frames
 from worldmodels.envs import TaskSpec, task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.memory import mixture
@@ -26,6 +27,8 @@ from worldmodels.vision.scaling import to_pixels
 OBSERVATIONS = ("latent", "latent_hidden", "pixels")
 ROWS = 128  # of a batch of M, a third faster than 64; part of what a dream depends on, to float rounding
 DECODED_ROWS = 4  # of a batch of V's decoder, which is slow
+LATENT = ("mu", "log_var")
+EXPORTED_STARTS = 16
 STARTS = 1000  # first latents kept at most, evenly spaced among the training rollouts
 ROLLOUTS, PLACES = 64, 16  # of so many training rollouts, so many frames each that dreams from anywhere begin at
 
@@ -46,12 +49,24 @@ class DreamModel:
 
     @classmethod
     def of(cls, run: str | Path | FinishedRun, allow: Collection[str] = ()) -> "DreamModel":
-        """From a run that went as far as ``stage=memory``, or its folder; ``allow`` as of `FinishedRun`. Raises
-        `ConfigError`.
+        """From a run that went as far as ``stage=memory``, or its folder; ``allow`` as of `FinishedRun`. An exported
+        folder has no latents of rollouts: there, dreams start from first frames of `EXPORTED_STARTS` held-out episodes,
+        and only what is to be seen needs V's decoder. Raises `ConfigError`.
         """
         run = run if isinstance(run, FinishedRun) else FinishedRun(Path(run), allow)
-        blind = cls.blind(run.config, run.memory.weights, run.artifact("encode").path)
-        return replace(blind, vision=make_vision(run.config, run.vision.weights).eval())
+        config, learnt, vision = run.config, run.memory.weights, make_vision(run.config, run.vision.weights).eval()
+        if run.exported is None:
+            return replace(cls.blind(config, learnt, run.artifact("encode").path), vision=vision)
+        spec = task_spec(config.env)
+        memory = make_memory(config, spec.action_size, learnt).eval()
+        return cls.from_frames(config, spec, vision, memory, first_frames(config, vision, EXPORTED_STARTS))
+
+    @classmethod
+    def from_frames(
+        cls, config: Config, spec: TaskSpec, vision: Vision, memory: Memory, first: Sequence[Start]
+    ) -> "DreamModel":
+        """Whose dreams start from these frames."""
+        return cls(config, spec, vision, memory, *(np.stack([getattr(x, name) for x in first]) for name in LATENT))
 
     @classmethod
     def blind(cls, config: Config, memory: Path, encoded: Path, anywhere: bool = False) -> "DreamModel":
@@ -65,9 +80,9 @@ class DreamModel:
         count = min(ROLLOUTS if anywhere else STARTS, len(training))
         chosen = [training[i] for i in np.linspace(0, len(training) - 1, count).astype(int)]
         if anywhere:
-            rollouts = [[store.read(i, name) for name in ("mu", "log_var", "actions")] for i in chosen]
+            rollouts = [[store.read(i, name) for name in (*LATENT, "actions")] for i in chosen]
             return cls(config, spec, None, network, *frames_anywhere(network, rollouts))
-        latents = [[store.read(i, name, slice(1))[0] for i in chosen] for name in ("mu", "log_var")]
+        latents = [[store.read(i, name, slice(1))[0] for i in chosen] for name in LATENT]
         return cls(config, spec, None, network, *map(np.stack, latents))
 
     @property

@@ -1,5 +1,6 @@
 """`make_env`: a Gymnasium task whose observation is its picture, 64×64×3 uint8, and never its state vector."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from worldmodels.envs.renderers import FRAME_SHAPE, FastRenderer, make_renderer
 from worldmodels.envs.shapes import free_shapes
 from worldmodels.envs.task import make_task
 from worldmodels.utils.checks import require
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import ConfigError, described
 
 FPS = 50.0  # of a task that does not tell
 
@@ -117,10 +118,17 @@ class PixelEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             ) from error
 
     def advance(self, action: np.ndarray) -> tuple[float, bool, bool, dict[str, Any]]:
-        """`step` without a picture. Returns (reward, terminated, truncated, info)."""
+        """`step` without a picture. Returns (reward, terminated, truncated, info). Raises `ConfigError` where the
+        reward is not finite.
+        """
         decoded = self._decode(np.asarray(action, dtype=np.float32))
         left = self._repeat if self.max_steps is None else max(1, min(self._repeat, self.max_steps - self.steps))
         self._observation, total, terminated, truncated, info, taken = self.task.advance(decoded, left)
+        if not math.isfinite(total):
+            raise ConfigError(
+                f"env.id={self._config.id} gave a reward of {total} at step {self.steps + taken} of an episode: "
+                "expected finite numbers; mend the reward that its step returns"
+            )
         self.steps += taken
         truncated = truncated or (self.max_steps is not None and self.steps >= self.max_steps and not terminated)
         return total, terminated, truncated, info
@@ -194,8 +202,8 @@ def task_spec(config: EnvConfig) -> TaskSpec:
 
 
 def checked_spec(config: EnvConfig) -> TaskSpec:
-    """Facts of a task, which is reset and drawn once. Raises `ConfigError` where that fails, or where the declarations
-    of its class do not fit the environment.
+    """Facts of a task, which is reset, drawn and stepped once. Raises `ConfigError` where that fails, or where the
+    declarations of its class do not fit the environment.
     """
     env = make_env(config)
     try:
@@ -211,9 +219,22 @@ def checked_spec(config: EnvConfig) -> TaskSpec:
         _check_state(env, config)
         if env.draws_slowly:
             env.look()
+        _check_step(env, config)
         return env.task_spec
     finally:
         env.close()
+
+
+def _check_step(env: PixelEnv, config: EnvConfig) -> None:
+    try:
+        env.advance(env.task_spec.actions.sample(np.random.default_rng(0)))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(
+            f"env.id={config.id} cannot be stepped ({described(error)}): expected of step a tuple of five: "
+            "observation, reward, terminated, truncated, info; the reward a number"
+        ) from error
 
 
 def _check_state(env: PixelEnv, config: EnvConfig) -> None:

@@ -30,7 +30,7 @@ def registered(config: EnvConfig) -> EnvSpec:
         if version is None and (latest := find_highest_version(space, plain)) is not None:
             name = get_env_id(space, plain, latest)
         return gymnasium.spec(name)
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, SyntaxError, NameError) as error:
         raise _not_imported(config, error) from error
     except gymnasium.error.Error as error:
         raise ConfigError(
@@ -110,7 +110,7 @@ def _creator(config: EnvConfig) -> Callable[..., Any]:
         return load_env_creator(point)
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"env.id={config.id} needs a package that is missing: {_words(error)}") from error
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError, NameError) as error:
         raise _not_imported(config, error) from error
 
 

@@ -82,7 +82,10 @@ class Task:
     def picture(self, observation: Any) -> np.ndarray:
         """The task's picture of now, uint8: (H, W, 3), or in grey (H, W) or (H, W, 1)."""
         if self.source == "render":
-            self.drawn = np.asarray(self.env.render())
+            try:
+                self.drawn = np.asarray(self.env.render())
+            except NotImplementedError:
+                self.drawn = np.empty((), dtype=object)  # nothing, which its renderer refuses
         else:
             self.drawn = np.asarray(observation if self.source == "observation" else observation[self.source])
         return self.drawn

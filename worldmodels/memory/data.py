@@ -144,7 +144,11 @@ class RandomWindows(OrderedBatches[Windows]):
 def training_and_validation(store: RolloutStore, config: MemoryConfig) -> tuple[list[int], list[int]]:
     """M's rollouts: those it is trained on, and the others. Raises `ConfigError` where there are too few."""
     usable = np.flatnonzero(store.lengths >= 2)  # a transition needs two frames
-    require(len(usable) >= 2, f"memory needs two rollouts of two frames or more: got {len(usable)}; collect more")
+    fix = "collect more" if len(usable) else "more of them do not help: look at why episodes end at their first frame"
+    require(
+        len(usable) >= 2,
+        f"memory needs two rollouts of two frames or more: got {len(usable)} of {len(store)} rollouts; {fix}",
+    )
     training, validation = split([store.entries[i].seed for i in usable], config.validation_fraction)
     return usable[training].tolist(), usable[validation].tolist()
 

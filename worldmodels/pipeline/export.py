@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from worldmodels.config import Config, PathsConfig, plain
 from worldmodels.controller.agent import agent_models
-from worldmodels.controller.coordinates import SCALING
+from worldmodels.controller.coordinates import LOOK, SCALING
 from worldmodels.envs import task_spec
 from worldmodels.factory import make_memory, make_vision
 from worldmodels.pipeline.stages import evaluate
@@ -29,12 +29,13 @@ from worldmodels.utils.checks import require
 from worldmodels.utils.disk import no_folder
 from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.files import write_json
-from worldmodels.utils.words import listed
 from worldmodels.vision.interface import Vision
 
 CHANGES_RESULTS = False
 log = logging.getLogger(__name__)
+_warned: set[Path] = set()
 ARTIFACTS, CONFIG, GENERATIONS = "artifacts", "config.yaml", "generations.csv"
+GOES_ON_WITH = (SCALING, LOOK)  # beside its weights, what a search that starts from this C reads
 UNEXPORTED = ("fitness",)  # columns of a generation: every individual's return
 
 
@@ -102,9 +103,9 @@ def _write(run: FinishedRun, folder: Path, half: bool, decoder: bool) -> None:
         save_tensors(_halved(kept, exact[role]) if half else kept, target / WEIGHTS, missing)
         contents[role] = _write_manifest(target, artifact, {})
     target = _folder_of(folder, controller)
-    for path in (controller.weights, controller.path / SCALING):
-        if path.exists():
-            shutil.copy(path, target / path.name)
+    for name in (WEIGHTS, *GOES_ON_WITH):
+        if (path := controller.path / name).exists():
+            shutil.copy(path, target / name)
     parents = {
         role: {**entry, "content": contents[role]}
         for role, entry in controller.manifest["parents"].items()
@@ -132,10 +133,16 @@ def unread(network: Vision) -> list[str]:
 
 
 def warn_of_other_code(run: FinishedRun) -> None:
-    """Say once, of a run that was exported, what of the code and libraries differs from those that it was scored by."""
-    if run.exported and (changed := changes(run.exported["code"], evaluate.code_of(run.config))):
-        told = "%s was exported from a run of other code (%s): its agent may score otherwise here"
-        log.warning(told, run.folder, listed(changed))
+    """Say of a run that was exported that code or libraries differ from those that it was scored by, and name the first
+    of them: of each folder once in a process.
+    """
+    folder = run.folder.resolve()
+    if run.exported is None or folder in _warned:
+        return
+    if changed := changes(run.exported["code"], evaluate.code_of(run.config)):
+        _warned.add(folder)
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        log.warning("%s was exported from other code (%s%s): it may score otherwise here", run.folder, changed[0], more)
 
 
 def _require_free(folder: Path) -> None:

@@ -13,6 +13,7 @@ from worldmodels.controller.agent import check_inputs, remembers
 from worldmodels.dreams.search import check_dreams
 from worldmodels.envs import checked_spec, task_spec
 from worldmodels.factory import make_memory, make_vision
+from worldmodels.pipeline.fitting import require_fitting
 from worldmodels.pipeline.source import describe_source, other_time_scale
 from worldmodels.pipeline.stage import Stage, Work, libraries_of
 from worldmodels.pipeline.stages import (
@@ -35,9 +36,8 @@ from worldmodels.store.loggers import Loggers
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import device, require_hardware
 from worldmodels.transfer.budgets import epochs_of, loaded_parts
-from worldmodels.transfer.weights import freeze_all, loaded_prefixes, mismatches, shapes
+from worldmodels.transfer.weights import freeze_all, loaded_prefixes
 from worldmodels.utils import interrupts, live
-from worldmodels.utils.errors import ConfigError
 from worldmodels.utils.settings import implied_defaults
 
 log = logging.getLogger(__name__)
@@ -195,6 +195,8 @@ class Pipeline:
             "vision": make_vision(self.config),
             "memory": make_memory(self.config, self.spec.action_size, source=source_weights.get("memory")),
         }
+        if last >= STAGES.index("vision"):
+            vision.check_network(self.config, networks["vision"])
         if last >= STAGES.index("controller") and remembers(self.config):
             check_inputs(self.config, networks["memory"])
         if last >= STAGES.index("controller"):
@@ -202,11 +204,6 @@ class Pipeline:
         for part in (part for part in networks if STAGES.index(part) <= last):
             prefixes = loaded_prefixes(networks[part], part, transfer)
             freeze_all(networks[part], part, transfer, epochs_of(self.config, part))
-            if part in source_weights and (
-                problems := mismatches(networks[part], shapes(source_weights[part], networks[part]), prefixes)
-            ):
-                raise ConfigError(
-                    f"transfer={transfer.name} cannot take {part} from {transfer.source_run}: {problems[0]}"
-                    f"{f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''}; "
-                    "use a source of the same sizes, or set this run's sizes to the source's"
-                )
+            if part in source_weights:
+                theirs = source_weights[part]
+                require_fitting(self.config, self.source.config, part, networks[part], theirs, prefixes)

@@ -15,8 +15,9 @@ from worldmodels.controller.agent import check_inputs, controller_input, control
 from worldmodels.controller.inputs import read_inputs
 from worldmodels.controller.policy import Controllers, agent_parameters
 from worldmodels.dreams.core import DreamModel
-from worldmodels.envs import PixelEnv, make_env
-from worldmodels.factory import make_memory, make_vision
+from worldmodels.dreams.starts import Start, first_frames, make_task
+from worldmodels.envs import PixelEnv, task_spec
+from worldmodels.factory import make_memory, make_vision, require_decoder
 from worldmodels.memory import mixture
 from worldmodels.memory.interface import Memory
 from worldmodels.playing import COLDEST, HOTTEST, LARGEST_SEED, SLOWEST
@@ -25,22 +26,11 @@ from worldmodels.playing.noise import Noise
 from worldmodels.store.runs import FinishedRun
 from worldmodels.training.hardware import rollout_precision
 from worldmodels.utils.media import png_bytes
-from worldmodels.utils.seeds import episode_seed
 from worldmodels.vision.inference import FrameEncoder
 from worldmodels.vision.interface import Vision
 from worldmodels.vision.scaling import to_pixels
 
 CHANGES_RESULTS = False
-
-
-@dataclass(frozen=True)
-class Start:
-    """A first frame that no model was trained on, (64, 64, 3) uint8, the seed of its episode, and μ and log σ² (Z,)."""
-
-    frame: np.ndarray
-    seed: int
-    mu: np.ndarray
-    log_var: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,27 +51,12 @@ class Played:
         as the training rollouts do. Raises `ConfigError`.
         """
         config, learnt = run.config, run.memory.weights  # a run without M is told so first
-        vision = make_vision(config, run.vision.weights).eval()
-        with torch.inference_mode():
-            vision.decode(torch.zeros(1, vision.latent_size))  # an exported V may have no decoder
+        vision, spec = make_vision(config, require_decoder(run.vision.weights)).eval(), task_spec(config.env)
+        memory = make_memory(config, spec.action_size, learnt).eval()
+        first = first_frames(config, vision, starts)
+        model = DreamModel.from_frames(config, spec, vision, memory, first)
         encode = FrameEncoder(vision, rollout_precision(config.trainer), 1)
-        env = make_task(config)
-        try:
-            spec = env.task_spec
-            memory = make_memory(config, spec.action_size, learnt).eval()
-            seeds = [episode_seed(0, "heldout", number) for number in range(starts)]
-            frames = [env.reset(seed=seed)[0].copy() for seed in seeds]
-        finally:
-            env.close()
-        mu, log_var = (part.numpy() for part in encode(np.stack(frames)))
-        model = DreamModel(config, spec, vision, memory, mu, log_var)
-        first = tuple(Start(*facts) for facts in zip(frames, seeds, mu, log_var, strict=True))
         return cls(model, encode, key_map(config.env, spec.actions), first, _controller(run, config, memory))
-
-
-def make_task(config: Config) -> PixelEnv:
-    """The real task, whose episodes begin as those that M has learnt from."""
-    return make_env(config.env, scatter=config.collect.scatter)
 
 
 def _controller(run: FinishedRun, config: Config, memory: Memory) -> np.ndarray | None:

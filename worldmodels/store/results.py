@@ -12,7 +12,7 @@ from rich.table import Table
 from worldmodels.config import Config, plain
 from worldmodels.store.artifacts import RECORD, Artifact
 from worldmodels.store.heldout import heldout_figures
-from worldmodels.store.wording import INTERVALS, forecasts_in_words, name_of_interval
+from worldmodels.store.wording import INTERVALS, deviation, forecasts_in_words, name_of_interval
 from worldmodels.utils.files import write_bytes
 from worldmodels.utils.words import number_of
 
@@ -237,6 +237,6 @@ def score_line(score: Mapping[str, Any]) -> str:
     note = "" if score["official"] else f" (not the official task: {why})"
     episodes = number_of(score["episodes"], "episode")
     return (
-        f"{score['mean']:.1f} ± {score['std']:.1f}, {name_of_interval(score['episodes'])} [{low}, {high}], {episodes}; "
+        f"{score['mean']:.1f} ± {deviation(score)}, {name_of_interval(score['episodes'])} [{low}, {high}], {episodes}; "
         f"random {score['random']['mean']:.1f}{note}"
     )

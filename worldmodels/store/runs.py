@@ -6,13 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf.errors import OmegaConfBaseException
+
 from worldmodels.config import Config, config_from_json
 from worldmodels.envs import vizdoom_settings
 from worldmodels.migrations import migrated_figures
 from worldmodels.store.artifacts import Artifact, load_artifact, verified
 from worldmodels.store.heldout import PATHS, heldout_figures
 from worldmodels.utils.checks import require
-from worldmodels.utils.errors import ConfigError, DamagedFile
+from worldmodels.utils.composing import in_our_words
+from worldmodels.utils.errors import ConfigError, DamagedFile, first_line
 from worldmodels.utils.overrides import part_keys
 from worldmodels.utils.parts import OURS
 
@@ -36,30 +39,43 @@ class FinishedRun:
             raise ConfigError(
                 f"{folder} is no run: it has no {RESULTS}; expected the folder that a training run printed at its end"
             ) from None
-        except json.JSONDecodeError as error:
+        except OSError as error:
+            raise ConfigError(
+                f"{folder / RESULTS} cannot be read ({error.strerror}): expected the file that a training run wrote"
+            ) from error
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f"{folder / RESULTS} is no JSON ({error}): expected the folder of a training run"
             ) from error
-        if isinstance(self.results, dict) and "measures" in self.results:
-            self.results["measures"] = migrated_figures(self.results["measures"])
-            for part in PATHS.keys() & self.results["measures"].keys() & self.results.keys():  # of an earlier version
-                self.results[part] = {**heldout_figures(part, self.results["measures"][part]), **self.results[part]}
+        if isinstance(self.results, dict) and isinstance(measures := self.results.get("measures"), dict):
+            self.results["measures"] = measures = migrated_figures(measures)
+            for part in PATHS.keys() & measures.keys() & self.results.keys():  # of an earlier version
+                self.results[part] = {**heldout_figures(part, measures[part]), **self.results[part]}
 
     def artifact(self, stage: str) -> Artifact:
         """The artifact of a stage. Raises `DamagedFile` where its files are not what they were."""
+        path = self._path(stage)
         try:
-            path = self.folder / self.results["artifacts"] / stage / _plain(self.results["stages"][stage]["artifact"])
             return self._verified(path)
-        except (KeyError, TypeError, FileNotFoundError):
-            raise self._without(stage) from None
+        except FileNotFoundError:
+            raise self._missing(stage, path) from None
 
     def manifest(self, stage: str) -> dict[str, Any]:
         """The manifest of a stage's artifact, without a look at its files."""
+        path = self._path(stage)
         try:
-            name = _plain(self.results["stages"][stage]["artifact"])
-            return load_artifact(self.folder / self.results["artifacts"] / stage / name).manifest
-        except (KeyError, TypeError, FileNotFoundError):
-            raise self._without(stage) from None
+            return load_artifact(path).manifest
+        except FileNotFoundError:
+            raise self._missing(stage, path) from None
+
+    def _path(self, stage: str) -> Path:
+        """The folder of a stage's artifact. Raises `ConfigError` where the stage was not run."""
+        try:
+            return self.folder / self.results["artifacts"] / stage / _plain(self.results["stages"][stage]["artifact"])
+        except (KeyError, TypeError):
+            raise ConfigError(
+                f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
+            ) from None
 
     def heldout_folder(self, name: str) -> Path | None:
         """The folder of one of the run's artifacts of held-out rollouts, or None where it is not there. Raises
@@ -77,14 +93,13 @@ class FinishedRun:
         except FileNotFoundError:
             raise DamagedFile(f"{path} is missing: {self._fix}") from None
 
-    def _without(self, stage: str) -> ConfigError:
+    def _missing(self, stage: str, path: Path) -> ConfigError | DamagedFile:
+        """Of a stage that was run and whose artifact is not there."""
         if self.exported:
             return ConfigError(
                 f"{self.folder} holds an exported agent, without the {stage} stage: expected the run that it comes from"
             )
-        return ConfigError(
-            f"{self.folder} has no finished {stage} stage: expected a run that went as far as stage={stage}"
-        )
+        return DamagedFile(f"{path} is missing: {self._fix}")
 
     def _verified(self, path: Path) -> Artifact:
         return verified(path, self._fix)
@@ -112,13 +127,21 @@ class FinishedRun:
 
     @property
     def config(self) -> Config:
-        """The resolved config the run was started with. Raises `ConfigError` where it names code that is not
-        allowed.
+        """The resolved config the run was started with. Raises `ConfigError` where it is none, and where it names code
+        that is not allowed.
         """
-        if not isinstance(self.results, dict) or "config" not in self.results:
-            raise ConfigError(f"{self.folder / RESULTS} is of no run: expected one that a training run wrote")
-        require_allowed(self.results["config"], self.allow, self.folder)
-        return config_from_json(json.dumps(self.results["config"]))
+        path = self.folder / RESULTS
+        config = self.results.get("config") if isinstance(self.results, dict) else None
+        require(isinstance(config, dict), f"{path} is of no run: expected one that a training run wrote")
+        assert config is not None
+        require_allowed(config, self.allow, self.folder)
+        try:
+            return config_from_json(json.dumps(config))
+        except ConfigError as error:
+            raise ConfigError(f"{path} has a config of no run: {error}") from error
+        except (OmegaConfBaseException, AttributeError, KeyError, TypeError, ValueError) as error:
+            line = in_our_words(error) or first_line(error)
+            raise ConfigError(f"{path} has a config of no run: {line}; expected what a training run wrote") from error
 
 
 def require_allowed(config: Mapping[str, Any], allow: Collection[str], folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run prints at its end: a line or two a stage, within 100 columns. All of it is in ``results.json``."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from worldmodels.store.wording import (
     score_in_words,
 )
 from worldmodels.transfer.config import strategy_label
+from worldmodels.utils.overrides import written
 
 CHANGES_RESULTS = False
 WIDTH = 100  # columns
@@ -56,7 +58,7 @@ def print_summary(results: Mapping[str, Any], console: Console) -> None:
 def next_steps(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """What a person may want to do with a run."""
     yield "next:"
-    yield f"  python -m worldmodels.report runs={_from_here(folder)}"
+    yield f"  python -m worldmodels.report {written('runs', _from_here(folder))}"
     if "evaluation" in results and results["evaluation"]["episodes"] < COMPARABLE:
         yield f"  {command('evaluate', results, folder, f'episodes={COMPARABLE}')}"
     if "memory" in results["stages"]:
@@ -64,14 +66,16 @@ def next_steps(results: Mapping[str, Any], folder: Path) -> Iterator[str]:
 
 
 def command(name: str, results: Mapping[str, Any], folder: Path, *settings: str) -> str:
-    """A command on the run in ``folder``, with the code that its parts need allowed, as for the run of ``results``."""
+    """A command on the run in ``folder``, to paste into a shell, with the code that its parts need allowed, as for the
+    run of ``results``.
+    """
     foreign = packages_of(foreign_code(results["config"]))
-    allowed = [f"allow=[{','.join(foreign)}]"] if foreign else []
-    return " ".join([f"python -m worldmodels.{name} run={_from_here(folder)}", *settings, *allowed])
+    allowed = [shlex.quote(f"allow=[{','.join(foreign)}]")] if foreign else []
+    return " ".join([f"python -m worldmodels.{name} {written('run', _from_here(folder))}", *settings, *allowed])
 
 
-def _from_here(folder: Path) -> Path:
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+def _from_here(folder: Path) -> str:
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def _told(stage: str, results: Mapping[str, Any]) -> str:

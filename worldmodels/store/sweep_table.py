@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worldmodels.store.runs import RESULTS
-from worldmodels.utils.overrides import typed
+from worldmodels.utils.overrides import typed, written
 from worldmodels.utils.progress import duration
 from worldmodels.utils.sweeps import job_name
 
@@ -43,7 +43,9 @@ def print_sweep(folder: Path, console: Console) -> None:
         table.add_row(number, name, in_short(results), duration(seconds) if seconds else "reused")
     console.print(f"{len(jobs)} jobs in {folder}", highlight=False, soft_wrap=True)
     console.print(table, highlight=False)
-    console.print(f"next: python -m worldmodels.report runs='{folder}/*'", highlight=False, soft_wrap=True)
+    console.print(
+        f"next: python -m worldmodels.report {written('runs', f'{folder}/*')}", highlight=False, soft_wrap=True
+    )
 
 
 def in_short(results: dict[str, Any]) -> str:

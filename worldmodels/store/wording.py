@@ -46,6 +46,32 @@ def _graded(value: float, grades: Sequence[tuple[float, str]]) -> str:
     return next(word for least, word in grades if round(value, 2) >= least)
 
 
+def deviation(figures: Mapping[str, Any]) -> str:
+    """Of the returns of an evaluation; that of a single one is unknown."""
+    return f"{figures['std']:.1f}" if figures["episodes"] > 1 else "–"
+
+
+def judged(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """What an evaluation's line does not say: ``900 counts as solved; 3 episodes: too few to compare``. Empty where
+    there is nothing to add. ``config``: the run's, plain.
+    """
+    goal, words = solved_at(config), []
+    if goal is not None:
+        words.append(f"{'solved: ' if _solves(score, goal) else ''}{goal:.0f} counts as solved")
+    if _few(score):
+        words.append(f"{number_of(score['episodes'], 'episode')}: too few to compare")
+    return "; ".join(words)
+
+
+def _few(score: Mapping[str, Any]) -> bool:
+    return score["episodes"] < SKEWED_FROM or score["interval"] is None
+
+
+def _solves(score: Mapping[str, Any], goal: float) -> bool:
+    """Of cut episodes it would be no claim, because random reaches it too, and of a few it may be luck."""
+    return score["mean"] >= goal and score.get("official", True) and not _few(score)
+
+
 def score_in_words(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """An evaluation in words: ``166 (900 counts as solved); random -28; it has 3 episodes: too few to compare``.
     ``config``: the run's, plain.
@@ -53,13 +79,11 @@ def score_in_words(score: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     goal, mean = solved_at(config), score["mean"]
     if goal is None:
         words = [f"{mean:.0f}"]
-    elif mean >= goal and score.get("official", True):  # of cut episodes it is no claim: random reaches it too
-        words = [f"{mean:.0f}, solved ({goal:.0f} counts as solved)"]
     else:
-        words = [f"{mean:.0f} ({goal:.0f} counts as solved)"]
+        words = [f"{mean:.0f}{', solved' if _solves(score, goal) else ''} ({goal:.0f} counts as solved)"]
     words.append(f"random {score['random']['mean']:.0f}")
     episodes = number_of(score["episodes"], "episode")
-    if score["episodes"] < SKEWED_FROM or score["interval"] is None:
+    if _few(score):
         words.append(f"it has {episodes}: too few to compare")
     else:
         low, high = score["interval"]

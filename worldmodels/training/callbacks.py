@@ -91,16 +91,20 @@ def loss_of(outputs: Any) -> torch.Tensor:
 class StopWhenDiverged(lightning.Callback):
     """Ends training with `TrainingDiverged` where the loss of a batch, an epoch's figure or a weight is not finite.
     ``part`` (V, M) and the ``likely`` setting are for the message. On a GPU, where looking at a loss waits for it, only
-    every ``every``-th is looked at. ``baselines`` are logged figures that say nothing about the training.
+    every ``every``-th is looked at. ``baselines`` are logged figures that say nothing about the training. The loss of
+    the first step comes before any weight has changed: then it is not a setting, but the ``classes`` that gave it.
     """
 
-    def __init__(self, part: str, likely: str, every: int, baselines: tuple[str, ...] = ()) -> None:
-        self.part, self.likely, self.every, self.baselines = part, likely, every, baselines
+    def __init__(
+        self, part: str, likely: str, every: int, baselines: tuple[str, ...] = (), classes: str = "the network"
+    ) -> None:
+        self.part, self.likely, self.every, self.baselines, self.classes = part, likely, every, baselines, classes
 
     def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
         loss = loss_of(outputs)
         if loss.device.type == "cpu" or (batch_idx + 1) % self.every == 0:
-            self._require(math.isfinite(float(loss)), f"the loss is {float(loss)}", trainer)
+            first = f"no weight had changed yet: look at {self.classes}" if trainer.global_step <= 1 else None
+            self._require(math.isfinite(float(loss)), f"the loss is {float(loss)}", trainer, first)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         for name, value in trainer.callback_metrics.items():
@@ -113,11 +117,11 @@ class StopWhenDiverged(lightning.Callback):
         broken = [name for name, weight in pl_module.named_parameters() if not torch.isfinite(weight).all()]
         self._require(not broken, f"{len(broken)} of its weights are not finite ({', '.join(broken[:2])} …)", trainer)
 
-    def _require(self, finite: bool, what: str, trainer: lightning.Trainer) -> None:
+    def _require(self, finite: bool, what: str, trainer: lightning.Trainer, likely: str | None = None) -> None:
         if not finite:
             raise TrainingDiverged(
                 f"{self.part}'s training diverged in epoch {trainer.current_epoch + 1}, step {trainer.global_step}: "
-                f"{what}; expected finite numbers; nothing is stored; {self.likely}"
+                f"{what}; expected finite numbers; nothing is stored; {likely or self.likely}"
             )
 
 

@@ -153,11 +153,11 @@ def mismatches(
     hint = ""
     if hasattr(network, "action_size") and not _names(network, "INPUT_LAYERS"):
         hint = f"; a layer as wide as the task's actions is named in {type(network).__name__}.INPUT_LAYERS"
-    lines = [f"{name} is missing" for name in expected.keys() - source.keys()]
-    lines += [f"{name} is not in this network" for name in source.keys() - expected.keys()]
+    lines = [f"{name} is missing in the source's network" for name in expected.keys() - source.keys()]
+    lines += [f"{name} is in the source's network and not in this run's" for name in source.keys() - expected.keys()]
     for name in expected.keys() & source.keys() - {*_names(network, "INPUT_LAYERS")}:
         if expected[name] != source[name]:
-            lines.append(f"{name} is {source[name]}, expected {expected[name]}{hint}")
+            lines.append(f"{name} is {source[name]} in the source's network and {expected[name]} in this run's{hint}")
     return sorted(lines)
 
 

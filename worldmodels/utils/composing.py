@@ -3,23 +3,44 @@
 import dataclasses
 from typing import Any, get_type_hints
 
-from hydra.errors import MissingConfigException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from worldmodels.utils.errors import ConfigError, chain
 from worldmodels.utils.settings import Settings, declared, typed
+from worldmodels.utils.words import or_meant
 
 CHANGES_RESULTS = False  # shows what is done
 
 
 def in_our_words(error: BaseException) -> str | None:
-    """A line for an unknown option of a group, an unknown key, or a value of another type; None for other errors."""
+    """A line for what cannot be read, an unknown option of a group, an unknown key, or a value of another type; None
+    for other errors.
+    """
     for cause in chain(error):
+        if isinstance(cause, OverrideParseException):
+            return _unreadable(cause.override)
         if isinstance(cause, MissingConfigException):
             return unknown_option(cause)
         if isinstance(cause, OmegaConfBaseException) and (line := _of_setting(cause)):
             return line
     return None
+
+
+def _unreadable(override: str) -> str:
+    """The line for an argument that Hydra's grammar does not know."""
+    if any(override.count(opening) > override.count(closing) for opening, closing in ("{}", "[]", "()")):
+        key, value = override.partition("=")[::2]
+        return (
+            f"{override} ends too soon: expected all of its value in one argument, which a shell cuts at spaces; quote "
+            f"it all: '{key}={value[:1]}…'"
+        )
+    if "=" not in override:
+        return f"{override} is no setting: expected KEY=VALUE, for example seed=1; --help lists the keys"
+    return (
+        f"{override} cannot be read: expected KEY=VALUE, for example seed=1; quote a value that has spaces, commas, "
+        "brackets or = in it: \"KEY='VALUE'\""
+    )
 
 
 def unknown_option(error: BaseException, key: str | None = None) -> str | None:
@@ -44,7 +65,7 @@ def _of_setting(error: OmegaConfBaseException) -> str | None:
     in_list = bool(schema.node) and error.full_key == name  # OmegaConf does not say where an item of a list belongs
     if name not in known:
         key = f"{schema.node}: {name}" if in_list else error.full_key
-        return f"{key} is unknown: expected {', '.join(known)}"
+        return f"{key} is unknown: expected {', '.join(known)}{or_meant(name, known)}"
     if isinstance(error, ValidationError) and name in declared(schema):
         key = f"{schema.node}: {name}" if in_list else str(error.full_key)
         return _of_type(key, declared(schema)[name].type, error)

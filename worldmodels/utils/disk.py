@@ -15,6 +15,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 CODES = (*NO_ROOM, *FORBIDDEN, errno.EIO, errno.ENAMETOOLONG)
 REASONS = {os.strerror(code): code for code in CODES}
+folder_settings = ["paths.outputs", "hydra.run.dir"]  # of this command, that choose where it writes
 TORCH = re.compile(r"PytorchStreamWriter failed|unexpected pos \d+ vs")  # all that torch says of a full disk
 
 
@@ -34,25 +35,27 @@ def trouble(error: BaseException) -> tuple[str, str | None] | None:
 
 
 @contextmanager
-def writing(what: str, folder: Path) -> Iterator[None]:
-    """Raise `Failure` where what is done inside cannot write: ``what`` was to be written to ``folder``."""
+def writing(what: str, folder: Path, setting: str | None = None) -> Iterator[None]:
+    """Raise `Failure` where what is done inside cannot write: ``what`` was to be written to ``folder``. ``setting``:
+    what chooses it, where that is another one than for all that the command writes.
+    """
     try:
         yield
     except Exception as error:
         if any(isinstance(cause, Failure) for cause in chain(error)) or (problem := trouble(error)) is None:
             raise
         reason, file = problem
-        raise Failure(explained(what, file or folder, reason)) from error
+        raise Failure(explained(what, file or folder, reason, setting)) from error
 
 
-def explained(what: str, path: Path | str, reason: str) -> str:
+def explained(what: str, path: Path | str, reason: str, setting: str | None = None) -> str:
     """The line for people."""
     code, free = REASONS.get(reason), _free(Path(path))
     if code in NO_ROOM:
         room = f", {free / 2**20:,.0f} MB free" if free is not None else ""
         fix = f"{room}; make room, and the same command goes on"
     elif code in FORBIDDEN:
-        fix = "; allow it, or choose another folder by paths.outputs or hydra.run.dir"
+        fix = f"; allow it, or choose another folder by {setting or ' or '.join(folder_settings)}"
     else:
         fix = ""
     return f"{what} could not be written to {path}: {reason}{fix}"

@@ -1,8 +1,12 @@
 """The kinds of failure a user can act on without reading a traceback."""
 
+import os
+import sysconfig
+import traceback
 from collections.abc import Iterator
 
 CHANGES_RESULTS = False
+MISTAKES = (SyntaxError, NameError, AttributeError, TypeError, ValueError)  # of a module that is imported
 
 
 class ConfigError(ValueError):
@@ -35,3 +39,15 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An error of somebody's code in a line: its type, its words, and where that code raised it, or called what did."""
+    others = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))), sysconfig.get_paths()["stdlib"], "<")
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(others) and f"{os.sep}site-packages{os.sep}" not in frame.filename
+    ]
+    place = f" at {os.path.basename(theirs[-1].filename)}:{theirs[-1].lineno}" if theirs else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no words'}{place}"

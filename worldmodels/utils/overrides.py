@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -15,6 +16,7 @@ from worldmodels.utils.settings import Part, Setting, declared
 
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
+UNQUOTED = re.compile(r"[\w/.+%@:*?|-]+( [\w/.+%@:*?|-]+)*", re.ASCII)  # what Hydra takes as it is
 CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
 NO_NAME = re.compile(r"null|true|false|[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 OPTUNA, DIRECTION = "hydra/sweeper=optuna", "hydra.sweeper.direction"
@@ -25,6 +27,16 @@ def typed(folder: Path) -> list[str]:
     """What was typed to start the run or job of a folder; nothing where Hydra kept none."""
     path = folder / ".hydra" / "overrides.yaml"
     return list(map(str, OmegaConf.load(path))) if path.is_file() else []
+
+
+def written(key: str, value: str) -> str:
+    """``key=value`` of a text setting to paste into a shell: in quotes of Hydra where it would read more than a text,
+    and in those of a shell where that one would.
+    """
+    if not UNQUOTED.fullmatch(value) or NO_NAME.fullmatch(value):
+        value = re.sub(r"(\\+)(?=\"|$)", r"\1\1", value).replace('"', '\\"').replace("${", "\\${")
+        value = f'"{value}"'
+    return f"{key}={shlex.quote(value)}"
 
 
 def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:

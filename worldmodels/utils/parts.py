@@ -15,8 +15,9 @@ from typing import Any
 from omegaconf import MISSING
 
 from worldmodels.utils.checks import require
-from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.errors import MISTAKES, ConfigError, described
 from worldmodels.utils.settings import Declared, Part, Setting, argument_types, arguments, declared, typed
+from worldmodels.utils.words import or_meant
 
 CHANGES_RESULTS = False  # which class is chosen, with which settings, counts in the keys of artifacts
 TARGET = "_target_"
@@ -72,16 +73,21 @@ def find(part: Part, value: Any, key: str) -> Any:
         "write it to a file beside the script",
     )
     try:
-        chosen = getattr(importlib.import_module(module), name)
+        imported = importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(
             f"{key}={path} cannot be imported ({error}): expected a class that Python finds; install its package, or "
             "put its folder on PYTHONPATH"
         ) from error
-    except AttributeError:
+    except MISTAKES as error:
         raise ConfigError(
-            f"{key}={path} is not there: {module} has no {name}; expected the dotted path of a class"
-        ) from None
+            f"{key}={path} cannot be imported ({described(error)}): expected a module that Python can run; mend it"
+        ) from error
+    require(
+        hasattr(imported, name),
+        f"{key}={path} is not there: {module} has no {name}; expected the dotted path of a class",
+    )
+    chosen = getattr(imported, name)
     require(callable(chosen), f"{key}={path} is no class, but {chosen!r:.60}: expected the dotted path of a class")
     require(
         not path.startswith(OURS) or path in part.names.values() or _fits(part, chosen, path.partition(".")[0]),
@@ -127,7 +133,7 @@ def complete(part: Part, value: Any, key: str) -> dict[str, Any]:
         require(
             name in accepted or _accepts_any(chosen),
             f"{key}.{name}={setting} is no setting of {chosen.__name__}: expected {', '.join(declarations) or 'none'}; "
-            f"'{key}={target(part, value)}' alone takes its defaults",
+            f"'{key}={target(part, value)}' alone takes its defaults{or_meant(name, declarations)}",
         )
         if name in declarations:
             settings[name] = typed(f"{key}.{name}", declarations[name].type, setting)

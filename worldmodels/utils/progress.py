@@ -97,9 +97,12 @@ class Progress:
         return (self.done - self.already_done) / max(1e-9, time.perf_counter() - self._started)
 
     def left(self) -> float | None:
-        """Seconds until all is done, None where that cannot be told yet."""
+        """Seconds until all is done, None where that cannot be told: nothing is done yet, or all that is not done has
+        been under way for longer than what is done took.
+        """
         elapsed = time.perf_counter() - self._started
-        return seconds_left(self.done - self.already_done, self.total - self.already_done, self.at_once, elapsed)
+        left = seconds_left(self.done - self.already_done, self.total - self.already_done, self.at_once, elapsed)
+        return left or None
 
     def advance(self, amount: int) -> None:
         """``amount`` more units are done. Raises `KeyboardInterrupt` if one was asked for."""

@@ -35,6 +35,15 @@ class VisionConfig(Settings):
         ),
     ] = "real"
     kl_floor: Annotated[float, Setting("KL that costs nothing.", unit="nats per latent dimension", at_least=0)] = 0.5
+    inverse: Annotated[
+        float,
+        Setting(
+            "Weight of the squared error of a linear read-out of the action from z before and after it, so that z "
+            "shows what actions change (inverse dynamics); 0: none. V then sees pairs of frames, an epoch half of all.",
+            at_least=0,
+            counts="unless default",
+        ),
+    ] = 0.0
     epochs: Annotated[int, Setting("Passes over the training frames.", at_least=1)] = 10
     batch_size: Annotated[int, Setting("Frames in a batch.", at_least=1)] = 100
     learning_rate: Annotated[float, Setting("Adam's rate.", above=0)] = 1e-3
@@ -49,6 +58,11 @@ class VisionConfig(Settings):
             self.min_learning_rate is None or self.min_learning_rate <= self.learning_rate,
             f"vae.min_learning_rate={self.min_learning_rate} is out of range: expected 0 to vae.learning_rate="
             f"{self.learning_rate}, or null for a constant rate",
+        )
+        require(
+            not self.inverse or self.batch_size % 2 == 0,
+            f"vae.batch_size={self.batch_size}: with vae.inverse={self.inverse:g} a batch is of pairs of frames: "
+            "expected an even number",
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from worldmodels.rollouts.storage import RolloutStore, split
 from worldmodels.training.loading import OrderedBatches, ResumableData
+from worldmodels.utils.checks import require
 from worldmodels.utils.seeds import generator
 from worldmodels.vision.config import VisionConfig
 
@@ -37,6 +39,27 @@ class Frames(Dataset[Tensor]):
 
     def __getitem__(self, batch: Batch) -> Tensor:
         return torch.from_numpy(np.concatenate([self._rollout(rollout)[where] for rollout, where in batch]))
+
+
+class Transitions(Frames):
+    """Indexed by a batch of n frames, none of them a rollout's last: these and the ones after them, (2n, 64, 64, 3)
+    uint8, and the actions between, (n, A) float32, which it keeps once they are read.
+    """
+
+    def __init__(self, store: RolloutStore, cached: int) -> None:
+        super().__init__(store, cached)
+        self._actions: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, batch: Batch) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for rollout in {rollout for rollout, _ in batch} - self._actions.keys():
+            self._actions[rollout] = self.store.read(rollout, "actions").astype(np.float32)
+        before, after, actions = [], [], []
+        for rollout, where in batch:
+            frames = self._rollout(rollout)
+            before.append(frames[where])
+            after.append(frames[where + 1])
+            actions.append(self._actions[rollout][where])
+        return torch.from_numpy(np.concatenate(before + after)), torch.from_numpy(np.concatenate(actions))
 
 
 class Rollouts:
@@ -70,7 +93,15 @@ class ShuffledFrames(OrderedBatches[Batch]):
         self.batch_size, self.group_frames, self.seed = batch_size, group_frames, seed
 
     def count(self) -> int:
-        return -(-int(self.lengths[self.rollouts].sum()) // self.batch_size)
+        return -(-int(self._counts(self.lengths[self.rollouts]).sum()) // self.batch_size)
+
+    def _counts(self, lengths: np.ndarray) -> np.ndarray:
+        """How many frames an epoch has of rollouts so long."""
+        return lengths
+
+    def _draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of the frames that an epoch has of a rollout so long."""
+        return np.arange(length)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         rng = generator(self.seed, "vision", 2, epoch)
@@ -78,7 +109,8 @@ class ShuffledFrames(OrderedBatches[Batch]):
         order = rng.permutation(self.rollouts)
         groups = (np.cumsum(self.lengths[order]) - 1) // self.group_frames
         for group in np.unique(groups):
-            pairs = np.concatenate([_pairs(rollout, int(self.lengths[rollout])) for rollout in order[groups == group]])
+            drawn = [(rollout, self._draw(int(self.lengths[rollout]), rng)) for rollout in order[groups == group]]
+            pairs = np.concatenate([_pairs(rollout, frames) for rollout, frames in drawn])
             pairs = np.concatenate([remainder, rng.permutation(pairs)])
             full = len(pairs) // self.batch_size * self.batch_size
             for first in range(0, full, self.batch_size):
@@ -88,8 +120,20 @@ class ShuffledFrames(OrderedBatches[Batch]):
             yield _by_rollout(remainder)
 
 
-def _pairs(rollout: int, length: int) -> np.ndarray:
-    return np.stack([np.full(length, rollout), np.arange(length)], axis=1)
+class ShuffledTransitions(ShuffledFrames):
+    """The same of transitions, each named by its first frame. An epoch has a random half of a rollout's, so that V sees
+    as many frames in it as the rollouts have: an inner frame once on average, the first and the last half as often.
+    """
+
+    def _counts(self, lengths: np.ndarray) -> np.ndarray:
+        return lengths // 2
+
+    def _draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.permutation(length - 1)[: length // 2]
+
+
+def _pairs(rollout: int, frames: np.ndarray) -> np.ndarray:
+    return np.stack([np.full(len(frames), rollout), frames], axis=1)
 
 
 def _by_rollout(pairs: np.ndarray) -> Batch:
@@ -98,7 +142,8 @@ def _by_rollout(pairs: np.ndarray) -> Batch:
 
 class FrameDataModule(ResumableData[Batch]):
     """Training and validation frames of a data set; ``budget`` is the share of training rollouts used. With ``overfit``
-    so many batches, or that share of them, are trained on in every epoch and validated on.
+    so many batches, or that share of them, are trained on in every epoch and validated on. With ``vae.inverse`` batches
+    are those of `Transitions`.
     """
 
     def __init__(
@@ -111,24 +156,43 @@ class FrameDataModule(ResumableData[Batch]):
         overfit: int | float = 0,
     ) -> None:
         super().__init__(workers)
-        self.store = store
+        self.store, self.batch_size = store, config.batch_size
         self.cached = config.shuffle_frames + 2 * int(store.lengths.max())
-        self.batch_size = config.batch_size
         seeds = [entry.seed for entry in store.entries]
         self.training, self.validation = split(seeds, config.validation_fraction, budget)
         self.overfit = overfit
-        sizes = config.batch_size, config.shuffle_frames
-        self.sampler = ShuffledFrames(store.lengths, self.training, *sizes, seed, overfit)
+        self.transitions = config.inverse > 0
+        self._read, sampler = (Transitions, ShuffledTransitions) if self.transitions else (Frames, ShuffledFrames)
+        self._named = config.batch_size // 2 if self.transitions else config.batch_size  # frames that a batch names
+        self.sampler = sampler(store.lengths, self.training, self._named, config.shuffle_frames, seed, overfit)
+        for name, rollouts in (("training", self.training), ("validation", self.validation)):
+            require(
+                not self.transitions or bool((store.lengths[rollouts] > 1).any()),
+                f"vae.inverse={config.inverse:g} reads actions between two frames, and the {name} rollouts have one "
+                "frame each: expected longer rollouts",
+            )
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
-        return self.loader(Frames(self.store, self.cached), self.sampler)
+    @property
+    def action_size(self) -> int:
+        """Numbers of an action."""
+        return self.store.read(0, "actions", slice(1)).shape[1]
 
-    def val_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self.loader(self._read(self.store, self.cached), self.sampler)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Every frame once; of transitions every second one, so that a last odd frame is missing."""
         if self.overfit:
-            return self.loader(Frames(self.store, self.cached), self.sampler.overfitted())
-        pairs = np.concatenate([_pairs(rollout, self.store.lengths[rollout]) for rollout in self.validation])
-        batches = [_by_rollout(pairs[i : i + self.batch_size]) for i in range(0, len(pairs), self.batch_size)]
-        return self.loader(Frames(self.store, 0), batches)
+            return self.loader(self._read(self.store, self.cached), self.sampler.overfitted())
+        lengths = [(rollout, int(self.store.lengths[rollout])) for rollout in self.validation]
+        pairs = np.concatenate(
+            [
+                _pairs(rollout, np.arange(0, length - 1, 2) if self.transitions else np.arange(length))
+                for rollout, length in lengths
+            ]
+        )
+        batches = [_by_rollout(pairs[i : i + self._named]) for i in range(0, len(pairs), self._named)]
+        return self.loader(self._read(self.store, 0), batches)
 
     def training_rollouts(self) -> Rollouts:
         """The rollouts V trains on, for what a loss prepares from them."""
@@ -140,7 +204,7 @@ class FrameDataModule(ResumableData[Batch]):
 
     def examples(self, count: int) -> Tensor:
         """``count`` validation frames spread evenly over all of them: (count, 64, 64, 3) uint8."""
-        pairs = np.concatenate([_pairs(rollout, self.store.lengths[rollout]) for rollout in self.validation])
+        pairs = np.concatenate([_pairs(rollout, np.arange(self.store.lengths[rollout])) for rollout in self.validation])
         return Frames(self.store, 0)[
             _by_rollout(pairs[np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)])
         ]

@@ -20,12 +20,14 @@ from worldmodels.utils.seeds import torch_generator
 from worldmodels.utils.settings import plain_value
 from worldmodels.vision.config import LOSS, NETWORK, VisionConfig
 from worldmodels.vision.interface import Latent, Vision, reconstruct
+from worldmodels.vision.inverse import InverseDynamics
 from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.scaling import to_pixels, to_unit
 
 
 class VisionModule(lightning.LightningModule):
-    """Trains V on uint8 frames (B, 64, 64, 3) with the loss that ``vae.loss`` names.
+    """Trains V on uint8 frames (B, 64, 64, 3) with the loss that ``vae.loss`` names. With ``vae.inverse`` the second
+    half of a batch follows the first, and (B/2, A) actions between them come with it.
 
     The noise of a batch depends on the seed and the batch's number alone, so that a resumed run repeats an undisturbed
     one.
@@ -45,6 +47,7 @@ class VisionModule(lightning.LightningModule):
         channels_last: bool = True,
         compiled: bool = False,
         seed: int = 0,
+        action_size: int = 0,
     ) -> None:
         super().__init__()
         if not isinstance(config, VisionConfig):
@@ -61,6 +64,14 @@ class VisionModule(lightning.LightningModule):
         self.seed = context.seed
         facts = {"kl_floor": config.kl_floor, "context": context, "latent_size": model.latent_size}
         self.loss = parts.make(LOSS, config.loss, "vae.loss", **facts)
+        self.inverse = None
+        if config.inverse:
+            require(
+                action_size >= 1,
+                f"vae.inverse={config.inverse:g} reads actions: expected action_size, how many numbers one has",
+            )
+            self.save_hyperparameters({"action_size": action_size})
+            self.inverse = InverseDynamics(model.latent_size, action_size, context.seed)
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **options: Any) -> "VisionModule":
@@ -79,22 +90,34 @@ class VisionModule(lightning.LightningModule):
 
     def _losses(self, frames: Tensor, generator: torch.Generator) -> NamedTuple:
         """What is logged of frames (B, 3, 64, 64), by name; ``total`` is what a step returns."""
+        return self._losses_and_z(frames, generator)[0]
+
+    def _losses_and_z(self, frames: Tensor, generator: torch.Generator) -> tuple[Any, Tensor]:
+        """The same, and the z (B, Z) that was decoded."""
         noise = self._noise(frames, generator)
         reconstruction, latent = self._reconstruct(self.network, frames, noise)
-        return self.loss(reconstruction, frames, latent, latent.sample(noise))
+        z = latent.sample(noise)
+        return self.loss(reconstruction, frames, latent, z), z
 
     def _noise(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Standard normal (B, Z)."""
         return torch.randn(len(frames), self.network.latent_size, generator=generator).to(frames)
 
-    def _step(self, batch: Tensor, stage: str, *noise_key: int) -> Any:
-        frames = to_unit(batch).contiguous(memory_format=self.memory_format)
-        losses = self._losses(frames, torch_generator(self.seed, "vision", *noise_key))
-        values = {f"{stage}{name}": value for name, value in losses._asdict().items()}
-        self.log_dict(values, on_step=False, on_epoch=True, logger=False, batch_size=len(batch))
+    def _step(self, batch: Any, stage: str, *noise_key: int) -> Any:
+        pixels, actions = batch if self.inverse is not None else (batch, None)
+        frames = to_unit(pixels).contiguous(memory_format=self.memory_format)
+        generator, inverse = torch_generator(self.seed, "vision", *noise_key), {}
+        if self.inverse is None:
+            losses: Any = self._losses(frames, generator)
+        else:
+            losses, z = self._losses_and_z(frames, generator)
+            inverse["inverse"] = self.inverse(*z.chunk(2), actions)
+            losses = losses._replace(total=losses.total + self.config.inverse * inverse["inverse"])
+        values = {f"{stage}{name}": value for name, value in (losses._asdict() | inverse).items()}
+        self.log_dict(values, on_step=False, on_epoch=True, logger=False, batch_size=len(pixels))
         return losses
 
-    def training_step(self, batch: Tensor, batch_index: int) -> Tensor:
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
         return self._step(batch, "", 0, self.batch_number).total
 
     @property
@@ -103,11 +126,11 @@ class VisionModule(lightning.LightningModule):
         trainer = self._trainer
         return trainer.fit_loop.total_batch_idx * trainer.world_size + trainer.global_rank if trainer else 0
 
-    def validation_step(self, batch: Tensor, batch_index: int) -> None:
+    def validation_step(self, batch: Any, batch_index: int) -> None:
         self._step(batch, "val_", 1, batch_index)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        trained = nn.ModuleList([self.network, self.loss])
+        trained = nn.ModuleList([self.network, self.loss, *([] if self.inverse is None else [self.inverse])])
         return self._scheduled(adam(trained, self.config.learning_rate, fused=not self._clips))
 
     @property

@@ -13,6 +13,7 @@ from worldmodels.rollouts.engine import Episode
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.processes import ProcessExecutor
 from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.utils.errors import ConfigError
 
 STEPS = 12  # too few for the lander to come down, so every rollout is as long
 
@@ -164,3 +165,14 @@ def test_the_summary_says_what_the_rollouts_reach(config, tmp_path):
     legs = np.concatenate([rows[:, 6:8].max(axis=1) for rows in states])
     assert coverage["on_ground"] == pytest.approx((legs > 0).mean())
     assert coverage["in_picture"] == pytest.approx(((abs(x) <= 1) & (y <= 1.41) & (y >= -0.59)).mean())
+
+
+def test_a_task_that_ends_at_its_first_step_is_refused_here(compose, tmp_path):
+    """M has nothing to predict in it, however much is collected."""
+    task = ("env=cart_pole", "env.name=toy", "env.id=toys:Toy-v0", "scale=smoke", "collect.rollouts=3")
+    with pytest.raises(
+        ConfigError, match=r"^env.id=toys:Toy-v0 ended each of 3 rollouts at its first frame \(collect\)"
+    ):
+        run(compose(*task, "+env.kwargs.length=1"), tmp_path)
+    assert not (tmp_path / "index.json").exists()
+    assert run(compose(*task, "+env.kwargs.length=2"), tmp_path / "longer")["frames"] == 6

@@ -23,6 +23,7 @@ from worldmodels.rollouts.mixing import mix
 from worldmodels.rollouts.policies.base import make_players, sees
 from worldmodels.rollouts.storage import Entry, RolloutStore, read_entry, write_index, write_rollout
 from worldmodels.utils import parts
+from worldmodels.utils.checks import require
 from worldmodels.utils.errors import DamagedFile
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
@@ -94,6 +95,12 @@ def run(config: Config, executor: Executor, folder: Path, node: str = CollectCon
         if int(path.stem) >= size:
             path.unlink()
     entries = [done[number] for number in range(size)]
+    require(
+        any(entry.length > 1 for entry in (*entries, *mixed)),
+        f"env.id={config.env.id} ended each of {number_of(size, 'rollout')} at its first frame ({node}): expected "
+        "episodes of two frames or more, or M has nothing to predict; look at terminated and truncated of its step, "
+        f"and at env.action_repeat={config.env.action_repeat}",
+    )
     write_index(folder, [*entries, *mixed])
     returns = [entry.total_reward for entry in entries]
     summary = {

@@ -27,6 +27,7 @@ from worldmodels.store.artifacts import RECORD, WEIGHTS
 from worldmodels.store.building import locked
 from worldmodels.store.fingerprint import Code, digest, fingerprint
 from worldmodels.store.journal import Journal
+from worldmodels.store.wording import deviation
 from worldmodels.utils.progress import Progress
 from worldmodels.utils.seeds import episode_seed, generator
 from worldmodels.utils.settings import counted, implied_defaults
@@ -87,7 +88,11 @@ def run(
     agents = AgentEpisodes(text, vision, memory, cut, config.executor.slots)
     random = RandomEpisodes(text, cut)
     plan = [
-        ("evaluate", agents, [episode for episode in missing if episode.label[0] != "random"]),
+        (
+            "evaluate the agent and the best individual",
+            agents,
+            [episode for episode in missing if episode.label[0] != "random"],
+        ),
         ("evaluate a random agent", random, [episode for episode in missing if episode.label[0] == "random"]),
     ]
     if returns:
@@ -105,7 +110,7 @@ def run(
     scores = {name: describe([returns[name, i] for i in range(len(seeds))]) for name in contestants}
     for name, figures in scores.items():
         over = number_of(len(seeds), "episode")
-        log.info("  %-6s %8.1f ± %.1f over %s", name, figures["mean"], figures["std"], over)
+        log.info("  %-6s %8.1f ± %s over %s", name, figures["mean"], deviation(figures), over)
     return {
         **scores["mean"],
         "official": not unofficial,

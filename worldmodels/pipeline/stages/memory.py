@@ -69,6 +69,7 @@ def run(
                 f"memory.gradient_clip={config.memory.gradient_clip:g}",
                 trainer.log_every_n_steps,
                 baselines=("persistence_nll",),
+                classes=f"memory.network={parts.target(NETWORK, config.memory.network, 'memory.network')}",
             ),
         )
     else:

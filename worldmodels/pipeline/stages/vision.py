@@ -25,8 +25,11 @@ from worldmodels.utils.settings import counted, plain_value
 from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
+from worldmodels.vision.interface import Vision
 from worldmodels.vision.losses.base import Loss, TrainingContext
 from worldmodels.vision.module import VisionModule, VisionPictures
+from worldmodels.vision.scaling import to_unit
+from worldmodels.vision.trial import FRAMES, noise, try_network, try_training
 
 log = logging.getLogger(__name__)
 PICTURED = 10  # frames in an epoch's pictures
@@ -49,8 +52,10 @@ def run(
         network.prepare(data.training_rollouts())
     context = TrainingContext(config.seed, data.training_rollouts(), features)
     make_module = getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "module", None) or VisionModule
-    module = make_module(network, config.vae, context, trainer.channels_last, trainer.compile)
+    read_out = {"action_size": data.action_size} if config.vae.inverse else {}
+    module = make_module(network, config.vae, context, trainer.channels_last, trainer.compile, **read_out)
     if parameters["trainable"]:
+        try_training(module, *_names(config), to_unit(data.examples(FRAMES)))
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
         fit(
             module,
@@ -68,6 +73,7 @@ def run(
                 "V",
                 f"vae.learning_rate={config.vae.learning_rate:g} is likely too high: lower it",
                 trainer.log_every_n_steps,
+                classes=" and ".join(_names(config)),
             ),
         )
     else:
@@ -91,6 +97,20 @@ def features(config: Config) -> dict[str, Artifact]:
     return {"features": FinishedRun(Path(folder)).vision} if folder else {}
 
 
+def check_network(config: Config, network: Vision) -> None:
+    """Raise `ConfigError` where V is not as its interface says, before any work; one that first has to `prepare` is
+    tried before it is trained.
+    """
+    if type(network).__dict__.get("prepare") is None:
+        try_network(network, _names(config)[0], noise())
+
+
+def _names(config: Config) -> tuple[str, str]:
+    """V and its loss, for messages."""
+    network = parts.target(NETWORK, config.vae.network, "vae.network")
+    return f"vae.network={network}", f"vae.loss={parts.target(LOSS, config.vae.loss, 'vae.loss')}"
+
+
 def _derived(loss: Any) -> bool:
     """Whether it is a loss, or a function that makes one."""
     return not isinstance(loss, type) or issubclass(loss, Loss)
@@ -106,6 +126,11 @@ def check(config: Config) -> None:
         f"vae.loss={parts.target(LOSS, config.vae.loss)} is no loss: expected {LOSS.allowed}, derived from {LOSS.fits}",
     )
     trainer = config.trainer
+    require(
+        not config.vae.inverse or getattr(loss, "module", None) is None,
+        f"vae.loss={parts.name(LOSS, config.vae.loss)} trains V in a way of its own: expected vae.inverse=0, or "
+        "another vae.loss",
+    )
     if getattr(getattr(loss, "module", None), "manual", False):
         require(
             trainer.accumulate_grad_batches == 1 and trainer.gradient_clip_val is None and trainer.one_device,

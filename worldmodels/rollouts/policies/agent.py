@@ -43,7 +43,7 @@ def agent_counts(
     count for agents alone. Raises `ConfigError` where the agent is of another task, or was trained to see it otherwise.
     """
     config = _run_of(policy, allow).config
-    run = f"policy.run={policy['run']}"
+    run = f"collect.policy.run={policy['run']}"
     require(config.env.name == env.name, f"{run} plays {config.env.name}: expected an agent of {env.name}")
     for name in SEEN:
         theirs, ours = getattr(config.env, name), getattr(env, name)
@@ -68,7 +68,7 @@ def _run_of(policy: Mapping[str, Any], allow: Collection[str]) -> FinishedRun:
 
 
 def _require_run(run: str) -> None:
-    require(run != MISSING, "policy agent has no run: expected a finished one, for example collect.policy.run=DIR")
+    require(run != MISSING, "collect.policy=agent has no run: expected one, for example collect.policy.run=DIR")
 
 
 class AgentPlayers:
@@ -101,15 +101,16 @@ class AgentPlayers:
         finished = FinishedRun(Path(run), allow)
         config, controller = finished.config, finished.controller
         require(
-            not knows(config), f"policy.run={run} has a C that reads the true state: expected an agent that sees pixels"
+            not knows(config),
+            f"collect.policy.run={run} has a C that reads the true state: expected an agent that sees pixels",
         )
         weights = {role: finished.parent(controller, role).weights for role in agent_models(config)}
         self._parameters = agent_parameters(load_file(controller.weights))
         size = controller_size(config, spec.outputs)
         require(
             len(self._parameters) == size,
-            f"policy.run={run} has a C of {len(self._parameters)} parameters, and this env asks for {size}: expected "
-            "an agent with as many outputs; set env.discrete and env.kwargs as its run did",
+            f"collect.policy.run={run} has a C of {len(self._parameters)} parameters, and this env asks for {size}: "
+            "expected an agent with as many outputs; set env.discrete and env.kwargs as its run did",
         )
         self._agent = Agent(config, spec, weights["vision"], weights.get("memory"), slots)
         self._actions, self._stream = spec.actions, stream

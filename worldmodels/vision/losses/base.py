@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.interface import Latent
 
 
@@ -72,7 +73,14 @@ class Loss(nn.Module):
         raise NotImplementedError
 
     def forward(self, reconstruction: Tensor, frames: Tensor, latent: Latent, z: Tensor) -> Losses:
-        """Frames (B, 3, 64, 64) in 0–1, latents (B, Z)."""
+        """Frames (B, 3, 64, 64) in 0–1, latents (B, Z). Raises `ConfigError` where `distance` is of another shape."""
         error, kl = squared_error(reconstruction, frames), kl_divergence(latent)
-        cost = self.distance(reconstruction, frames, error, z) + floored(kl, self.kl_floor, latent.mu.shape[1])
+        distance = self.distance(reconstruction, frames, error, z)
+        if not isinstance(distance, Tensor) or distance.shape not in ((), error.shape):  # others could broadcast
+            shape = tuple(distance.shape) if isinstance(distance, Tensor) else type(distance).__name__
+            raise ConfigError(
+                f"vae.loss={type(self).__module__}.{type(self).__name__}: distance() gave {shape} for {len(error)} "
+                f"frames: expected a value for each frame, ({len(error)},), or their mean, ()"
+            )
+        cost = distance + floored(kl, self.kl_floor, latent.mu.shape[1])
         return Losses(cost.mean(), error.mean(), kl.mean())
