@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -198,9 +199,30 @@ def test_what_was_refused_keeps_what_was_in_its_folder(name, tmp_path, monkeypat
     assert (tmp_path / "mine" / "deep" / name).read_text() == "mine"
     (tmp_path / "here" / "empty").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here" / "empty")
-    for folder in (Path(), tmp_path / "here"):
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    for folder in (Path(), tmp_path / "here", Path.cwd() / "..", tmp_path / "link" / "empty"):
         remove_empty_run(folder)
-    assert (tmp_path / "here" / "empty").is_dir()
+        assert (tmp_path / "here" / "empty").is_dir(), folder
+
+
+@pytest.mark.parametrize("name", ["train.log", "board/events.out.tfevents.1", ".hydra/config.yaml"])
+def test_what_was_refused_keeps_the_logs_of_an_earlier_run(name, tmp_path):
+    """Of an interrupted one, or of TensorBoard's in a folder of the user's own."""
+    earlier = tmp_path / "mine" / name
+    earlier.parent.mkdir(parents=True)
+    earlier.touch()
+    before = time.time() - 3600
+    os.utime(earlier, (before, before))
+    (tmp_path / "mine" / "evaluate.log").touch()
+    remove_empty_run(tmp_path / "mine")
+    assert earlier.exists()
+
+
+def test_what_was_refused_keeps_a_link(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data").symlink_to(tmp_path)
+    remove_empty_run(tmp_path / "mine")
+    assert (tmp_path / "mine" / "data").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["export", "play"])

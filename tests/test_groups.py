@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from helpers import Commands
 
+from worldmodels.api import compose as compose_in_python
 from worldmodels.config import Config, check_parts, conf_dir
 from worldmodels.pipeline.stages import vision
 from worldmodels.store.journal import Journal
 from worldmodels.store.loggers import make_loggers
+from worldmodels.utils.errors import ConfigError
+from worldmodels.utils.overrides import require_options
 
 
 def options(group: str) -> list[str]:
@@ -20,7 +23,8 @@ def options(group: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("group", "name"), [(g, n) for g in ("rung", "experiment", "debug", "logger", "callbacks") for n in options(g)]
+    ("group", "name"),
+    [(g, n) for g in ("rung", "recipe", "experiment", "debug", "logger", "callbacks") for n in options(g)],
 )
 def test_every_option_composes(compose: Callable[..., Config], group: str, name: str) -> None:
     check_parts(compose(f"{group}={name}"))
@@ -35,6 +39,51 @@ def test_an_experiment_gives_way_to_the_command_line(compose: Callable[..., Conf
     assert compose("experiment=fair_transfer").transfer.budget == 1.0
     assert compose("experiment=dream_score").memory.network["reward_head"] == "gaussian"
     assert compose("experiment=study_transfer", "debug=limit").trainer.limit_train_batches == 3
+
+
+def test_a_recipe_is_a_tasks_own_at_a_scale(compose: Callable[..., Config]) -> None:
+    """And gives way to the command line; another task, another scale, and recipe=none have the scale's settings."""
+    recipe = compose("env=lunar_lander", "scale=hour")
+    assert (recipe.iterations, recipe.controller.readout, recipe.env.action_repeat) == (10, "salience", 4)
+    assert compose("experiment=lunar_lander") == recipe
+    assert compose("env=lunar_lander", "scale=hour", "iterations=2").iterations == 2
+    for others in (["env=lunar_lander"], ["scale=hour"], ["env=lunar_lander", "scale=hour", "recipe=none"]):
+        assert compose(*others).iterations == 1 and compose(*others).controller.readout is None, others
+    for path in options("recipe"):
+        task, _, scale = path.rpartition("_")
+        assert path == "none" or (task in options("env") and scale in options("scale")), "it would never be read"
+
+
+def test_a_recipe_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Hydra would skip it. One of the user's own is found in another folder."""
+    with pytest.raises(ConfigError, match=r"^recipe=typo is unknown: expected one of .*none$"):
+        compose_in_python("recipe=typo")
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "mine.yaml").write_text("# @package _global_\niterations: 3\n")
+    assert compose_in_python("recipe=mine", config_dir=tmp_path).iterations == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "group"),
+    [
+        (["env=lunar_lander", "scale=hour", "vae=vae_gan"], "vae=vae_gan"),
+        (["env=lunar_lander", "scale=hour", "rung=state"], "rung=state"),
+        (["experiment=lunar_lander", "controller=cma_es"], "controller=cma_es"),
+        (["env=lunar_lander", "recipe=lunar_lander_hour", "memory=mdn_lstm_512"], "memory=mdn_lstm_512"),
+    ],
+)
+def test_a_group_that_a_recipe_chooses_too_is_refused(
+    compose: Callable[..., Config], overrides: list[str], group: str
+) -> None:
+    """A sweep too, where one of its tasks has a recipe."""
+    with pytest.raises(ConfigError, match=rf"^{group} chooses what the recipe lunar_lander_hour does too"):
+        compose_in_python(*overrides)
+    without = [override for override in overrides if not override.startswith("recipe=")]
+    assert compose_in_python(*without, "recipe=none").iterations == 1
+    with pytest.raises(ConfigError, match="recipe"):
+        require_options(["env=car_racing,lunar_lander", "scale=quick,hour", group], Config, conf_dir())
+    for fine in (["scale=hour", "vae=cvae"], ["env=lunar_lander", "vae=cvae"], ["experiment=take_cover", "vae=cvae"]):
+        assert compose(*fine).iterations == 1
 
 
 @pytest.mark.parametrize(("name", "batches"), [("overfit", 3), ("limit", 3), ("profiler", 8)])

@@ -124,8 +124,8 @@ def _composed(overrides: list[str], config_dir: str | Path | None = None) -> Dic
             isinstance(override, str) and not override.startswith("-"),
             f"got {override!r}: expected overrides such as 'env=lunar_lander'; for a sweep, call in a loop",
         )
-    require_options(overrides, Config, conf_dir())
     folder = [] if config_dir is None else [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+    require_options([*overrides, *folder], Config, conf_dir())
     register_schema()
     version, application = VersionBase.instance().getbase(), GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,7 @@ from worldmodels.utils.words import or_meant
 log = logging.getLogger(__name__)
 USAGE = (ConfigError, HydraException, OmegaConfBaseException)
 INTERRUPTED = 130
+_BEGUN = time.time() - 1  # a file system may keep whole seconds
 _known: list[str] = []  # settings of the command that runs
 
 
@@ -153,12 +155,14 @@ def _thread_failed(failure: threading.ExceptHookArgs) -> None:
 
 def remove_empty_run(folder: Path) -> None:
     """Remove the folders that were made for a refused request, up to the working folder. What holds anything besides
-    Hydra's notes and what a command logs stays: results of a run's first rounds, and whatever was in a folder that the
-    user has named.
+    Hydra's notes and what this command logs stays: results of a run's first rounds, and whatever was in a folder that
+    the user has named, logs of an earlier run too.
     """
-    if Path.cwd().is_relative_to(folder.absolute()):
+    folder = folder.resolve()  # a link or .. may lead to the working folder
+    if Path.cwd().is_relative_to(folder):
         return
-    if all(_is_a_log(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()):
+    files = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    if all(_is_a_log(path.relative_to(folder)) and path.lstat().st_mtime >= _BEGUN for path in files):
         shutil.rmtree(folder, ignore_errors=True)
         remove_empty_folders(folder)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from worldmodels.controller.cma_es import CMAES, FULL_UP_TO, LARGEST_FULL, TPA_FROM
-from worldmodels.controller.config import ControllerConfig
+from worldmodels.controller.config import ControllerConfig, PhaseConfig
 from worldmodels.controller.phases import PhasedSearch, check_phases
 from worldmodels.controller.policy import Shape
 from worldmodels.controller.scaling import Scaling
@@ -349,3 +349,26 @@ def test_what_a_search_of_ones_own_gives_is_checked(fault: str) -> None:
     with pytest.raises(ConfigError, match=told):
         search.tell([0.0] * len(search.ask()))
         assert search.mean is None, "never reached"
+
+
+class Strict:
+    """A search of one's own that is asked and told in turns."""
+
+    def __init__(self, size: int, population: int, seed: int, start: np.ndarray) -> None:
+        self.mean, self.best, self.asked = start, start, np.zeros((population, size))
+        self.waits = False
+
+    def ask(self) -> np.ndarray:
+        assert not self.waits, "asked twice"
+        self.waits = True
+        return self.asked
+
+    def tell(self, returns: object) -> None:
+        self.waits = False
+
+
+def test_a_check_asks_each_search_once() -> None:
+    """The second phase has other episodes and the same search, and the third opens inputs."""
+    phases = [PhaseConfig(1, ["z"]), PhaseConfig(3, rollouts=3), PhaseConfig(5, ["z", "h"])]
+    config = ControllerConfig(population=8, generations=9, search=f"{__name__}.Strict", phases=phases)
+    check_phases(config, {"z": 2, "h": 3}, outputs=1, seed=0)

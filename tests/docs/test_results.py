@@ -14,6 +14,7 @@ SEVERAL = re.compile(r"STAGE|PART|MODULE|TARGET|NAME")
 SELDOM = {  # of runs that no test shares
     *(
         "rounds[]",
+        "round",
         "exported",
         "source_stages.STAGE",
         "stages.STAGE.other_code",

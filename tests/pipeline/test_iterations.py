@@ -9,7 +9,10 @@ import worldmodels as wm
 from worldmodels.controller.individuals import first_step
 from worldmodels.controller.phases import phase_at
 from worldmodels.pipeline.iterations import agents_row, best_round, next_round
+from worldmodels.pipeline.stages import encode
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
+from worldmodels.store.artifacts import MANIFEST
+from worldmodels.store.runs import FinishedRun
 
 PHASES = (
     "controller.phases=[{generation: 1, inputs: [z]}, {generation: 21, inputs: [z, h], rollouts: 3},"
@@ -29,15 +32,17 @@ def test_a_round_follows_from_the_one_before(compose, tmp_path):
     assert (second.seed, second.heldout, second.evaluate) == (config.seed, config.heldout, config.evaluate)
 
 
-def test_the_round_that_validated_best_is_told():
-    rows = [
-        {"round": 1, "validation": 3.0},
-        {"round": 2},
-        {"round": 3, "validation": 9.0},
-        {"round": 4, "validation": 9},
-    ]
-    assert best_round(rows) == 3
-    assert best_round([{"round": 1}]) is None
+@pytest.mark.parametrize(
+    ("rows", "best"),
+    [
+        ([{"validation": 3.0}, {}, {"validation": 9.0}, {"validation": 9}], 3),
+        ([{}], None),
+        ([{"validation": 3.0}, {"validation": 2.0, "dream": 8.0}], None),  # found in dreams: the task is not asked
+        ([{"validation": 9.0, "dream": 1.0}, {"validation": 3.0}, {"validation": 2.0}], 2),
+    ],
+)
+def test_the_agent_is_that_of_the_round_that_validated_best(rows, best):
+    assert best_round([{"round": number, **row} for number, row in enumerate(rows, start=1)]) == best
 
 
 DREAMT = [
@@ -111,7 +116,9 @@ def test_two_rounds_and_the_same_command_again(commands):
     assert "round 2 of 2" in printed and "starting with 578 of 578 parameters from the source" in printed
     (folder,) = {path.parent.parent for path in commands.outputs.rglob("round1/results.json")}
     results = json.loads((folder / "results.json").read_text())
-    first = json.loads((folder / "round1" / "results.json").read_text())
+    first, second = (json.loads((folder / f"round{number}" / "results.json").read_text()) for number in (1, 2))
+    agents = [each["stages"]["controller"]["artifact"] for each in (results, second)]
+    assert results["round"] == 2 and agents[0] == agents[1], "nothing was validated"
     assert [row["frames"] for row in results["rounds"]] == [
         first["collect"]["frames"],
         results["collect"]["frames"],
@@ -125,6 +132,30 @@ def test_two_rounds_and_the_same_command_again(commands):
     with (folder / "rounds.csv").open(newline="") as file:
         assert [row["round"] for row in csv.DictReader(file)] == ["1", "2"]
     assert wm.load(folder).agent() is not None
+    assert "4 rollouts were encoded before" not in printed, "V trained on"
     again = commands.train(*small)
     assert "building" not in again
     assert commands.results()[-1]["rounds"] == results["rounds"]
+
+
+@pytest.mark.slow
+def test_a_frozen_v_stays_as_it_is_and_encodes_each_rollout_once(commands, tmp_path):
+    """Its count of usual colours too, which LunarLander's V has; and what is reused is what would be encoded."""
+    small = ("env=lunar_lander", "iterations=2", "iteration.freeze=[vision]", "vae.epochs=1", "collect.max_steps=20")
+    small += ("heldout.rollouts=2", "probe.enabled=false", "measure.enabled=false", "evaluate.video=false")
+    small += ("controller.validate_every=1", "controller.validation_episodes=2")
+    printed = commands.train(*small)
+    assert "4 rollouts were encoded before" in printed
+    (folder,) = {path.parent.parent for path in commands.outputs.rglob("round1/results.json")}
+    first, second = (FinishedRun(folder / f"round{number}") for number in (1, 2))
+    chosen = FinishedRun(folder).results
+    best = max(chosen["rounds"], key=lambda row: row["validation"])["round"]
+    assert chosen["round"] == best and f"the run's agent is that of round {best}, which validated best" in printed
+    assert chosen["stages"]["controller"]["artifact"] == (first, second)[best - 1].controller.name
+    assert second.vision.weights.read_bytes() == first.vision.weights.read_bytes()
+    stored, anew = second.artifact("encode").path, tmp_path / "anew"
+    anew.mkdir()
+    encode.run(second.config, second.artifact("collect").path, second.vision.weights, anew)
+    files = {path.name: path.read_bytes() for path in stored.iterdir() if path.is_file() and path.name != MANIFEST}
+    assert len([name for name in files if name.startswith("mixed-")]) == 4 and len(files) == 9
+    assert {path.name: path.read_bytes() for path in anew.iterdir()} == files

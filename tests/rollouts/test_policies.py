@@ -186,6 +186,16 @@ class MistakenSeeing:
         return np.zeros(3) if len(slots) > 1 else [np.zeros(3), None]
 
 
+class Uneven:
+    """A policy whose actions are of any length."""
+
+    def __init__(self, spec, rng):
+        self.rng = rng
+
+    def act(self):
+        return np.zeros(self.rng.integers(1, 9))
+
+
 class Idle:
     def __init__(self, spec): ...
 
@@ -227,6 +237,11 @@ def test_a_policy_that_sees_gives_an_action_for_each_slot():
         players.act([0, 1], frames)
     with pytest.raises(ConfigError, match=r"gave no array of numbers: expected \(1, 3\) finite numbers"):
         players.act([1], frames[:1])
+
+
+def test_actions_of_several_lengths_are_refused_in_several_slots():
+    with pytest.raises(ConfigError, match=r"Uneven: act\(\) gave no array of numbers: expected \(3,\) finite numbers"):
+        players_of("Uneven", slots=2).act([0, 1], NO_FRAMES)
 
 
 def test_a_policy_without_its_method_is_refused():

@@ -223,6 +223,15 @@ def test_the_likely_setting_is_named() -> None:
         StopWhenDiverged("V", "vae.learning_rate=10 is likely too high", 10)._require(False, "the loss is nan", trainer)
 
 
+@pytest.mark.parametrize(("batch", "blamed"), [(0, "the network"), (1, "the network"), (2, "the rate")])
+def test_a_class_is_blamed_for_the_batches_of_the_first_step_alone(batch: int, blamed: str) -> None:
+    trainer = make_trainer(flags(accumulate_grad_batches=2), [])
+    with pytest.raises(TrainingDiverged, match=rf"{blamed}$"):
+        StopWhenDiverged("V", "look at the rate", 10).on_train_batch_end(
+            trainer, lightning.LightningModule(), torch.tensor(float("nan")), None, batch
+        )
+
+
 def test_a_loss_that_is_broken_from_the_first_step_blames_the_class(train_memory: Callable[..., Journal]) -> None:
     network = make_memory()
     network.mdn.bias.data[3] = float("nan")

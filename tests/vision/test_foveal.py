@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from worldmodels.utils.errors import ConfigError
 from worldmodels.vision.foveal import FovealVAE
 from worldmodels.vision.scaling import to_unit
 
@@ -75,3 +76,27 @@ def test_what_is_looked_at_trains_the_encoder(vision: FovealVAE) -> None:
         total = fovea(to_unit(picture(place))).sum()
         gradients = torch.autograd.grad(total, list(fovea.parameters()))
         assert all(bool(gradient.any()) == trains for gradient in gradients)
+
+
+@torch.no_grad()
+def test_the_place_can_be_a_part_of_z() -> None:
+    """63 pixels from edge to edge are 4; its deviation is a third of a pixel. What is learnt stays the others."""
+    torch.manual_seed(0)
+    network = FovealVAE(8, features=16, where=True)
+    network.prepare([picture(None, None)])
+    places = [(20, 20), (41, 33)]
+    latent = network.encode(to_unit(picture(*places, None)))
+    assert latent.mu.shape == latent.log_var.shape == (3, 8)
+    expected = (torch.tensor(places) + 1.5) * 4 / 63 - 2
+    torch.testing.assert_close(latent.mu[:2, :2], expected, atol=2e-4, rtol=0)
+    assert latent.mu[2, :2].tolist() == [0, 0]
+    torch.testing.assert_close(latent.log_var[:, :2].exp().sqrt(), torch.full((3, 2), 0.02))
+    assert network.bottleneck.mu.out_features == 6
+    network.encoder.to(torch.bfloat16)
+    rounded = network.encode(to_unit(picture(*places, None)))
+    assert (rounded.mu[:2, :2] - expected).abs().max() < 0.02
+
+
+def test_a_place_leaves_room_for_what_is_there() -> None:
+    with pytest.raises(ConfigError, match=r"vae.network.latent_size=2 leaves nothing .* expected 3 or more"):
+        FovealVAE(2, where=True)

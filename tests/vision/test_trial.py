@@ -44,6 +44,23 @@ class Plain(nn.Module):
         )
 
 
+class Counting(Plain):
+    """A V that cannot see before it has counted."""
+
+    counted = False
+
+    def prepare(self, rollouts: Any) -> None:
+        self.counted = True
+
+    def encode(self, frames: Tensor) -> Any:
+        assert self.counted
+        return super().encode(frames)
+
+
+class CountingToo(Counting):
+    """It inherits what it counts."""
+
+
 class Mistaken(Loss):
     """A loss with one mistake, ``fault``."""
 
@@ -107,6 +124,12 @@ def test_a_v_of_ones_own_is_tried_before_any_work(compose: Callable[..., Config]
     config = compose(f"vae.network={{_target_: {HERE}.Plain, fault: {fault}}}")
     with pytest.raises(ConfigError, match=rf"^vae.network={HERE}.Plain:? {NETWORKS[fault]}"):
         vision.check_network(config, make_vision(config))
+
+
+@pytest.mark.parametrize("kind", ["Counting", "CountingToo"])
+def test_a_v_that_first_has_to_count_is_not_tried_before(compose: Callable[..., Config], kind: str) -> None:
+    config = compose(f"vae.network={{_target_: {HERE}.{kind}}}")
+    vision.check_network(config, make_vision(config))
 
 
 def small(compose: Callable[..., Config], *overrides: str) -> Config:

@@ -23,7 +23,7 @@ from worldmodels.rollouts.executor import one_thread
 from worldmodels.rollouts.storage import RolloutStore
 from worldmodels.utils.checks import require
 from worldmodels.utils.files import replacing
-from worldmodels.vision.look import SEEN, Look, changes
+from worldmodels.vision.look import READ, Look, changes
 
 SCALING = "scaling.safetensors"  # means and deviations of C's inputs
 READOUT = "readout.safetensors"
@@ -39,7 +39,7 @@ def search_space(config: Config) -> tuple[ControllerConfig, dict[str, int]]:
     readout = config.controller.readout
     if readout is None:
         return config.controller, input_sizes(config)
-    size = known_size(config) if readout == "state" else 2 * SEEN
+    size = known_size(config) if readout == "state" else READ
     return dataclasses.replace(config.controller, inputs=["state"], readout=None), {"state": size}
 
 

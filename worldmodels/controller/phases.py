@@ -200,4 +200,5 @@ def check_phases(config: ControllerConfig, sizes: Mapping[str, int], outputs: in
     for row in phase_table(config):
         generation = row["generation"]
         first.generation = generation - 1
-        first.ask()
+        if first.begins() is not None:  # a search may be asked again only once it was told
+            first.ask()

@@ -27,6 +27,7 @@ from worldmodels.controller.policy import Shape, agent_parameters, joined
 from worldmodels.controller.scaling import Scaling, changed, layer_steps
 from worldmodels.controller.search import usual_step
 from worldmodels.utils.errors import ConfigError
+from worldmodels.vision.look import READ
 
 log = logging.getLogger(__name__)
 # Beside C's parameters: those on what is read out, and the covariance with which the search ended, on one scale, of the
@@ -69,7 +70,8 @@ def first_parameters(source: Source, config: Config, outputs: int) -> np.ndarray
         start = warm_start(agent_parameters(weights), source.outputs, controller_shape(config, outputs))
         log.info("  starting with %d of %d parameters from the source", np.count_nonzero(start), len(start))
         return start
-    if source.outputs != outputs or ON_READOUT not in weights:
+    size = Shape(READ, outputs, config.controller.hidden).size
+    if source.outputs != outputs or ON_READOUT not in weights or len(weights[ON_READOUT]) != size:
         log.warning("  starting from nothing: the source's C acts on other inputs, or has other actions")
         return None
     return weights[ON_READOUT]

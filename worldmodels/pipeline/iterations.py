@@ -26,7 +26,6 @@ from worldmodels.pipeline.job import run_job
 from worldmodels.pipeline.stages.collect import STAGE as COLLECT
 from worldmodels.reports.tidy import write_csv
 from worldmodels.store.runs import RESULTS, foreign_code
-from worldmodels.store.summary import command
 from worldmodels.transfer.config import ITERATED, TransferConfig
 from worldmodels.utils import parts
 from worldmodels.utils.disk import writing
@@ -39,41 +38,44 @@ SEEDS = 1_000_000  # between the seeds of two rounds' rollouts
 
 
 def run_rounds(config: Config, source: Config | None, folder: Path) -> float | None:
-    """Run one job in ``config.iterations`` rounds, and return the objective of the last. That one's results are in
-    ``folder``, and what all rounds gave is its ``rounds`` and ``rounds.csv``; the others are in ``folder/round1`` …
-    The log names the round whose agent validated best, where that is not the last.
+    """Run one job in ``config.iterations`` rounds, and return its objective. Each round's results are in
+    ``folder/round1`` …; the run's own are those of the round that validated best (`best_round`), found again, with what
+    all rounds gave as ``rounds``, and ``rounds.csv``.
     """
     if config.iterations == 1:
         return run_job(config, source, folder)
     rows: list[dict[str, Any]] = []
-    value, previous, results = None, folder, {}
+    configs: list[Config] = []
     for number in range(1, config.iterations + 1):
-        where = folder if number == config.iterations else folder / f"round{number}"
+        where = folder / f"round{number}"
         with writing("the run's results", where):
             where.mkdir(parents=True, exist_ok=True)
         log.info("round %d of %d", number, config.iterations)
-        this = config if number == 1 else next_round(config, previous, number)
-        value = run_job(this, source if number == 1 else None, where)
+        configs.append(next_round(config, folder / f"round{number - 1}", number) if configs else config)
+        run_job(configs[-1], source if number == 1 else None, where)
         results = json.loads((where / RESULTS).read_text(encoding="utf-8"))
-        rows.append({"round": number, **_row(results, this.controller)})
-        previous = where
+        rows.append({"round": number, **_row(results, configs[-1].controller)})
         with writing("the run's results", folder):
             write_csv(folder / ROUNDS, rows)
-    with writing("the run's results", folder):
-        write_json(folder / RESULTS, {**json.loads((folder / RESULTS).read_text(encoding="utf-8")), "rounds": rows})
     for row in rows:
         log.info("round %d: %s", row["round"], ", ".join(f"{key} {row[key]:.4g}" for key in TOLD if key in row))
-    if (best := best_round(rows)) is not None and best < config.iterations:
-        log.info("round %d validated best: %s", best, command("evaluate", results, folder / f"round{best}"))
+    best = best_round(rows)
+    number = best or config.iterations
+    log.info("the run's agent is that of round %d, %s", number, "which validated best" if best else "the last")
+    value = run_job(configs[number - 1], source if number == 1 else None, folder)
+    with writing("the run's results", folder):
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        write_json(folder / RESULTS, {**results, "round": number, "rounds": rows})
     return value
 
 
 def best_round(rows: Sequence[Mapping[str, Any]]) -> int | None:
-    """The round, counted from 1, whose agent validated best, the first of equals; None where none was validated. All
-    rounds are validated on the same episodes.
+    """The round, counted from 1, whose agent validated best, the first of equals; all rounds are validated on the same
+    episodes of the task. None where these did not choose the last round's agent, as where the task is not to be asked:
+    M's dreams differ from round to round, so that scores in them tell no round from another.
     """
-    validated = [row for row in rows if "validation" in row]
-    return max(validated, key=lambda row: row["validation"])["round"] if validated else None
+    asked = [row for row in rows if "validation" in row and "dream" not in row]
+    return max(asked, key=lambda row: row["validation"])["round"] if rows[-1] in asked else None
 
 
 def agents_row(search: ControllerConfig, generations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -149,7 +151,7 @@ def _row(results: dict[str, Any], search: ControllerConfig) -> dict[str, Any]:
     generations = results["controller"]["generations"]
     row["population_mean"] = generations[-1]["mean"]
     if (chosen := agents_row(search, generations)) is not None:
-        row["validation"] = chosen["validation"]
+        row |= {name: chosen[name] for name in ("dream", "validation") if name in chosen}
     if score := results.get("evaluation"):
         low, high = score["interval"] or (None, None)
         row |= {"score": score["mean"], "score_low": low, "score_high": high, "random": score["random"]["mean"]}

@@ -175,7 +175,8 @@ class Pipeline:
     def _work(self, stage: Stage, folder: Path) -> Work:
         parents, source_outputs = self._parents[stage.name]
         journal = Journal(folder, self.loggers, stage.name)
-        return Work(self.config, self.spec, parents, self.executor, folder, journal, source_outputs)
+        code = self._code[stage.name]
+        return Work(self.config, self.spec, parents, self.executor, folder, journal, code, source_outputs)
 
     def _modules(self, stage: Stage) -> Iterator[str]:
         """The modules that the code of a stage starts from."""

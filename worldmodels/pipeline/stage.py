@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from worldmodels.config import Config
 from worldmodels.store.artifacts import CHECKPOINT, RECORD, Artifact
 from worldmodels.store.building import Length
+from worldmodels.store.fingerprint import Code
 from worldmodels.store.journal import Journal
 from worldmodels.training.config import callbacks_of
 from worldmodels.transfer.budgets import of_part
@@ -26,7 +27,9 @@ CHANGES_RESULTS = False
 
 @dataclass(frozen=True)
 class Work:
-    """The input of a stage: the config, its parents by their roles, the executor, and the folder for its product."""
+    """The input of a stage: the config, its parents by their roles, the executor, and the folder for its product.
+    ``code``: that of the stage, and the versions of its libraries.
+    """
 
     config: Config
     spec: "TaskSpec"
@@ -34,6 +37,7 @@ class Work:
     executor: "Executor"
     folder: Path
     journal: Journal
+    code: Code
     source_outputs: int | None = None  # of the source's C, where C starts from it
 
     def path(self, role: str) -> Path:

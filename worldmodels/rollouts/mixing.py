@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from worldmodels.rollouts.storage import Entry, RolloutStore
+from worldmodels.rollouts.storage import Entry, read_index
 from worldmodels.store.runs import FinishedRun
 from worldmodels.utils.checks import require
 from worldmodels.utils.files import replacing
@@ -32,18 +32,24 @@ def mix(run: str, env: dict[str, Any], seeds: Collection[int], folder: Path) -> 
         f"collect.mix={run} has rollouts of another task or other settings of it ({theirs}): expected those of this "
         f"run ({env})",
     )
-    stored = RolloutStore(artifact.path).entries
-    same = len({entry.seed for entry in stored}.intersection(seeds))
+    same = len({entry.seed for entry in read_index(artifact.path)}.intersection(seeds))
     require(
         same == 0,
         f"collect.mix={run} has {same} episodes with the seeds of new ones, which begin alike: expected other seeds; "
         "set collect.seed to another number than that run's",
     )
+    return linked(artifact.path, folder)
+
+
+def linked(source: Path, folder: Path) -> list[Entry]:
+    """Put all rollouts of ``source``, as they are or as V sees them, into ``folder``, linked where that can be. Returns
+    their entries.
+    """
     entries = []
-    for number, entry in enumerate(stored):
-        source, target = artifact.path / entry.file, folder / f"{MIXED}{number:06d}.h5"
+    for number, entry in enumerate(read_index(source)):
+        target = folder / f"{MIXED}{number:06d}.h5"
         if not target.exists():
-            _link(source, target)
+            _link(source / entry.file, target)
         entries.append(Entry(target.name, entry.length, entry.seed, entry.total_reward))
     return entries
 

@@ -103,7 +103,8 @@ class StopWhenDiverged(lightning.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs: Any, batch, batch_idx) -> None:
         loss = loss_of(outputs)
         if loss.device.type == "cpu" or (batch_idx + 1) % self.every == 0:
-            first = f"no weight had changed yet: look at {self.classes}" if trainer.global_step <= 1 else None
+            unchanged = trainer.current_epoch == 0 and batch_idx < trainer.accumulate_grad_batches
+            first = f"no weight had changed yet: look at {self.classes}" if unchanged else None
             self._require(math.isfinite(float(loss)), f"the loss is {float(loss)}", trainer, first)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

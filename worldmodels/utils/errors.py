@@ -43,7 +43,8 @@ def first_line(error: BaseException) -> str:
 
 def described(error: BaseException) -> str:
     """An error of somebody's code in a line: its type, its words, and where that code raised it, or called what did."""
-    others = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))), sysconfig.get_paths()["stdlib"], "<")
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    others = (f"{ours}{os.sep}", f"{sysconfig.get_paths()['stdlib']}{os.sep}", "<")
     theirs = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

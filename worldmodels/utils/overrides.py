@@ -12,12 +12,15 @@ from hydra._internal.utils import get_args_parser
 from omegaconf import OmegaConf
 
 from worldmodels.utils.checks import require
+from worldmodels.utils.recipes import require_no_second_choice
 from worldmodels.utils.settings import Part, Setting, declared
 
 CHANGES_RESULTS = False
 PLAIN = re.compile(r"([\w.]+)=([+-]?[\w.+-]+)")  # no quotes, commas, spaces and brackets
 UNQUOTED = re.compile(r"[\w/.+%@:*?|-]+( [\w/.+%@:*?|-]+)*", re.ASCII)  # what Hydra takes as it is
 CHOICE = re.compile(r"([\w.]+)=\{.*?_target_: *([\w.]+).*\}")
+OPTIONAL = ("recipe",)  # groups of which Hydra skips an option that is not there
+ELSEWHERE = ("hydra.searchpath=", "--config-", "-cd", "-cp")  # begin what finds options in other folders
 NO_NAME = re.compile(r"null|true|false|[+-]?[\d.]+(e[+-]?\d+)?", re.IGNORECASE)
 OPTUNA, DIRECTION = "hydra/sweeper=optuna", "hydra.sweeper.direction"
 PATHS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "runs")
@@ -42,12 +45,14 @@ def written(key: str, value: str) -> str:
 def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
     """Raise `ConfigError` where a group, a folder of ``conf``, is given something other than an option. Several options
     in a list suit groups without a setting of their name, and those whose setting is a dict; a dict suits groups of
-    settings. Also where a class is to be chosen and a list is given, and where a setting is deleted, which would then
-    have a default that no config file says.
+    settings. Also where an option is not there and Hydra would skip it, where a group is chosen that a recipe chooses
+    too, where a class is to be chosen and a list is given, and where a setting is deleted, which would then have a
+    default that no config file says.
     """
     kinds = get_type_hints(schema)
     if not any((conf / name).is_dir() for name in kinds):
         return  # a command without groups
+    elsewhere = any(override.startswith(ELSEWHERE) for override in overrides)
     for override in overrides:
         if override.startswith("~"):
             _refuse_deletion(override, schema, conf)
@@ -72,11 +77,17 @@ def require_options(overrides: Sequence[str], schema: type, conf: Path) -> None:
             f"{group}={value} is {wrong}: expected an option of the group, one of {', '.join(options)}; write for "
             f"example {group}={options[0]}",
         )
+        missing = [name for name in value.split(",") if name not in options]
+        require(
+            group not in OPTIONAL or elsewhere or not missing,
+            f"{group}={missing[0] if missing else value} is unknown: expected one of {', '.join(options)}",
+        )
         require(
             not override.startswith("+") or value not in options,
             f"{override} adds a second {group}: expected an option in the place of the one there is; write "
             f"{group}={value}",
         )
+    require_no_second_choice(overrides, conf)
 
 
 def _refuse_deletion(override: str, schema: type, conf: Path) -> None:

@@ -1,14 +1,21 @@
 """A V with a fovea: the convolutional VAE whose encoder also looks closely at what is unusual in a frame."""
 
+import math
 from collections.abc import Iterable
 from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from worldmodels.utils.checks import require
 from worldmodels.utils.settings import Setting
+from worldmodels.vision.interface import Latent
 from worldmodels.vision.network import Bottleneck, ConvVAE, Encoder
 from worldmodels.vision.salience import GLIMPSE, Salience, fixate, glimpse
+
+PLACE = 2  # numbers of a place
+REACH = 2.0  # of the place in z, so that it varies about as much as the other numbers
+BLUR = 0.02  # σ of the place in z: a third of a pixel
 
 
 class Fovea(nn.Module):
@@ -51,19 +58,45 @@ class FovealEncoder(Encoder):
         return torch.cat([super().forward(x).float(), self.fovea(x)], dim=1)
 
 
+class PlaceAndBottleneck(Bottleneck):
+    """The place that the features of a `FovealEncoder` hold, before a bottleneck for the rest of z."""
+
+    def __init__(self, latent_size: int, features: int) -> None:
+        super().__init__(latent_size - PLACE, features)
+
+    def forward(self, x: Tensor) -> Latent:
+        what, place = super().forward(x), x[:, -PLACE - 1 : -1] * REACH
+        blur = torch.full_like(place, 2 * math.log(BLUR))
+        return Latent(torch.cat([place, what.mu], dim=1), torch.cat([blur, what.log_var], dim=1))
+
+
 class FovealVAE(ConvVAE):
     """V with a `FovealEncoder`; bottleneck and decoder are as in the paper. With 61 features the bottleneck reads 1,088
     numbers, a multiple of 64: with an odd width, a library's product of matrices can depend on a row's place.
+
+    With ``where``, the first two numbers of z are the place itself, row and column in -`REACH` to `REACH` from edge to
+    edge, and the others what is learnt: the split of Eslami et al. 2016 (arXiv:1603.08575) into where and what. Their μ
+    is the place to a fraction of a pixel, their σ is `BLUR`. Where nothing is salient they are 0.
     """
 
     def __init__(
         self,
         latent_size: Annotated[int, Setting("Dimensions of z.", at_least=1)] = 32,
         features: Annotated[int, Setting("Features of the glimpse.", at_least=1, counts="unless default")] = 61,
+        where: Annotated[
+            bool,
+            Setting("Whether the first two numbers of z are the place that is looked at.", counts="unless default"),
+        ] = False,
     ) -> None:
+        require(
+            not where or latent_size > PLACE,
+            f"vae.network.latent_size={latent_size} leaves nothing beside the place: expected {PLACE + 1} or more, or "
+            "vae.network.where=false",
+        )
         super().__init__(latent_size)
         self.encoder = FovealEncoder(features)
-        self.bottleneck = Bottleneck(latent_size, features=1024 + features + 3)
+        kind = PlaceAndBottleneck if where else Bottleneck
+        self.bottleneck = kind(latent_size, features=1024 + features + PLACE + 1)
 
     def prepare(self, rollouts: Iterable[Tensor]) -> None:
         """Count the usual colours. They are the task's: a V from another task counts its own anew, also where its

@@ -21,6 +21,7 @@ COMPONENTS = 8  # of the glimpse
 LEAST = 1e-6  # of the first component's variance: one that has less is 0
 AHEAD = 3  # frames in which a change shows
 SEEN = 2 + COMPONENTS  # numbers of a frame
+READ = 2 * SEEN  # and with their changes
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,12 @@ from worldmodels.vision.losses.base import TrainingContext
 from worldmodels.vision.scaling import to_pixels, to_unit
 
 
+def hyper_parameters(config: VisionConfig, seed: int, action_size: int = 0) -> dict[str, Any]:
+    """What a `VisionModule` is made anew from. ``action_size``: numbers of an action, which inverse dynamics reads."""
+    read = {"action_size": action_size} if config.inverse else {}
+    return {"config": plain_value(asdict(config)), "seed": seed, **read}
+
+
 class VisionModule(lightning.LightningModule):
     """Trains V on uint8 frames (B, 64, 64, 3) with the loss that ``vae.loss`` names. With ``vae.inverse`` the second
     half of a batch follows the first, and (B/2, A) actions between them come with it.
@@ -56,7 +62,7 @@ class VisionModule(lightning.LightningModule):
             require_imported(LOSS, config.loss, "vae.loss")
         context = context or TrainingContext(seed)
         model: Vision = network or parts.make(NETWORK, config.network, "vae.network")
-        self.save_hyperparameters({"config": plain_value(asdict(config)), "seed": context.seed})
+        self.save_hyperparameters(hyper_parameters(config, context.seed, action_size))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network = model.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         self._reconstruct = torch.compile(reconstruct) if compiled else reconstruct
@@ -70,7 +76,6 @@ class VisionModule(lightning.LightningModule):
                 action_size >= 1,
                 f"vae.inverse={config.inverse:g} reads actions: expected action_size, how many numbers one has",
             )
-            self.save_hyperparameters({"action_size": action_size})
             self.inverse = InverseDynamics(model.latent_size, action_size, context.seed)
 
     @classmethod

@@ -1,13 +1,23 @@
 """The encode stage."""
 
+import dataclasses
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from worldmodels.config import plain
+from worldmodels.envs import task_spec
 from worldmodels.factory import make_vision
+from worldmodels.pipeline.stage import Work
 from worldmodels.pipeline.stages import collect, encode
 from worldmodels.rollouts.executor import SerialExecutor
 from worldmodels.rollouts.storage import RolloutStore
+from worldmodels.store.artifacts import WEIGHTS
+from worldmodels.store.building import Store
+from worldmodels.store.journal import Journal
 from worldmodels.transfer.weights import save_weights
 
 
@@ -87,3 +97,51 @@ def test_a_damaged_file_is_made_anew(made):
     path.write_bytes(whole[: len(whole) // 2])
     again(made)
     assert path.read_bytes() == whole
+
+
+CODE = {"files": {"worldmodels.vision.inference": "1"}, "versions": {"torch": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("files", "versions", "data", "reused"),
+    [
+        ({}, {}, "same", True),
+        ({"worldmodels.vision.inference": "0"}, {}, "same", False),
+        ({}, {"torch": "1"}, "same", False),
+        ({}, {}, "made anew", False),
+    ],
+)
+def test_only_what_this_code_encoded_is_taken_from_an_earlier_run(made, files, versions, data, reused):
+    config, folder = made
+    store, run = Store(folder / "artifacts"), folder / "run"
+    code = {"files": CODE["files"] | files, "versions": CODE["versions"] | versions}
+    inputs = {"format": 1, **json.loads(json.dumps(encode.STAGE.inputs(config)))}
+
+    def weights(to):
+        shutil.copy(folder / "v.safetensors", to / WEIGHTS)
+        return {}
+
+    def rollouts(to):
+        shutil.copytree(folder / "encoded", to, dirs_exist_ok=True)
+        return {}
+
+    def collected(of):
+        def build(to):
+            (to / "index.json").write_text(of)
+            return {}
+
+        return store.build("collect", of.replace(" ", "-"), {"of": of}, {}, build, {})
+
+    vision = store.build("vision", "v", {}, {}, weights, {})
+    parents = {"vision": vision, "dataset": collected("same")}
+    encoded = store.build("encode", "e", inputs, parents, rollouts, {}, code)
+    run.mkdir()
+    stages = {"encode": {"artifact": encoded.name}, "collect": {"artifact": collected(data).name}}
+    results = json.dumps({"config": plain(config), "artifacts": str(store.root), "stages": stages})
+    (run / "results.json").write_text(results)
+    config = dataclasses.replace(config, collect=dataclasses.replace(config.collect, mix=str(run)))
+    (folder / "again").mkdir()
+    journal, spec = Journal(folder / "again", None, "encode"), task_spec(config.env)
+    work = Work(config, spec, parents, SerialExecutor(), folder / "again", journal, CODE)
+    found = encode._encoded_before(work)
+    assert (found.path if found else None) == (encoded.path if reused else None)

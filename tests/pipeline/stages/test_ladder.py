@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import worldmodels as wm
 from worldmodels.config import conf_dir, config_to_json, plain
@@ -103,6 +103,9 @@ def test_a_search_on_what_the_pictures_show_goes_on_with_another_memory(
     np.testing.assert_array_equal(first_parameters(source, config, 2), agents[1]["on_readout"])
     np.testing.assert_array_equal(first_covariance(source, config, scaling), agents[1]["covariance"])
     assert first_parameters(Source(source.weights, 3), config, 2) is None
+    earlier = tmp_path / "earlier.safetensors"  # of a search on fewer numbers
+    save_file({**agents[1], "on_readout": agents[1]["on_readout"][2:]}, earlier)
+    assert first_parameters(Source(earlier, 2), config, 2) is None
     config.controller.warm_start = "mean"
     assert first_covariance(source, config, scaling) is None
 

@@ -21,13 +21,13 @@ from worldmodels.transfer.unfreezing import GradualUnfreezing
 from worldmodels.transfer.weights import prepare, save_weights, unfrozen_later
 from worldmodels.utils import parts
 from worldmodels.utils.checks import require
-from worldmodels.utils.settings import counted, plain_value
+from worldmodels.utils.settings import counted
 from worldmodels.vision.config import LOSS, NETWORK
 from worldmodels.vision.controls import frame_store
 from worldmodels.vision.data import FrameDataModule
 from worldmodels.vision.interface import Vision
 from worldmodels.vision.losses.base import Loss, TrainingContext
-from worldmodels.vision.module import VisionModule, VisionPictures
+from worldmodels.vision.module import VisionModule, VisionPictures, hyper_parameters
 from worldmodels.vision.scaling import to_unit
 from worldmodels.vision.trial import FRAMES, noise, try_network, try_training
 
@@ -48,13 +48,13 @@ def run(
     reading = trainer.num_workers, trainer.overfit_batches
     data = FrameDataModule(store, config.vae, config.seed, budget_of(transfer, "vision"), *reading)
     parameters = prepare(network, "vision", source, transfer, epochs)
-    if hasattr(network, "prepare"):
+    if hasattr(network, "prepare") and not stays(config):
         network.prepare(data.training_rollouts())
-    context = TrainingContext(config.seed, data.training_rollouts(), features)
-    make_module = getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "module", None) or VisionModule
     read_out = {"action_size": data.action_size} if config.vae.inverse else {}
-    module = make_module(network, config.vae, context, trainer.channels_last, trainer.compile, **read_out)
+    make_module = getattr(parts.find(LOSS, config.vae.loss, "vae.loss"), "module", None) or VisionModule
     if parameters["trainable"]:
+        context = TrainingContext(config.seed, data.training_rollouts(), features)
+        module = make_module(network, config.vae, context, trainer.channels_last, trainer.compile, **read_out)
         try_training(module, *_names(config), to_unit(data.examples(FRAMES)))
         log.info("  %d training frames, %d for validation", data.count(data.training), data.count(data.validation))
         fit(
@@ -82,13 +82,24 @@ def run(
     return {
         "parameters": parameters,
         "epochs": journal.rows("epochs"),
-        HYPER_PARAMETERS: plain_value(module.hparams),
+        HYPER_PARAMETERS: hyper_parameters(config.vae, config.seed, **read_out),
     }
 
 
 def _build(work: Work) -> dict[str, Any]:
     weights = work.weights("source"), work.weights("features")
     return run(work.config, work.path("dataset"), *weights, work.folder, work.journal)
+
+
+def stays(config: Config) -> bool:
+    """Whether V is that of a finished run on the same task, and all of it is frozen: then it also keeps what it counted
+    of that run's frames.
+    """
+    transfer = config.transfer
+    whole = "vision" in transfer.load and "vision" in transfer.freeze and transfer.fraction is None
+    if transfer.source_run is None or not whole:
+        return False
+    return FinishedRun(Path(transfer.source_run), config.allow).config.env == config.env
 
 
 def features(config: Config) -> dict[str, Artifact]:
@@ -101,7 +112,7 @@ def check_network(config: Config, network: Vision) -> None:
     """Raise `ConfigError` where V is not as its interface says, before any work; one that first has to `prepare` is
     tried before it is trained.
     """
-    if type(network).__dict__.get("prepare") is None:
+    if getattr(type(network), "prepare", Vision.prepare) is Vision.prepare:
         try_network(network, _names(config)[0], noise())
 
 
@@ -160,6 +171,7 @@ STAGE = Stage(
     inputs=lambda config: {
         "vae": counted(config.vae),
         **training_inputs(config, "vision", resolve_precision(config.trainer)),
+        **({"stays": True} if stays(config) else {}),
     },
     build=_build,
     label=label_of("vision"),

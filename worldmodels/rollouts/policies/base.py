@@ -35,7 +35,7 @@ class RandomPlayers:
         self._policies[slot] = self._make(player)
 
     def act(self, slots: Sequence[int], frames: np.ndarray) -> np.ndarray:
-        return np.stack([self._policies[slot].act() for slot in slots])
+        return _array([self._policies[slot].act() for slot in slots])
 
 
 class CheckedPlayers:
